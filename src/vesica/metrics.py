@@ -1,0 +1,86 @@
+"""How good a hard mask is: pixel accuracy, IoU and Dice, per image and pooled.
+
+The judge shares no code with the judged: nothing here is imported from the losses.
+An image without foreground has IoU and Dice 1 if the prediction is empty too, else 0.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+PerImage = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Pixels of each kind in each image: int64 arrays of shape (num_images,)."""
+
+    tp: NDArray[np.int64]
+    fp: NDArray[np.int64]
+    fn: NDArray[np.int64]
+    tn: NDArray[np.int64]
+
+    @property
+    def num_empty(self) -> int:
+        """Images whose truth has no foreground."""
+        return int(np.sum(self.tp + self.fn == 0))
+
+    def pooled(self) -> "Counts":
+        """All images as one."""
+        return Counts(*(np.array([n.sum()]) for n in (self.tp, self.fp, self.fn, self.tn)))
+
+
+def count_pixels(pred: NDArray[np.bool_], truth: NDArray[np.bool_]) -> Counts:
+    """Compare hard masks of shape (num_images, *pixels).
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    if pred.shape != truth.shape:
+        raise ValueError(f"pred has shape {pred.shape} and truth {truth.shape}; they must agree")
+    pred, truth = (mask.reshape(len(mask), -1).astype(bool) for mask in (pred, truth))
+    tp = np.sum(pred & truth, axis=1)
+    fp = np.sum(pred, axis=1) - tp
+    fn = np.sum(truth, axis=1) - tp
+    return Counts(tp, fp, fn, pred.shape[1] - tp - fp - fn)
+
+
+def accuracy(counts: Counts) -> PerImage:
+    """Share of the pixels that are right, per image."""
+    total = counts.tp + counts.fp + counts.fn + counts.tn
+    return (counts.tp + counts.tn) / total
+
+
+def iou(counts: Counts) -> PerImage:
+    """Intersection over union (Jaccard index) of the foreground, per image."""
+    return _ratio(counts.tp, counts.tp + counts.fp + counts.fn)
+
+
+def dice(counts: Counts) -> PerImage:
+    """Dice coefficient (F1) of the foreground, per image."""
+    return _ratio(2 * counts.tp, 2 * counts.tp + counts.fp + counts.fn)
+
+
+def iou_soft(probs: NDArray[np.float32], truth: NDArray[np.bool_]) -> PerImage:
+    """IoU of the probabilities themselves, per image, without a threshold.
+
+    Args:
+        probs: Probability of foreground, shape (num_images, *pixels).
+        truth: Masks of the same shape.
+
+    Source:
+        van Beers et al. 2019, eq. 3.
+    """
+    probs, truth = probs.reshape(len(probs), -1), truth.reshape(len(truth), -1)
+    inside = np.where(truth, probs, 0).sum(axis=1, dtype=np.float64)
+    outside = np.where(truth, 0, probs).sum(axis=1, dtype=np.float64)
+    return _ratio(inside, outside + truth.sum(axis=1))
+
+
+def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> PerImage:
+    """Part of the whole; 1 where there is no whole: nothing to find and nothing found."""
+    ratio = np.ones(whole.shape)
+    np.divide(part, whole, out=ratio, where=whole > 0)
+    return ratio
