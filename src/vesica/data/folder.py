@@ -1,0 +1,219 @@
+"""Reader of a user's own folder: `images/` and `masks/`, paired by the names before the suffix."""
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from vesica.data.pixels import (
+    Foreground,
+    check_sizes,
+    is_hidden,
+    read_image,
+    read_values,
+    select_plain,
+    show,
+)
+from vesica.data.sample import Dataset, Mask, Pixels, Sample, fingerprint_files
+from vesica.errors import DataError, join_lines
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
+PARTS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two folders whose files belong together, and the part of the split that they are."""
+
+    part: str | None
+    images: Path
+    masks: Path
+
+
+def recognise(path: Path) -> bool:
+    """Whether `images/` and `masks/` lie here, or in `train/`, `val/` or `test/`."""
+    return bool(_pairs(path))
+
+
+def open_folder(
+    path: Path, target: str, *, foreground: str | None = None, group: str | None = None
+) -> Dataset:
+    """A folder with `images/` and `masks/`, or with these in `train/`, `val/` and `test/`.
+
+    Args:
+        path: The folder; its parts may also be `images/train`, `masks/train` and so on.
+        target: "foreground".
+        foreground: "255" keeps that value only; ">127", ">=128", "<128", "<=127" are thresholds.
+            None: masks hold 0 with 1, with 255 or with 65535.
+        group: Regular expression; its first capturing group, or else its whole match, on a
+            sample's name is the sample's group.
+
+    Raises:
+        DataError: If files do not pair up, or an option cannot be used; one error lists all files.
+    """
+    pairs = _pairs(path)
+    rule = None if foreground is None else Foreground.parse(foreground)
+    samples: list[Sample] = []
+    notes: list[str] = []
+    problems = _strays(path, pairs)
+    for pair in pairs:
+        images = _files_by_stem(path, pair.images, notes, problems)
+        masks = _files_by_stem(path, pair.masks, notes, problems)
+        problems += _unpaired(path, images, masks, pair.masks, "mask")
+        problems += _unpaired(path, masks, images, pair.images, "image")
+        for stem in images.keys() & masks.keys():
+            name = f"{pair.part}/{stem}" if pair.part else stem
+            samples.append(Sample(name, name, (images[stem], masks[stem]), pair.part))
+    if problems:
+        raise DataError(join_lines(problems))
+    samples = _with_groups(sorted(samples, key=lambda sample: sample.name), group)
+
+    def read(sample: Sample) -> tuple[Pixels, Mask]:
+        image_file, mask_file = sample.files
+        image = read_image(path, image_file)
+        values = read_values(path, mask_file)
+        check_sizes(path, image_file, image, mask_file, values)
+        return image, rule.select(values) if rule else select_plain(show(path, mask_file), values)
+
+    return Dataset(
+        format="folder",
+        # The rule decides the pixels, so what is kept on disk must differ with it.
+        target=f"{target}{rule}" if rule else target,
+        samples=tuple(samples),
+        read=read,
+        fingerprint=fingerprint_files(samples),
+        notes=tuple(notes),
+    )
+
+
+def _pairs(path: Path) -> list[Pair]:
+    images, masks = path / "images", path / "masks"
+    if images.is_dir() and masks.is_dir():
+        names = {folder.name for folder in (*_subfolders(images), *_subfolders(masks))}
+        parts = sorted(name for name in names if name.lower() in PARTS)
+        if parts:
+            return [Pair(PARTS[name.lower()], images / name, masks / name) for name in parts]
+        return [Pair(None, images, masks)]
+    parts_here = [folder for folder in _subfolders(path) if folder.name.lower() in PARTS]
+    pairs = [
+        Pair(PARTS[folder.name.lower()], folder / "images", folder / "masks")
+        for folder in parts_here
+    ]
+    # A part without masks is a mistake to report, but only beside one that has the layout.
+    is_layout = any(pair.images.is_dir() and pair.masks.is_dir() for pair in pairs)
+    return pairs if is_layout else []
+
+
+def _subfolders(path: Path) -> list[Path]:
+    return sorted(child for child in path.iterdir() if child.is_dir() and not is_hidden(child))
+
+
+def _files_by_stem(
+    root: Path, folder: Path, notes: list[str], problems: list[str]
+) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    others = []
+    if not folder.is_dir():
+        problems.append(f"{show(root, folder)}: no such folder. Add it.")
+        return files
+    for file in sorted(folder.iterdir()):
+        if is_hidden(file):
+            continue
+        if file.is_dir():
+            problems.append(
+                f"{show(root, file)}: a folder where images are expected. Move its files up, or"
+                " name it train, val or test."
+            )
+        elif file.suffix.lower() not in IMAGE_SUFFIXES:
+            others.append(file.name)
+        elif file.stem in files:
+            twin = show(root, files[file.stem])
+            problems.append(f"{show(root, file)}: has the stem of {twin}. Remove or rename one.")
+        else:
+            files[file.stem] = file
+    if others:
+        notes.append(_describe_others(show(root, folder), others))
+    if not files:
+        suffixes = " ".join(sorted(IMAGE_SUFFIXES))
+        problems.append(f"{show(root, folder)}: no image files. Add some ({suffixes}).")
+    return files
+
+
+def _describe_others(folder: str, names: list[str]) -> str:
+    kind = "1 file of another kind" if len(names) == 1 else f"{len(names)} files of other kinds"
+    shown = ", ".join([*names[:3], "..."] if len(names) > 3 else names)
+    return f"{folder}: left out {kind}: {shown}."
+
+
+def _unpaired(
+    root: Path, files: dict[str, Path], partners: dict[str, Path], folder: Path, kind: str
+) -> list[str]:
+    return [
+        f"{show(root, files[stem])}: no {kind} {show(root, folder)}/{stem}.*. Add it, or remove"
+        " this file."
+        for stem in sorted(files.keys() - partners.keys())
+    ]
+
+
+def _strays(root: Path, pairs: list[Pair]) -> list[str]:
+    """What would be left out in silence because of the layout that the other files have."""
+    problems = []
+    seen: dict[str | None, Pair] = {}
+    for pair in pairs:
+        if pair.part in seen:
+            twin = show(root, seen[pair.part].images)
+            problems.append(f"{show(root, pair.images)}: is {pair.part} like {twin}. Merge them.")
+        seen[pair.part] = pair
+    top = {root / "images", root / "masks"}
+    used = {folder for pair in pairs for folder in (pair.images, pair.masks)}
+    for folder in sorted(top - used):
+        children = sorted(folder.iterdir()) if folder.is_dir() else []
+        problems += [
+            f"{show(root, child)}: lies beside {_names(root, used)}. Move it into one of them."
+            for child in children
+            if child not in used
+            and not is_hidden(child)
+            and (child.is_dir() or child.suffix.lower() in IMAGE_SUFFIXES)
+        ]
+    if used == top:
+        problems += [
+            f"{show(root, inner)}: lies beside images/ and masks/. Keep one of the two layouts."
+            for folder in _subfolders(root)
+            if folder.name.lower() in PARTS
+            for inner in (folder / "images", folder / "masks")
+            if inner.is_dir()
+        ]
+    return problems
+
+
+def _names(root: Path, folders: set[Path]) -> str:
+    return ", ".join(f"{show(root, folder)}/" for folder in sorted(folders))
+
+
+def _with_groups(samples: list[Sample], group: str | None) -> list[Sample]:
+    if group is None:
+        return samples
+    try:
+        pattern = re.compile(group)
+    except re.error as problem:
+        raise DataError(
+            f"--group {group}: no regular expression ({problem}). Mend it, for example"
+            r" --group '^(patient\d+)_'."
+        ) from problem
+    matches = [pattern.search(sample.name) for sample in samples]
+    groups = [match and match[1 if pattern.groups else 0] for match in matches]
+    unmatched = [
+        f"{sample.name}: no match for --group {group}."
+        for sample, name in zip(samples, groups, strict=True)
+        if not name
+    ]
+    if unmatched:
+        raise DataError(join_lines(unmatched) + "\nChange the expression, or the names.")
+    return [replace(sample, group=str(name)) for sample, name in zip(samples, groups, strict=True)]

@@ -1,0 +1,215 @@
+"""Which samples train, choose the epoch, and test: the paper's order of names, or by hash."""
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass
+from typing import Literal
+
+from vesica.data.sample import Dataset
+from vesica.errors import DataError
+
+Size = Literal["big", "small"]
+
+PAPER_SMALL_TRAIN, PAPER_SMALL_VAL = 1000, 100
+TEST_SHARE = VAL_SHARE = 0.1
+SMALL_TRAIN_SHARE = 1000 / 2342
+SMALL_VAL_SHARE = 100 / 292
+"""The paper's small split of LFW in parts of its big one."""
+MAX_NAMES_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Split:
+    """Indices into `Dataset.samples`, each ascending.
+
+    Attributes:
+        train: Samples to train on.
+        val: Samples that choose the epoch.
+        test: Samples for the result.
+        left_out: Samples in none of the three.
+        notes: What a user should know about the split, a sentence each.
+    """
+
+    train: tuple[int, ...]
+    val: tuple[int, ...]
+    test: tuple[int, ...]
+    left_out: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def make_split(
+    dataset: Dataset,
+    *,
+    size: Size = "big",
+    train: int | None = None,
+    val: int | None = None,
+    seed: int = 0,
+) -> Split:
+    """Divide a data set into parts for training, validation and test.
+
+    A set that the paper has is cut in the order of its names: training first, validation directly
+    after it, the last tenth for test. Any other set keeps its own `train/ val/ test/` folders; what
+    these leave open is decided by a hash of each sample's group, so that a group stays together and
+    an image that is added moves no other.
+
+    Args:
+        dataset: An opened data set.
+        size: "big" uses all images; "small" as many as the paper's small splits, in proportion.
+        train: Number of images for training in place of the split's own.
+        val: Number of images for validation in place of the split's own.
+        seed: Another seed is another hash. It says nothing about training.
+
+    Raises:
+        DataError: If a part would be empty, or more images are asked for than there are.
+    """
+    if size not in ("big", "small"):
+        raise DataError(f"Unknown size {size!r} of a split. Pass big or small.")
+    for name, count in (("train", train), ("val", val)):
+        if count is not None and count < 1:
+            raise DataError(f"{count} images for {name}: expected at least 1.")
+    if dataset.paper_size is not None:
+        return _split_by_name(dataset, dataset.paper_size, size, train, val, seed)
+    return _split_by_hash(dataset, size, train, val, seed)
+
+
+def _split_by_name(
+    dataset: Dataset, paper_size: int, size: Size, train: int | None, val: int | None, seed: int
+) -> Split:
+    total = len(dataset.samples)
+    big = (round(0.8 * total), total // 10)
+    small = (
+        _ceil_div(PAPER_SMALL_TRAIN * total, paper_size),
+        _ceil_div(PAPER_SMALL_VAL * total, paper_size),
+    )
+    num_train, num_val = small if size == "small" else big
+    num_train = num_train if train is None else train
+    num_val = num_val if val is None else val
+    num_test = total // 10
+    if num_test == 0:
+        raise DataError(f"{total} images are too few to split. Add images: at least 10.")
+    if num_train + num_val + num_test > total:
+        raise DataError(
+            f"{num_train} images for train, {num_val} for val and {num_test} for test are more than"
+            f" the {total} there are. Ask for fewer."
+        )
+    end = num_train + num_val
+    parts = {
+        "train": list(range(num_train)),
+        "val": list(range(num_train, end)),
+        "test": list(range(total - num_test, total)),
+    }
+    notes = []
+    if total != paper_size:
+        notes.append(
+            f"{total} images where the paper has {paper_size}: {num_train} for train,"
+            f" {num_val} for val, {num_test} for test."
+        )
+    shared = _shared_groups(dataset, parts)
+    if shared:
+        notes.append(f"In two parts, as the order of names has it: {', '.join(shared)}.")
+    if seed != 0:
+        notes.append(f"The split follows the order of names; split seed {seed} changes nothing.")
+    return _finish(dataset, parts, notes)
+
+
+def _split_by_hash(
+    dataset: Dataset, size: Size, train: int | None, val: int | None, seed: int
+) -> Split:
+    samples = dataset.samples
+    draws = [_draw(seed, sample.group) for sample in samples]
+    own = {sample.part for sample in samples} - {None}
+    parts: dict[str, list[int]] = {"train": [], "val": [], "test": []}
+    for index, sample in enumerate(samples):
+        drawn = draws[index].part
+        is_open = sample.part is None or (sample.part == "train" and drawn not in own)
+        parts[drawn if is_open else str(sample.part)].append(index)
+    _check_groups(dataset, parts)
+    notes = _describe_own_parts(own, seed)
+    for name, count, share in (
+        ("train", train, SMALL_TRAIN_SHARE),
+        ("val", val, SMALL_VAL_SHARE),
+    ):
+        if count is not None:
+            parts[name] = _first(parts[name], count, name, draws)
+        elif size == "small":
+            parts[name] = [index for index in parts[name] if draws[index].rank < share]
+    empty = [name for name, indices in parts.items() if not indices]
+    if empty:
+        raise DataError(
+            f"Of {len(samples)} images, none is left for {' and '.join(empty)} with split seed"
+            f" {seed}."
+            " Add images, or pass another --split-seed."
+        )
+    return _finish(dataset, parts, notes)
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """Two independent numbers in [0, 1) from one hash, as the part and the place within it."""
+
+    part: str
+    rank: float
+
+
+def _draw(seed: int, group: str) -> _Draw:
+    digest = hashlib.sha256(f"{seed}:{group}".encode()).digest()
+    share, rank = (int.from_bytes(digest[start : start + 8]) / 2**64 for start in (0, 8))
+    if share < TEST_SHARE:
+        return _Draw("test", rank)
+    return _Draw("val" if share < TEST_SHARE + VAL_SHARE else "train", rank)
+
+
+def _first(indices: list[int], count: int, name: str, draws: list[_Draw]) -> list[int]:
+    if count > len(indices):
+        raise DataError(
+            f"{count} images for {name} are more than the {len(indices)} that the split has for it."
+            " Ask for fewer, or add images."
+        )
+    # Groups whole, as far as they fit: equal ranks are one group.
+    return sorted(sorted(indices, key=lambda index: (draws[index].rank, index))[:count])
+
+
+def _check_groups(dataset: Dataset, parts: dict[str, list[int]]) -> None:
+    seen: dict[str, str] = {}
+    for name, indices in parts.items():
+        for index in indices:
+            group = dataset.samples[index].group
+            if seen.setdefault(group, name) != name:
+                raise DataError(
+                    f"Group {group!r} lies in both {seen[group]}/ and {name}/, which are meant to"
+                    " share none. Move its images into one of them, or leave out --group."
+                )
+
+
+def _shared_groups(dataset: Dataset, parts: dict[str, list[int]]) -> list[str]:
+    groups = [{dataset.samples[index].group for index in indices} for indices in parts.values()]
+    counts = Counter(group for part in groups for group in part)
+    return sorted(group for group, count in counts.items() if count > 1)
+
+
+def _describe_own_parts(own: set[str | None], seed: int) -> list[str]:
+    if not own:
+        return []
+    kept = [name for name in ("train", "val", "test") if name in own]
+    notes = [f"The folders' own parts are kept: {', '.join(kept)}."]
+    taken = [name for name in ("val", "test") if name not in own]
+    if taken:
+        notes.append(f"No folder {' or '.join(taken)}: taken from train by hash, seed {seed}.")
+    return notes
+
+
+def _finish(dataset: Dataset, parts: dict[str, list[int]], notes: list[str]) -> Split:
+    used = {index for indices in parts.values() for index in indices}
+    left_out = tuple(index for index in range(len(dataset.samples)) if index not in used)
+    if 0 < len(left_out) <= MAX_NAMES_SHOWN:
+        names = ", ".join(dataset.samples[index].name for index in left_out)
+        notes.append(f"In no part of the split: {names}.")
+    elif left_out:
+        notes.append(f"In no part of the split: {len(left_out)} images.")
+    return Split(
+        tuple(parts["train"]), tuple(parts["val"]), tuple(parts["test"]), left_out, tuple(notes)
+    )
+
+
+def _ceil_div(numerator: int, denominator: int) -> int:
+    return -(-numerator // denominator)

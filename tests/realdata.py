@@ -1,0 +1,15 @@
+"""The real data sets, for the tests that need them; no copy of them is part of the project."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1].parent / "shared" / "data"
+
+
+def require(name: str) -> Path:
+    """The folder of a real data set; the calling test is skipped where it is absent."""
+    folder = ROOT / name
+    if not folder.is_dir():
+        pytest.skip(f"the real data set {name} is not at ../shared/data")
+    return folder
