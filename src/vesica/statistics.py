@@ -1,0 +1,260 @@
+"""Is one loss better than another, by how much, and is that more than luck?
+
+The data are paired differences, `difference[seed, unit]`: the score of the challenger minus that of
+the baseline, both fractions in 0..1. A unit is a test image, or a group of images averaged. Both
+losses start from the same weights and see the same batches when they share a seed.
+
+Seeds and units are both samples: the question is about the next training run on the next images,
+so both add to the uncertainty of the mean. A t-test over the images alone forgets the seeds; where
+they matter, it finds a winner far more often than its 5 % (`benchmarks/simulate_verdict.py`).
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.stats import t as student_t
+
+Array = NDArray[np.float64]
+Verdict = Literal["better", "worse", "equivalent", "undecided"]
+
+MARGIN = 0.005
+LEVEL = 0.95
+MIN_SEEDS = 3
+MIN_UNITS = 15
+SKEWNESS_ALLOWANCE = 6.0
+SMALLEST_P_VALUE = 1e-12
+
+SEED_NOISE_NOT_MEASURED = "seed noise not measured: one seed"
+TOO_FEW_UNITS = f"too few test images: fewer than {MIN_UNITS}"
+TOO_FEW_SEEDS = f"too few seeds: fewer than {MIN_SEEDS}"
+REAL_BUT_NEGLIGIBLE = "a real difference, but within the margin"
+INTERVAL_TOO_WIDE = "the interval includes zero and reaches past the margin"
+
+
+@dataclass(frozen=True)
+class MeanSquares:
+    """The three mean squares of a seed-by-unit table, one value per table."""
+
+    seed: Array
+    unit: Array
+    residual: Array
+    num_seeds: int
+    num_units: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What the differences say; all in the unit of the scores (0.01 is one point of IoU).
+
+    `better` means that the challenger, whose scores come first in the difference, is better.
+    `low` and `high` are None without an interval; `p_value` is two-sided, against no difference,
+    and None where it would promise too much. The `_sd` fields say how much the difference varies
+    from seed to seed, from unit to unit, and beyond both.
+    """
+
+    verdict: Verdict
+    reason: str
+    mean: float
+    low: float | None
+    high: float | None
+    standard_error: float | None
+    p_value: float | None
+    excludes_zero: bool
+    num_seeds: int
+    num_units: int
+    margin: float
+    level: float
+    seed_sd: float | None
+    unit_sd: float | None
+    residual_sd: float | None
+
+
+def mean_squares(difference: Array) -> MeanSquares:
+    """Two-way analysis of variance without replication.
+
+    Model: difference = mean + seed effect + unit effect + residual, all independent of each other.
+
+    Args:
+        difference: Shape (..., seeds, units), two or more of each; each leading index is one table.
+
+    Source:
+        Searle, Casella and McCulloch 1992, Variance Components, chapter 4.
+    """
+    num_seeds, num_units = difference.shape[-2:]
+    grand = difference.mean(axis=(-2, -1), keepdims=True)
+    seed = difference.mean(axis=-1, keepdims=True) - grand
+    unit = difference.mean(axis=-2, keepdims=True) - grand
+    residual = difference - grand - seed - unit
+    residual_sum = np.einsum("...ij,...ij->...", residual, residual)
+    return MeanSquares(
+        seed=num_units * (seed**2).sum(axis=(-2, -1)) / (num_seeds - 1),
+        unit=num_seeds * (unit**2).sum(axis=(-2, -1)) / (num_units - 1),
+        residual=residual_sum / ((num_seeds - 1) * (num_units - 1)),
+        num_seeds=num_seeds,
+        num_units=num_units,
+    )
+
+
+def standard_error(squares: MeanSquares) -> Array:
+    """Standard error of the grand mean: `sqrt((MS_seed + MS_unit - MS_residual) / (S N))`.
+
+    The expected value of the numerator is never below that of MS_seed or of MS_unit, so neither is
+    the estimate.
+    """
+    larger = np.maximum(squares.seed, squares.unit)
+    numerator = np.maximum(squares.seed + squares.unit - squares.residual, larger)
+    return np.sqrt(numerator / (squares.num_seeds * squares.num_units))
+
+
+def half_width(squares: MeanSquares, alpha: float) -> Array:
+    """Half the width of the interval that holds the true mean with probability 1 - `alpha`.
+
+    With t_S, t_N the two-sided t quantiles of S - 1 and N - 1 degrees of freedom:
+    `sqrt((t_S^2 max(a_S MS_seed - MS_residual, 0) + t_N^2 a_N MS_unit) / (S N))`.
+
+    Each mean square is multiplied by the squared t quantile of its own degrees of freedom: without
+    the residual, this keeps the level for normal effects at any ratio of seed noise to unit noise
+    (Banerjee). One t quantile at Satterthwaite's degrees of freedom does not: with three seeds, a
+    seed mean square small by luck lowers the standard error and raises the degrees of freedom.
+
+    a_S and a_N make room for skewed effects, from which a t interval suffers most when the sample
+    is small and alpha is small (Johnson), and for the residual subtracted; see `skewness_factor`.
+
+    Assumes independent seeds, independent units and alpha of 0.05 or less. Effects more skewed than
+    the exponential distribution, such as one diverged run among many good ones, miss more often.
+
+    Source:
+        Banerjee 1960, Sankhya 22, 357-358; Johnson 1978, JASA 73, 536-544 (what skewness does);
+        Satterthwaite 1946, Biometrics Bulletin 2, 110-114 (the alternative). To subtract the
+        residual, which both other mean squares contain, is our own, and like a_S and a_N rests on
+        simulation: `benchmarks/simulate_verdict.py`.
+    """
+    t_seed = student_t.isf(alpha / 2, squares.num_seeds - 1)
+    t_unit = student_t.isf(alpha / 2, squares.num_units - 1)
+    seed = skewness_factor(squares.num_seeds, alpha) * squares.seed
+    unit = skewness_factor(squares.num_units, alpha) * squares.unit
+    numerator = t_seed**2 * np.maximum(seed - squares.residual, 0) + t_unit**2 * unit
+    return np.asarray(np.sqrt(numerator / (squares.num_seeds * squares.num_units)))
+
+
+def skewness_factor(num: int, alpha: float) -> float:
+    """Room for skewness in a mean square: `1 + 6 (1 + ln(0.05 / alpha)) / (num + 1/3)`, 1 or more.
+
+    Fitted by simulation to exponential effects (skewness 2): for 3 to 300 of them and alpha of 0.05
+    down to 0.005, a t interval so enlarged misses the mean with a probability below 1.35 alpha.
+    """
+    allowance = SKEWNESS_ALLOWANCE * (1 + np.log(0.05 / alpha))
+    return float(1 + max(allowance, 0) / (num + 1 / 3))
+
+
+def p_value(mean: float, squares: MeanSquares) -> float:
+    """The smallest alpha, down to 1e-12, whose interval around `mean` excludes zero; one table."""
+
+    def excess(log_alpha: float) -> float:
+        return float(half_width(squares, np.exp(log_alpha))) - abs(mean)
+
+    smallest = float(np.log(SMALLEST_P_VALUE))
+    if mean == 0:
+        return 1.0
+    if excess(smallest) <= 0:
+        return SMALLEST_P_VALUE
+    return float(np.exp(brentq(excess, smallest, 0.0, xtol=1e-12)))
+
+
+def compare(difference: Array, *, margin: float = MARGIN, level: float = LEVEL) -> Comparison:
+    """Judge paired differences between a challenger and a baseline.
+
+    By the interval: inside [-margin, margin] is `equivalent`, else excluding zero is `better` or
+    `worse`, else `undecided`. One seed gives no interval, since nothing shows the seed noise. Two
+    seeds or fewer than 15 units give an interval, but neither p-value nor verdict: with skewed
+    effects, an interval at 95 % from two seeds may hold the true mean in 90 % of cases only.
+
+    Args:
+        difference: Challenger minus baseline, shape (seeds, units), fractions.
+        margin: The largest difference that does not matter, a fraction.
+        level: Probability with which the interval holds the true mean. For m comparisons at once,
+            1 - 0.05 / m (Bonferroni).
+
+    Raises:
+        ValueError: If the differences are no finite table, or margin or level are out of range.
+    """
+    difference = _checked(difference, margin, level)
+    num_seeds, num_units = difference.shape
+    mean = float(difference.mean())
+    low = high = error = p = seed_sd = unit_sd = residual_sd = None
+    obstacle = _obstacle(num_seeds, num_units)
+    if num_seeds > 1 and num_units > 1:
+        squares = mean_squares(difference)
+        half = float(half_width(squares, 1 - level))
+        low, high = mean - half, mean + half
+        error = float(standard_error(squares))
+        p = None if obstacle else p_value(mean, squares)
+        seed_sd = _effect_sd(squares.seed, squares.residual, num_units)
+        unit_sd = _effect_sd(squares.unit, squares.residual, num_seeds)
+        residual_sd = float(np.sqrt(squares.residual))
+    if obstacle or low is None or high is None:
+        verdict: Verdict = "undecided"
+        reason = obstacle
+    else:
+        verdict, reason = _judge(low, high, margin)
+    return Comparison(
+        verdict=verdict,
+        reason=reason,
+        mean=mean,
+        low=low,
+        high=high,
+        standard_error=error,
+        p_value=p,
+        excludes_zero=low is not None and high is not None and _excludes_zero(low, high),
+        num_seeds=num_seeds,
+        num_units=num_units,
+        margin=float(margin),
+        level=float(level),
+        seed_sd=seed_sd,
+        unit_sd=unit_sd,
+        residual_sd=residual_sd,
+    )
+
+
+def _checked(difference: Array, margin: float, level: float) -> Array:
+    difference = np.asarray(difference, dtype=np.float64)
+    if difference.ndim != 2 or difference.size == 0:
+        raise ValueError(
+            f"differences have shape {difference.shape}, expected (seeds, units), both 1 or more"
+        )
+    if not np.isfinite(difference).all():
+        num_bad = int((~np.isfinite(difference)).sum())
+        raise ValueError(f"{num_bad} of {difference.size} differences are not finite numbers")
+    if not 0 <= margin < np.inf:
+        raise ValueError(f"margin is {margin}, expected a fraction of 0 or more, such as {MARGIN}")
+    if not 0 < level < 1:
+        raise ValueError(f"level is {level}, expected a number between 0 and 1, such as {LEVEL}")
+    return difference
+
+
+def _obstacle(num_seeds: int, num_units: int) -> str:
+    """Why these data cannot give a verdict, whatever they say; empty if they can."""
+    if num_seeds == 1:
+        return SEED_NOISE_NOT_MEASURED
+    if num_units < MIN_UNITS:
+        return TOO_FEW_UNITS
+    return TOO_FEW_SEEDS if num_seeds < MIN_SEEDS else ""
+
+
+def _judge(low: float, high: float, margin: float) -> tuple[Verdict, str]:
+    if -margin <= low and high <= margin:
+        return "equivalent", REAL_BUT_NEGLIGIBLE if _excludes_zero(low, high) else ""
+    if _excludes_zero(low, high):
+        return ("better" if low > 0 else "worse"), ""
+    return "undecided", INTERVAL_TOO_WIDE
+
+
+def _excludes_zero(low: float, high: float) -> bool:
+    return low > 0 or high < 0
+
+
+def _effect_sd(square: Array, residual: Array, num_averaged: int) -> float:
+    return float(np.sqrt(max(float(square - residual), 0.0) / num_averaged))
