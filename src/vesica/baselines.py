@@ -1,0 +1,48 @@
+"""Two scores without a network: what any trained network has to beat."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vesica import metrics
+from vesica.data.arrays import Arrays
+from vesica.data.split import Split
+
+CHUNK = 512
+"""Masks in memory at once."""
+
+
+def score_baselines(arrays: Arrays, split: Split) -> dict[str, dict[str, float]]:
+    """Score the best constant mask and the mean mask on the test images.
+
+    The best constant mask is whichever of all-background and all-foreground has the higher
+    per-image IoU on the training images. The mean mask is foreground wherever at least half of
+    the training masks are.
+    """
+    test = arrays.masks[list(split.test)]
+    constant = np.full(test.shape[1:], _is_foreground_better(arrays, split))
+    candidates = {"best constant mask": constant, "mean mask": mean_mask(arrays, split)}
+    return {name: _score(mask, test) for name, mask in candidates.items()}
+
+
+def mean_mask(arrays: Arrays, split: Split) -> NDArray[np.bool_]:
+    """Foreground wherever at least half of the training masks are."""
+    total = np.zeros(arrays.masks.shape[1:], dtype=np.int64)
+    for start in range(0, len(split.train), CHUNK):
+        total += arrays.masks[list(split.train[start : start + CHUNK])].sum(axis=0)
+    return 2 * total >= len(split.train)
+
+
+def _is_foreground_better(arrays: Arrays, split: Split) -> bool:
+    densities = np.array([arrays.masks[row].mean() for row in split.train])
+    # All-foreground scores an image's density, all-background 1 on an empty image, else 0.
+    return bool(densities.mean() >= np.mean(densities == 0))
+
+
+def _score(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> dict[str, float]:
+    counts = metrics.count_pixels(np.broadcast_to(mask, truth.shape), truth)
+    return {
+        "iou_per_image": float(metrics.iou(counts).mean()),
+        "iou_pooled": float(metrics.iou(counts.pooled())[0]),
+        "iou_soft": float(metrics.iou(counts).mean()),
+        "accuracy": float(metrics.accuracy(counts).mean()),
+    }

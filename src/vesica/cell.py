@@ -1,0 +1,158 @@
+"""One cell, from its settings to its folder; the result file is written last."""
+
+from collections.abc import Callable
+from dataclasses import astuple, fields
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric import Fabric
+from safetensors.torch import save_file
+
+from vesica import metrics, provenance
+from vesica.data.arrays import Arrays
+from vesica.evaluate import Scores, score
+from vesica.files import replacing, write_json
+from vesica.losses import parse_loss
+from vesica.materials import Materials, Rows, make_fabric
+from vesica.models import FCN
+from vesica.plan import Cell
+from vesica.results import (
+    SCHEMA,
+    TestScores,
+    write_histograms,
+    write_masks,
+    write_scores,
+    write_table,
+)
+from vesica.train import Diverged, Epoch, Fit, State, fit
+
+OnStep = Callable[[State, int], None]
+
+
+def run_cell(
+    cell: Cell,
+    materials: Materials,
+    folder: Path,
+    *,
+    on_step: OnStep = lambda state, num_steps: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
+    """Train and score a resolved cell, going on from its checkpoint if it has one.
+
+    Returns:
+        The content of `result.json`. A run that diverged, or for which memory did not suffice,
+        is a result too: its status is "failed" and its reason says why.
+
+    Raises:
+        Stopped: If `should_stop` said so.
+        DataError: If the images or weights cannot be had.
+    """
+    fabric = make_fabric(cell.recipe.precision)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "cell.json", cell.model_dump(mode="json"))
+    checkpoint = folder / "checkpoint.safetensors"
+    model, rows = materials.model(cell), materials.rows(cell.data)
+    inputs = materials.inputs(cell, model, fabric)
+    try:
+        fitted = fit(
+            model,
+            parse_loss(cell.loss),
+            inputs,
+            rows.train,
+            rows.val,
+            recipe=cell.recipe,
+            seed=cell.seed,
+            fabric=fabric,
+            checkpoint=checkpoint,
+            on_step=on_step,
+            should_stop=should_stop,
+        )
+        val = score(model, inputs, rows.val, fabric, cell.recipe.batch)
+        test = score(model, inputs, rows.test, fabric, cell.recipe.batch)
+    except (Diverged, MemoryError, RuntimeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        result = _result(cell, fabric, status="failed", reason=reason)
+    else:
+        _write_files(folder, cell, model, fitted, val, test, materials, rows)
+        result = _result(cell, fabric, **_outcome(fitted), **_summary(fitted, val, test))
+    write_json(folder / "result.json", result)
+    checkpoint.unlink(missing_ok=True)
+    return result
+
+
+def _outcome(fitted: Fit) -> dict[str, str]:
+    if not fitted.is_collapsed:
+        return {"status": "finished", "reason": ""}
+    reason = f"at epoch {fitted.kept} every validation image was predicted as one class"
+    return {"status": "collapsed", "reason": reason}
+
+
+def _summary(fitted: Fit, val: Scores, test: Scores) -> dict[str, Any]:
+    return {
+        "epochs": len(fitted.history),
+        "kept_epoch": fitted.kept,
+        "ended_by": fitted.ended_by,
+        "train_time_s": round(sum(row.time_s for row in fitted.history), 1),
+        "val_iou_per_image": float(metrics.iou(val.counts).mean()),
+        "iou_per_image": float(metrics.iou(test.counts).mean()),
+        "iou_pooled": float(metrics.iou(test.counts.pooled())[0]),
+        "iou_soft": float(test.iou_soft.mean()),
+        "accuracy": float(metrics.accuracy(test.counts).mean()),
+        "num_test": len(test.iou_soft),
+        "num_empty": test.counts.num_empty,
+    }
+
+
+def _result(
+    cell: Cell, fabric: Fabric, *, status: str, reason: str, **summary: Any
+) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "status": status,
+        "reason": reason,
+        **summary,
+        "loss": cell.loss,
+        "seed": cell.seed,
+        "weights": {"name": cell.weights.partition(":")[0], "digest": cell.weights_digest},
+        "data_fingerprint": cell.data.fingerprint,
+        "precision": cell.recipe.precision,
+        "device": provenance.device_name(fabric.device),
+        "versions": provenance.versions(),
+        "command": provenance.command_line(),
+    }
+
+
+def _write_files(
+    folder: Path,
+    cell: Cell,
+    model: FCN,
+    fitted: Fit,
+    val: Scores,
+    test: Scores,
+    materials: Materials,
+    rows: Rows,
+) -> None:
+    arrays = materials.arrays(cell.data, cell.size)
+    write_table(
+        folder / "history.csv", [f.name for f in fields(Epoch)], map(astuple, fitted.history)
+    )
+    write_scores(folder / "scores.csv", _test_scores(arrays, rows, test))
+    write_histograms(folder / "histograms.npz", val=val.histograms, test=test.histograms)
+    write_masks(folder / "masks.npz", test.preds)
+    trained = {name: t.detach().cpu().contiguous() for name, t in model.trained_state().items()}
+    metadata = {
+        "model": cell.model,
+        "width": str(cell.width),
+        "frozen_layers": str(model.num_frozen),
+        "weights": cell.weights.partition(":")[0],
+        "weights_digest": cell.weights_digest,
+    }
+    with replacing(folder / "model.safetensors") as path:
+        save_file(trained, path, metadata)
+
+
+def _test_scores(arrays: Arrays, rows: Rows, test: Scores) -> TestScores:
+    def pick(values: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(values[row] for row in rows.test)
+
+    return TestScores(pick(arrays.names), pick(arrays.groups), test.counts, test.iou_soft)

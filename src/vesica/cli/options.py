@@ -1,0 +1,25 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Out = Annotated[
+    Path | None,
+    typer.Option(help="The run's folder. [default: runs/<data>-<date>]", show_default=False),
+]
+Cache = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder for decoded images and frozen layers' output, shared by all runs. "
+        "[default: the user's cache folder]",
+        show_default=False,
+    ),
+]
+Margin = Annotated[
+    float,
+    typer.Option(help="Differences smaller than this do not matter, in points of IoU.", min=0),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, print the cost, stop.")]
+Json = Annotated[bool, typer.Option("--json", help="Print results.json on standard output.")]

@@ -1,0 +1,85 @@
+"""Live progress: one line for what is being prepared or trained, one line per finished cell."""
+
+import time
+from collections.abc import Callable
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from vesica.plan import Cell
+from vesica.sweep import Watcher
+from vesica.train import State
+
+PLAIN_EVERY_S = 30.0
+"""Where there is no terminal, a line about the cell under way every so many seconds."""
+
+
+class Display:
+    """Shows a sweep on a console; a context manager."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[detail]}"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self.task: TaskID | None = None
+        self.label = ""
+        self.cell: Cell | None = None
+        self.said_at = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self.progress.start()
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self.progress.stop()
+
+    def preparing(self, what: str, done: int, total: int) -> None:
+        """Show a preparation; `Materials` calls this."""
+        self._show(what, done, total, f"{done}/{total}")
+
+    def watcher(self, should_stop: Callable[[], bool]) -> Watcher:
+        """What a sweep tells, shown here."""
+        return Watcher(self._on_cell, self._on_step, self._on_result, should_stop)
+
+    def _on_cell(self, number: int, total: int, cell: Cell) -> None:
+        self.cell = cell
+        self.label = f"[{number}/{total}] {cell.loss}, seed {cell.seed}"
+        self._show(self.label, 0, 1, "starting")
+
+    def _on_step(self, state: State, num_steps: int) -> None:
+        assert self.cell is not None
+        limit = self.cell.recipe.max_epochs
+        detail = f"epoch {min(state.epoch + 1, limit)}"
+        if state.history:
+            last = state.history[-1]
+            detail += f", val IoU {last.val_iou:.3f}, best epoch {state.kept}"
+            detail += " [red]all one class[/]" if last.is_one_class else ""
+        self._show(self.label, state.epoch * num_steps + state.step, limit * num_steps, detail)
+
+    def _on_result(self, cell: Cell, result: dict[str, Any]) -> None:
+        name = f"{cell.loss}, seed {cell.seed}"
+        if result["status"] == "failed":
+            self.console.print(f"[red]{name}: failed[/] - {result['reason']}")
+            return
+        text = f"{name}: test IoU {result['iou_per_image']:.3f} after {result['epochs']} epochs"
+        if result["status"] == "collapsed":
+            text += f" [red]collapsed[/] - {result['reason']}"
+        self.console.print(f"{text} ({result['train_time_s']:.0f} s)")
+
+    def _show(self, what: str, done: int, total: int, detail: str) -> None:
+        if not self.console.is_terminal:
+            if time.monotonic() - self.said_at > PLAIN_EVERY_S:
+                self.said_at = time.monotonic()
+                self.console.print(f"{what}: {detail}")
+            return
+        if self.task is not None:
+            self.progress.remove_task(self.task)
+        self.task = self.progress.add_task(what, completed=done, total=total, detail=detail)

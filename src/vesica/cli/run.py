@@ -1,0 +1,65 @@
+"""`vesica run`, `vesica status` and `vesica report`: plans and the folders they leave."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from vesica.cli.options import Cache, DryRun, Json, Margin, Out
+
+Run = Annotated[Path, typer.Argument(help="A run's folder.")]
+
+
+def run(
+    plan: Annotated[
+        str,
+        typer.Argument(
+            help="demo, or a Python file that defines plan() -> list[vesica.plan.Cell]."
+        ),
+    ],
+    out: Out = None,
+    cache: Cache = None,
+    margin: Margin = 0.5,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Run a plan: any list of cells, not only losses against each other."""
+    from vesica.cli.session import default_out, execute
+    from vesica.plans import load_plan
+
+    cells = load_plan(plan)
+    execute(
+        cells,
+        out or default_out(Path(plan).stem),
+        cache,
+        margin=margin,
+        dry_run=dry_run,
+        as_json=as_json,
+    )
+
+
+def status(run: Run) -> None:
+    """Which cells of a run have finished, collapsed or failed, and which are still to do."""
+    from vesica.results import read_cell, read_plan
+
+    console = Console(highlight=False)
+    cells = read_plan(run)
+    for cell in cells:
+        found = read_cell(run, cell)
+        state = "to do" if found is None else found.status
+        line = f"{cell.key}  {state:9}  {cell.loss}, seed {cell.seed}"
+        if found is not None and found.has_scores:
+            line += f": test IoU {found.result['iou_per_image']:.3f}"
+        if found is not None and found.result["reason"]:
+            line += f" - {found.result['reason']}"
+        console.print(line)
+    done = sum(read_cell(run, cell) is not None for cell in cells)
+    console.print(f"{done} of {len(cells)} cells have a result.")
+
+
+def report(run: Run, cache: Cache = None, margin: Margin = 0.5, as_json: Json = False) -> None:
+    """Judge what a run has so far and write its report again; trains nothing."""
+    from vesica.cli.session import judge
+
+    judge(run, cache, margin=margin, as_json=as_json)

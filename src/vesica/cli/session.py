@@ -1,0 +1,143 @@
+"""What every command that trains does: check, say the cost, run with progress, judge, report."""
+
+import json
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from vesica.plan import Cell
+
+LONG_HOURS = 1.0
+
+
+def default_out(name: str) -> Path:
+    """`runs/<data>-<date>`."""
+    return Path("runs") / f"{name}-{date.today():%Y-%m-%d}"
+
+
+def execute(
+    cells: Sequence[Cell],
+    out: Path,
+    cache: Path | None,
+    *,
+    margin: float,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Run a plan's cells and print the verdict; with `as_json` everything else goes to stderr."""
+    console = Console(stderr=as_json, highlight=False)
+    from vesica.cli.progress import Display
+    from vesica.compare import compare_run
+    from vesica.estimate import check_disk, estimate
+    from vesica.materials import Materials
+    from vesica.report import write_report
+    from vesica.sources import default_cache
+    from vesica.sweep import check_plan, check_run, enter_run, run_cells
+    from vesica.train import Stopped
+
+    cache = cache or default_cache()
+    with Display(console) as display, _asking_to_stop(console) as should_stop:
+        materials = Materials(cache, display.preparing)
+        resolved = check_plan(cells, materials)
+        check_run(out, resolved)
+        cost = estimate(resolved, out, materials)
+        print_cost(console, resolved, cost, out, materials.describe(resolved))
+        check_disk(cost, out, cache)
+        if dry_run:
+            return
+        everything = enter_run(out, resolved)
+        try:
+            run_cells(resolved, out, materials, display.watcher(should_stop))
+        except Stopped:
+            console.print(f"Stopped. Run the same command with [bold]--out {out}[/] to go on.")
+            raise typer.Exit(130) from None
+        display.preparing("writing the report", 0, 1)
+        document = compare_run(out, everything, cache, margin / 100)
+        page = write_report(out, document, everything, cache)
+    print_results(console, document, page)
+    if as_json:
+        print(json.dumps(document, indent=2))
+
+
+def judge(run: Path, cache: Path | None, *, margin: float, as_json: bool) -> None:
+    """Judge what a run has so far, without training; needs no torch."""
+    from vesica.compare import compare_run
+    from vesica.report import write_report
+    from vesica.results import read_plan
+    from vesica.sources import default_cache
+
+    cells, cache = read_plan(run), cache or default_cache()
+    document = compare_run(run, cells, cache, margin / 100)
+    page = write_report(run, document, cells, cache)
+    print_results(Console(stderr=as_json, highlight=False), document, page)
+    if as_json:
+        print(json.dumps(document, indent=2))
+
+
+def print_cost(
+    console: Console, cells: Sequence[Cell], cost: Any, out: Path, notes: Sequence[str]
+) -> None:
+    """What will run and what it takes."""
+    losses = list(dict.fromkeys(cell.loss for cell in cells))
+    num_seeds = len({cell.seed for cell in cells})
+    first = cells[0]
+    console.print(
+        f"[bold]{len(cells)} cells[/]: {', '.join(losses)} with {num_seeds} seed(s); "
+        f"{first.model}, {first.size}x{first.size} pixels, width {first.width}, "
+        f"weights {first.weights.partition(':')[0]}, {first.recipe.precision}"
+    )
+    for note in notes:
+        console.print(f"  {note}", style="dim")
+    console.print(
+        f"Estimated: {_hours(cost.hours)}, at most {_hours(cost.hours_most)} if no cell stops "
+        f"early; {cost.memory_bytes / 1e9:.1f} GB memory, {cost.disk_bytes / 1e9:.2f} GB disk. "
+        f"Results go to {out}"
+    )
+    if cost.hours > LONG_HOURS and (first.size > 128 or first.width > 512):
+        console.print("That is long: [bold]--size 128 --width 512[/] gives a first answer sooner.")
+
+
+def print_results(console: Console, document: dict[str, Any], page: Path) -> None:
+    """Verdict, tables, and where the report is."""
+    from vesica.cli.tables import results_tables
+
+    for table in results_tables(document):
+        console.print(table)
+    console.print()
+    for group in document["groups"]:
+        for sentence in group["sentences"]:
+            console.print(sentence, style="bold")
+    console.print(f"\nReport: {page}")
+
+
+def _hours(hours: float) -> str:
+    return f"{hours * 60:.0f} min" if hours < 1.5 else f"{hours:.1f} h"
+
+
+@contextmanager
+def _asking_to_stop(console: Console) -> Iterator[Any]:
+    """The first Ctrl-C asks to stop after the step under way; the second one stops at once."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+
+    def ask(number: int, frame: Any) -> None:
+        if asked.is_set():
+            sys.exit(130)
+        asked.set()
+        console.print("Stopping after this step; Ctrl-C again stops at once.")
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,242 @@
+"""From the results of a run's cells to verdicts and the files that hold them. Needs no torch."""
+
+import itertools
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vesica import metrics, provenance, statistics
+from vesica.baselines import score_baselines
+from vesica.errors import DataError
+from vesica.files import read_json, write_json
+from vesica.plan import Cell
+from vesica.results import SCHEMA, CellResult, read_cell, read_scores, write_table
+from vesica.sources import decode_source, open_source, split_source
+
+METRICS = ("iou_per_image", "iou_pooled", "iou_soft", "accuracy")
+
+
+@dataclass(frozen=True)
+class Group:
+    """The cells of one setting: they differ in loss and seed only.
+
+    Attributes:
+        label: The fields in which this setting differs from the run's others; "" if alone.
+        cells: In the plan's order.
+    """
+
+    label: str
+    cells: tuple[Cell, ...]
+
+    @property
+    def losses(self) -> list[str]:
+        """In the plan's order; the first is the baseline that the others challenge."""
+        return list(dict.fromkeys(cell.loss for cell in self.cells))
+
+
+def compare_run(run: Path, cells: Sequence[Cell], cache: Path, margin: float) -> dict[str, Any]:
+    """Judge what is there and write `results.json` and `results.csv`.
+
+    Args:
+        run: The run's folder.
+        cells: All its cells, finished or not.
+        cache: Folder of decoded images, for the scores without a network.
+        margin: Differences of per-image IoU smaller than this do not matter.
+    """
+    results = [found for cell in cells if (found := read_cell(run, cell)) is not None]
+    groups = group_cells(cells)
+    by_key = {found.cell.key: found for found in results}
+    document = {
+        "schema": SCHEMA,
+        "command": read_json(run / "plan.json")["command"],
+        "versions": provenance.versions(),
+        "margin": margin,
+        "num_cells": len(cells),
+        "num_results": len(results),
+        "groups": [_judge_group(group, by_key, cache, margin) for group in groups],
+    }
+    document["verdict"] = " ".join(
+        sentence for group in document["groups"] for sentence in group["sentences"]
+    )
+    write_json(run / "results.json", document)
+    _write_csv(run / "results.csv", results)
+    return document
+
+
+def group_cells(cells: Sequence[Cell]) -> list[Group]:
+    """Put together what may be compared."""
+    grouped: dict[str, list[Cell]] = {}
+    for cell in cells:
+        grouped.setdefault(json.dumps(cell.setting(), sort_keys=True), []).append(cell)
+    flat = [_flatten(members[0].setting()) for members in grouped.values()]
+    varying = [name for name in flat[0] if len({str(row[name]) for row in flat}) > 1]
+    return [
+        Group(", ".join(f"{name} {row[name]}" for name in varying), tuple(members))
+        for row, members in zip(flat, grouped.values(), strict=True)
+    ]
+
+
+def difference_of(
+    challenger: Sequence[CellResult], baseline: Sequence[CellResult]
+) -> NDArray[np.float64]:
+    """Per-image IoU of one loss minus another's, shape (seeds, units).
+
+    A unit is a group of test images (a person, patient or slide), or an image where no group is
+    known. Cells of the same seed are subtracted.
+    """
+    return _unit_scores(challenger) - _unit_scores(baseline)
+
+
+def _unit_scores(results: Sequence[CellResult]) -> NDArray[np.float64]:
+    rows = []
+    for found in sorted(results, key=lambda found: found.cell.seed):
+        scores = read_scores(found.folder / "scores.csv")
+        _, unit = np.unique(scores.groups, return_inverse=True)
+        rows.append(np.bincount(unit, weights=metrics.iou(scores.counts)) / np.bincount(unit))
+    return np.array(rows)
+
+
+def _judge_group(
+    group: Group, by_key: dict[str, CellResult], cache: Path, margin: float
+) -> dict[str, Any]:
+    first = group.cells[0]
+    found = {
+        loss: [by_key[c.key] for c in group.cells if c.loss == loss and c.key in by_key]
+        for loss in group.losses
+    }
+    missing = [cell for cell in group.cells if cell.key not in by_key]
+    pairs = list(itertools.combinations(group.losses, 2))
+    comparisons = [
+        _judge_pair(found[a], found[b], (a, b), missing, margin, len(pairs)) for a, b in pairs
+    ]
+    baselines, notes = _baselines(first, cache)
+    where = f"{data_name(first)}{f' ({group.label})' if group.label else ''}"
+    return {
+        "label": group.label,
+        "data": data_name(first),
+        "target": first.data.target,
+        "setting": first.setting(),
+        "losses": [_loss_row(loss, found[loss]) for loss in group.losses],
+        "baselines": baselines,
+        "notes": notes,
+        "comparisons": comparisons,
+        "sentences": [_sentence(comparison, where) for comparison in comparisons],
+    }
+
+
+def _judge_pair(
+    baseline: list[CellResult],
+    challenger: list[CellResult],
+    losses: tuple[str, str],
+    missing: list[Cell],
+    margin: float,
+    num_pairs: int,
+) -> dict[str, Any]:
+    failed = [f for f in (*baseline, *challenger) if not f.has_scores]
+    collapsed = [f for f in (*baseline, *challenger) if f.status == "collapsed"]
+    waiting = [cell for cell in missing if cell.loss in losses]
+    head = {
+        "baseline": losses[0],
+        "challenger": losses[1],
+        "metric": "iou_per_image",
+        "collapsed": [{"loss": f.cell.loss, "seed": f.cell.seed} for f in collapsed],
+        "failed": [
+            {"loss": f.cell.loss, "seed": f.cell.seed, "reason": f.result["reason"]} for f in failed
+        ],
+        "num_missing": len(waiting),
+    }
+    if failed:
+        return head | {"verdict": "undecided", "reason": f"{len(failed)} run(s) failed"}
+    if waiting:
+        return head | {"verdict": "undecided", "reason": f"{len(waiting)} run(s) not finished"}
+    # Bonferroni: with several losses, all intervals of a setting hold together.
+    level = 1 - (1 - statistics.LEVEL) / num_pairs
+    difference = difference_of(challenger, baseline)
+    return head | asdict(statistics.compare(difference, margin=margin, level=level))
+
+
+def _baselines(cell: Cell, cache: Path) -> tuple[dict[str, dict[str, float]], list[str]]:
+    try:
+        dataset = open_source(cell.data)
+        split = split_source(cell.data, dataset)
+        arrays = decode_source(dataset, cell.size, cache)
+    except DataError as error:
+        return {}, [f"No scores without a network: {error}"]
+    sizes = f"{len(split.train)} training, {len(split.val)} validation, {len(split.test)} test"
+    return score_baselines(arrays, split), [f"{sizes} images.", *dataset.notes, *split.notes]
+
+
+def _loss_row(loss: str, results: list[CellResult]) -> dict[str, Any]:
+    scored = [found.result for found in results if found.has_scores]
+    row: dict[str, Any] = {
+        "loss": loss,
+        "num_seeds": len(scored),
+        "num_collapsed": sum(found.status == "collapsed" for found in results),
+        "num_failed": sum(not found.has_scores for found in results),
+        "num_censored": sum(result["ended_by"] == "epochs" for result in scored),
+    }
+    for metric in (*METRICS, "epochs"):
+        values = [result[metric] for result in scored]
+        row[metric] = float(np.mean(values)) if values else None
+        row[f"{metric}_sd"] = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return row
+
+
+def _sentence(comparison: dict[str, Any], where: str) -> str:
+    old, new = comparison["baseline"], comparison["challenger"]
+    verdict, reason = comparison["verdict"], comparison["reason"]
+    if "mean" not in comparison:
+        return f"Undecided on {where}, {new} against {old}: {reason}."
+    figures = _figures(comparison)
+    if verdict == "undecided":
+        text = f"Undecided on {where}: {new} minus {old} is {figures}"
+        text += f"; {reason}" if reason else ""
+    elif verdict == "equivalent":
+        text = f"On {where}, {new} and {old} are equivalent: {new} minus {old} is {figures}"
+        text += f"; {reason}" if reason else ""
+    else:
+        text = f"On {where}, {new} is {verdict} than {old}: {figures}"
+    text += ", for this training set and split."
+    if comparison["collapsed"]:
+        cells = ", ".join(f"{c['loss']} seed {c['seed']}" for c in comparison["collapsed"])
+        text += f" Counted in, though collapsed to one class: {cells}."
+    return text
+
+
+def _figures(comparison: dict[str, Any]) -> str:
+    text = f"{100 * comparison['mean']:+.1f} points of per-image IoU"
+    within = f"{comparison['num_seeds']} seeds, {comparison['num_units']} test units"
+    if comparison["low"] is None:
+        return f"{text} ({within})"
+    low, high = 100 * comparison["low"], 100 * comparison["high"]
+    return f"{text} ({100 * comparison['level']:g} % interval {low:+.1f} to {high:+.1f}; {within})"
+
+
+def _write_csv(target: Path, results: Sequence[CellResult]) -> None:
+    columns = ("iou_per_image", "iou_pooled", "iou_soft", "accuracy", "epochs")
+    outcome = ("status", *columns, "ended_by", "kept_epoch", "train_time_s")
+    header = ["key", *_flatten(results[0].cell.identity())] if results else ["key"]
+    rows = [
+        [found.cell.key, *_flatten(found.cell.identity()).values()]
+        + [found.result.get(name, "") for name in outcome]
+        for found in results
+    ]
+    write_table(target, [*header, *outcome], rows)
+
+
+def _flatten(fields: dict[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in fields.items():
+        flat |= value if isinstance(value, dict) else {name: value}
+    return flat
+
+
+def data_name(cell: Cell) -> str:
+    """What sentences call a cell's images: the folder's name and the target."""
+    name = Path(cell.data.path.partition(":")[0]).name or cell.data.path
+    return f"{name}, {cell.data.target}" if cell.data.target not in (None, "foreground") else name

@@ -1,0 +1,156 @@
+"""What a plan will cost on this machine: hours from a measured step, memory, disk."""
+
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vesica.errors import DataError
+from vesica.losses import parse_loss
+from vesica.materials import Materials, make_fabric
+from vesica.models import FCN
+from vesica.plan import Cell
+from vesica.results import read_cell
+from vesica.trunk import to_image
+
+TYPICAL_EPOCHS = 93
+"""Mean over the paper's 32 set-ups (tables 3 to 6)."""
+
+FEW, MORE = 2, 6
+"""Batch sizes measured; a step costs a fixed part (the optimiser) and a part per image."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one cell, or of a plan.
+
+    Attributes:
+        hours: If cells stop after the paper's mean number of epochs, or at their limit before.
+        hours_most: If every cell uses all epochs that it may.
+        memory_bytes: At the largest moment.
+        disk_bytes: Of the run's folder and the cache.
+    """
+
+    hours: float
+    hours_most: float
+    memory_bytes: int
+    disk_bytes: int
+
+
+def estimate(cells: Sequence[Cell], run: Path, materials: Materials) -> Cost:
+    """Cost of those cells of a checked plan that have no result yet.
+
+    Each setting is measured once, on random features of the right shape.
+    """
+    costs: dict[str, Cost] = {}
+    shared: dict[Path, int] = {}
+    waiting = []
+    for cell in cells:
+        found = read_cell(run, cell)
+        if found is not None and found.has_scores:
+            continue
+        setting = json.dumps(cell.setting(), sort_keys=True)
+        if setting not in costs:
+            costs[setting], features_bytes = _measure(cell, materials)
+            shared[materials.features_folder(cell)] = features_bytes
+        waiting.append(costs[setting])
+    return Cost(
+        sum(cost.hours for cost in waiting),
+        sum(cost.hours_most for cost in waiting),
+        max((cost.memory_bytes for cost in waiting), default=0),
+        sum(cost.disk_bytes for cost in waiting) + sum(shared.values()),
+    )
+
+
+def check_disk(cost: Cost, *folders: Path) -> None:
+    """Refuse a plan that the disk cannot hold.
+
+    Raises:
+        DataError: With what is needed and what is free.
+    """
+    for folder in folders:
+        existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        free = shutil.disk_usage(existing).free
+        if free < cost.disk_bytes:
+            raise DataError(
+                f"{folder}: the disk has {free / 1e9:.1f} GB free and this plan needs about "
+                f"{cost.disk_bytes / 1e9:.1f} GB; make room, or pass --out and --cache elsewhere"
+            )
+
+
+def _measure(cell: Cell, materials: Materials) -> tuple[Cost, int]:
+    """Cost of one cell, and bytes of the features that the cache still lacks."""
+    model, rows = materials.model(cell), materials.rows(cell.data)
+    fabric = make_fabric(cell.recipe.precision)
+    optimizer = torch.optim.RMSprop(p for p in model.parameters() if p.requires_grad)
+    module, optimizer = fabric.setup(model, optimizer)
+    module.mark_forward_method("head")
+    arrays = materials.arrays(cell.data, cell.size)
+    features, trunk_s = _timed(lambda: model.trunk(to_image(arrays.images[:FEW]).to(fabric.device)))
+    loss = parse_loss(cell.loss)
+
+    def step(num: int) -> int:
+        batch = tuple(t[:1].expand(num, *t.shape[1:]).contiguous() for t in features)
+        target = torch.zeros(num, cell.size, cell.size, device=fabric.device)
+        saved = _CountSaved()
+        with saved:
+            value = loss(module.head(batch, (cell.size, cell.size)), target).mean()
+        fabric.backward(value)
+        optimizer.step()
+        optimizer.zero_grad()
+        return saved.num_bytes
+
+    step(FEW)
+    _, few_s = _timed(lambda: step(FEW))
+    saved, more_s = _timed(lambda: step(MORE))
+    per_image_s = max(more_s - few_s, 0.1 * more_s) / (MORE - FEW)
+    per_step_s = max(0.0, few_s - FEW * per_image_s)
+    num_steps = -(-len(rows.train) // cell.recipe.batch)
+    forward_s = per_image_s / 3  # backward costs twice a forward pass
+    epoch_s = num_steps * per_step_s + len(rows.train) * per_image_s + len(rows.val) * forward_s
+    once_s = len(rows.test) * forward_s
+    features_bytes = 0
+    if model.num_frozen and not materials.features_folder(cell).exists():
+        once_s += len(rows.all) * trunk_s / FEW / 2  # shared with at least one other cell
+        features_bytes = sum(t.nbytes for t in features) // FEW * len(arrays.images)
+    trained = _trained_bytes(model)
+    # Weights, gradients, the optimiser's average and the best epoch's copy.
+    memory = 4 * trained + saved // MORE * min(cell.recipe.batch, len(rows.train)) * 3 // 2
+    cost = Cost(
+        (once_s + epoch_s * min(TYPICAL_EPOCHS, cell.recipe.max_epochs)) / 3600,
+        (once_s + epoch_s * cell.recipe.max_epochs) / 3600,
+        memory + 1_000_000_000,
+        trained + len(rows.test) * cell.size**2 // 8,
+    )
+    return cost, features_bytes
+
+
+class _CountSaved(torch.autograd.graph.saved_tensors_hooks):
+    """Adds up what the backward pass keeps."""
+
+    def __init__(self) -> None:
+        self.num_bytes = 0
+        super().__init__(self._count, lambda tensor: tensor)
+
+    def _count(self, tensor: Tensor) -> Tensor:
+        if not isinstance(tensor, torch.nn.Parameter):
+            self.num_bytes += tensor.nbytes
+        return tensor
+
+
+def _timed(action: Any) -> tuple[Any, float]:
+    started = time.perf_counter()
+    result = action()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return result, time.perf_counter() - started
+
+
+def _trained_bytes(model: FCN) -> int:
+    return sum(tensor.nbytes for tensor in model.trained_state().values())

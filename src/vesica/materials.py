@@ -1,0 +1,178 @@
+"""What the cells of a plan share: images, splits, pretrained weights, trunk features."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+
+from vesica.data.arrays import Arrays
+from vesica.data.sample import Dataset
+from vesica.data.split import Split
+from vesica.losses import parse_loss
+from vesica.models import FCN, MODELS, Weights, build_model, load_weights
+from vesica.plan import Cell, Source, replace
+from vesica.sources import decode_source, open_source, split_source
+from vesica.trunk import Inputs, compute_features, trunk_key
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of each part in the arrays of a data set."""
+
+    train: NDArray[np.int64]
+    val: NDArray[np.int64]
+    test: NDArray[np.int64]
+
+    @property
+    def all(self) -> NDArray[np.int64]:
+        """The rows of every part, sorted."""
+        return np.sort(np.concatenate([self.train, self.val, self.test]))
+
+
+@dataclass
+class Materials:
+    """Opens each thing once and keeps it for the next cell.
+
+    Attributes:
+        cache: Folder of decoded images and trunk features.
+        progress: Told of long preparations.
+    """
+
+    cache: Path
+    progress: Progress = lambda what, done, total: None
+    _datasets: dict[str, Dataset] = field(default_factory=dict)
+    _arrays: dict[tuple[str, int], Arrays] = field(default_factory=dict)
+    _weights: dict[tuple[str, str], Weights] = field(default_factory=dict)
+
+    def dataset(self, source: Source) -> Dataset:
+        """The opened data set."""
+        key = source.model_dump_json(exclude={"split", "train", "val", "split_seed"})
+        if key not in self._datasets:
+            self._datasets[key] = open_source(source)
+        return self._datasets[key]
+
+    def split(self, source: Source) -> Split:
+        """Its division."""
+        return split_source(source, self.dataset(source))
+
+    def rows(self, source: Source) -> Rows:
+        """Its division as rows of the arrays."""
+        split = self.split(source)
+        return Rows(*(np.array(part) for part in (split.train, split.val, split.test)))
+
+    def arrays(self, source: Source, size_px: int) -> Arrays:
+        """All its images and masks at one size."""
+        dataset = self.dataset(source)
+        key = (source.model_dump_json(), size_px)
+        if key not in self._arrays:
+            self._arrays[key] = decode_source(
+                dataset, size_px, self.cache, lambda *n: self.progress("decoding images", *n)
+            )
+        return self._arrays[key]
+
+    def weights(self, cell: Cell) -> Weights:
+        """The pretrained encoder."""
+        key = (cell.weights, cell.model)
+        if key not in self._weights:
+            self._weights[key] = load_weights(*key)
+        return self._weights[key]
+
+    def model(self, cell: Cell) -> FCN:
+        """The network as the cell's training finds it."""
+        return build_model(
+            cell.model,
+            self.weights(cell),
+            width=cell.width,
+            dropout=cell.recipe.dropout,
+            freeze=cell.recipe.freeze == "paper",
+            init=cell.recipe.init,
+            seed=cell.seed,
+        )
+
+    def inputs(self, cell: Cell, model: FCN, fabric: Fabric) -> Inputs:
+        """What the cell's head trains on; computes what the cache does not have."""
+        arrays = self.arrays(cell.data, cell.size)
+        if model.num_frozen == 0:
+            return Inputs((arrays.images,), arrays.masks)
+        features = compute_features(
+            model.to(fabric.device),
+            arrays.images,
+            self.rows(cell.data).all,
+            self.features_folder(cell),
+            device=fabric.device,
+            precision=cell.recipe.precision,
+            progress=lambda *n: self.progress("computing frozen layers", *n),
+        )
+        return Inputs(features, arrays.masks)
+
+    def features_folder(self, cell: Cell) -> Path:
+        """Where the trunk's output for the cell's images is kept."""
+        key = trunk_key(
+            cell.data.fingerprint,
+            cell.weights_digest,
+            cell.model,
+            cell.size,
+            cell.recipe.precision,
+        )
+        return self.cache / "trunk" / key
+
+    def describe(self, cells: Sequence[Cell]) -> list[str]:
+        """What a user should know of the images of these cells, a sentence each."""
+        sentences: list[str] = []
+        for source in {cell.data.model_dump_json(): cell.data for cell in cells}.values():
+            dataset, split = self.dataset(source), self.split(source)
+            sentences.append(
+                f"{dataset.format}, {dataset.target}: {len(dataset.samples)} images; "
+                f"{len(split.train)} train, {len(split.val)} validate, {len(split.test)} test."
+            )
+            sentences += [*dataset.notes, *split.notes]
+        return sentences
+
+    def resolve(self, cell: Cell) -> Cell:
+        """The cell with everything filled in that its result depends on.
+
+        Raises:
+            ValueError: If its loss or model does not exist.
+            DataError: If its data or weights cannot be had, or do not fit.
+        """
+        if cell.model not in MODELS:
+            raise ValueError(f"unknown model {cell.model!r}; there are: {', '.join(MODELS)}")
+        loss = str(parse_loss(cell.loss))
+        dataset = self.dataset(cell.data)
+        digest = self.weights(cell).digest
+        freeze = cell.recipe.freeze
+        if freeze == "auto":
+            freeze = "paper" if digest else "none"
+        return replace(
+            cell,
+            loss=loss,
+            format=dataset.format,
+            target=dataset.target,
+            fingerprint=dataset.fingerprint,
+            weights_digest=digest,
+            freeze=freeze,
+            precision=resolve_precision(cell.recipe.precision),
+        )
+
+
+def resolve_precision(precision: str) -> str:
+    """Turn "auto" into bf16 where the machine multiplies bfloat16 in hardware, else fp32."""
+    if precision != "auto":
+        return precision
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    has_bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bf16" if has_bf16 else "fp32"
+
+
+def make_fabric(precision: str, device: str = "auto") -> Fabric:
+    """One device, and the arithmetic that a cell's precision asks for."""
+    name = {"fp32": "32-true", "bf16": "bf16-mixed"}[precision]
+    return Fabric(accelerator=device, devices=1, precision=name)  # type: ignore[arg-type]

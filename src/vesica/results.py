@@ -1,0 +1,145 @@
+"""A cell's folder: what is in it and how it is read back. Needs no torch.
+
+`result.json` is written last: a folder that has it is complete.
+"""
+
+import csv
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vesica import metrics
+from vesica.errors import DataError
+from vesica.files import read_json, replacing, write_text
+from vesica.plan import Cell
+
+SCHEMA = 1
+COUNTS = ("tp", "fp", "fn", "tn")
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """One finished, collapsed or failed cell, read back from its folder.
+
+    Attributes:
+        cell: What was run.
+        folder: Where its files are.
+        result: The content of `result.json`.
+    """
+
+    cell: Cell
+    folder: Path
+    result: dict[str, Any]
+
+    @property
+    def status(self) -> str:
+        """finished, collapsed or failed."""
+        return str(self.result["status"])
+
+    @property
+    def has_scores(self) -> bool:
+        """Failed cells have none."""
+        return self.status != "failed"
+
+
+@dataclass(frozen=True)
+class TestScores:
+    """`scores.csv`: a row per test image."""
+
+    __test__ = False  # no test class, whatever pytest thinks of its name
+
+    names: tuple[str, ...]
+    groups: tuple[str, ...]
+    counts: metrics.Counts
+    iou_soft: NDArray[np.float64]
+
+
+def cell_folder(run: Path, cell: Cell) -> Path:
+    """Where a cell's files are, within the folder of its run."""
+    return run / "cells" / cell.key
+
+
+def read_plan(run: Path) -> list[Cell]:
+    """The cells of a run.
+
+    Raises:
+        DataError: If the folder is no run.
+    """
+    if not (run / "plan.json").is_file():
+        raise DataError(f"{run}: no run of Vesica (it has no plan.json); check the path")
+    try:
+        return [Cell.model_validate(cell) for cell in read_json(run / "plan.json")["cells"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{run / 'plan.json'}: cannot be read ({error})") from None
+
+
+def read_cell(run: Path, cell: Cell) -> CellResult | None:
+    """The cell's result, or None while it has none."""
+    folder = cell_folder(run, cell)
+    if not (folder / "result.json").exists():
+        return None
+    return CellResult(cell, folder, read_json(folder / "result.json"))
+
+
+def write_table(target: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Write a CSV file; floats keep every digit."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_text(target, text.getvalue())
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """Read a CSV file with a header."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write_scores(target: Path, scores: TestScores) -> None:
+    """Write `scores.csv`."""
+    columns = [getattr(scores.counts, name) for name in COUNTS]
+    rows = zip(scores.names, scores.groups, *columns, scores.iou_soft, strict=True)
+    write_table(target, ["name", "group", *COUNTS, "iou_soft"], rows)
+
+
+def read_scores(path: Path) -> TestScores:
+    """Read `scores.csv`."""
+    rows = read_table(path)
+    counts = (np.array([int(row[name]) for row in rows], dtype=np.int64) for name in COUNTS)
+    return TestScores(
+        tuple(row["name"] for row in rows),
+        tuple(row["group"] for row in rows),
+        metrics.Counts(*counts),
+        np.array([float(row["iou_soft"]) for row in rows]),
+    )
+
+
+def write_masks(target: Path, preds: NDArray[np.bool_]) -> None:
+    """Write hard masks bit-packed, with the shape that they had."""
+    with replacing(target) as path, path.open("wb") as file:
+        np.savez_compressed(file, bits=np.packbits(preds), shape=np.array(preds.shape))
+
+
+def read_masks(path: Path) -> NDArray[np.bool_]:
+    """Read the masks, shape (num_images, height, width)."""
+    with np.load(path) as stored:
+        shape = tuple(stored["shape"])
+        return np.unpackbits(stored["bits"], count=int(np.prod(shape))).astype(bool).reshape(shape)
+
+
+def write_histograms(target: Path, *, val: NDArray[np.int64], test: NDArray[np.int64]) -> None:
+    """Write the probability histograms of both parts of the split."""
+    with replacing(target) as path, path.open("wb") as file:
+        np.savez_compressed(file, val=val.astype(np.int32), test=test.astype(np.int32))
+
+
+def read_histograms(path: Path) -> dict[str, NDArray[np.int32]]:
+    """Read probability histograms by part of the split."""
+    with np.load(path) as stored:
+        return dict(stored)

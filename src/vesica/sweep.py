@@ -1,0 +1,124 @@
+"""Many cells: the whole plan is checked, then each cell runs unless it has a result already."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from vesica import provenance
+from vesica.cell import run_cell
+from vesica.errors import DataError
+from vesica.files import write_json
+from vesica.materials import Materials
+from vesica.plan import Cell
+from vesica.results import SCHEMA, cell_folder, read_cell, read_plan
+from vesica.train import State
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """Whom a sweep tells how it goes.
+
+    Attributes:
+        on_cell: A cell begins: its number (from 1), how many there are, the cell.
+        on_step: A step or an epoch of it ended: the state, the steps per epoch.
+        on_result: It has a result now, or had one already.
+        should_stop: Asked after each step.
+    """
+
+    on_cell: Callable[[int, int, Cell], None] = lambda number, total, cell: None
+    on_step: Callable[[State, int], None] = lambda state, num_steps: None
+    on_result: Callable[[Cell, dict[str, Any]], None] = lambda cell, result: None
+    should_stop: Callable[[], bool] = lambda: False
+
+
+def check_plan(cells: Sequence[Cell], materials: Materials) -> list[Cell]:
+    """Resolve every cell and open everything that it needs, before the first one trains.
+
+    Raises:
+        ValueError: If the plan is empty, has a cell twice, or a cell cannot be run.
+        DataError: If files are missing or wrong.
+    """
+    if not cells:
+        raise ValueError("the plan has no cells; a plan is a list of at least one")
+    resolved = [materials.resolve(cell) for cell in cells]
+    if len({cell.key for cell in resolved}) < len(resolved):
+        raise ValueError("the plan has the same cell twice; give each loss and seed once")
+    for cell in resolved:
+        materials.split(cell.data)
+        materials.arrays(cell.data, cell.size)
+    return resolved
+
+
+def check_run(run: Path, cells: Sequence[Cell]) -> list[Cell]:
+    """The cells that the run's folder knows already; it may grow by losses and seeds.
+
+    Raises:
+        DataError: If the folder holds something else.
+    """
+    if (run / "plan.json").exists():
+        known = read_plan(run)
+        _check_same_settings(run, known, cells)
+        return known
+    if run.exists() and (not run.is_dir() or any(run.iterdir())):
+        raise DataError(f"{run}: exists and is no run of Vesica; pass another --out")
+    return []
+
+
+def enter_run(run: Path, cells: Sequence[Cell]) -> list[Cell]:
+    """Make the run's folder, or add to it; returns all its cells.
+
+    Raises:
+        DataError: If the folder holds something else.
+    """
+    keys = {cell.key for cell in cells}
+    everything = [cell for cell in check_run(run, cells) if cell.key not in keys] + list(cells)
+    plan = {
+        "schema": SCHEMA,
+        "command": provenance.command_line(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": provenance.versions(),
+        "cells": [cell.model_dump(mode="json") for cell in everything],
+    }
+    write_json(run / "plan.json", plan)
+    return everything
+
+
+def run_cells(cells: Sequence[Cell], run: Path, materials: Materials, watcher: Watcher) -> None:
+    """Run what has no result yet, in order; a failed cell is tried again."""
+    for number, cell in enumerate(cells, start=1):
+        found = read_cell(run, cell)
+        if found is not None and found.status != "failed":
+            watcher.on_result(cell, found.result)
+            continue
+        watcher.on_cell(number, len(cells), cell)
+        result = run_cell(
+            cell,
+            materials,
+            cell_folder(run, cell),
+            on_step=watcher.on_step,
+            should_stop=watcher.should_stop,
+        )
+        watcher.on_result(cell, result)
+
+
+def _check_same_settings(run: Path, known: Sequence[Cell], cells: Sequence[Cell]) -> None:
+    settings = [cell.setting() for cell in known]
+    for cell in cells:
+        if settings and cell.setting() not in settings:
+            changed = "; ".join(_differences(settings[0], cell.setting()))
+            raise DataError(
+                f"{run}: holds a run of other settings ({changed}); "
+                "pass another --out, or the settings that it was begun with"
+            )
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    lines = []
+    for name, value in new.items():
+        if isinstance(value, dict):
+            lines += _differences(old[name], value, f"{prefix}{name}.")
+        elif old[name] != value:
+            lines.append(f"{prefix}{name} was {old[name]}, now {value}")
+    return lines
