@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from vesica.data import synthetic
-from vesica.data.sample import Dataset, Mask, Pixels
 from vesica.data.faces import draw_face
 from vesica.data.heads import BACKGROUND, FACE, HAIR
+from vesica.data.sample import Dataset, Mask, Pixels
 from vesica.data.synthetic import open_faces
 
 SIZE_PX = 48

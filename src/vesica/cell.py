@@ -1,5 +1,6 @@
 """One cell, from its settings to its folder; the result file is written last."""
 
+import traceback
 from collections.abc import Callable
 from dataclasses import astuple, fields
 from pathlib import Path
@@ -69,9 +70,12 @@ def run_cell(
         )
         val = score(model, inputs, rows.val, fabric, cell.recipe.batch)
         test = score(model, inputs, rows.test, fabric, cell.recipe.batch)
-    except (Diverged, MemoryError, RuntimeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        result = _result(cell, fabric, status="failed", reason=reason)
+    except Diverged as error:
+        result = _result(cell, fabric, status="failed", reason=str(error))
+    except (MemoryError, RuntimeError) as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        details = traceback.format_exc()
+        result = _result(cell, fabric, status="failed", reason=reason, traceback=details)
     else:
         _write_files(folder, cell, model, fitted, val, test, materials, rows)
         result = _result(cell, fabric, **_outcome(fitted), **_summary(fitted, val, test))

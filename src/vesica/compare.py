@@ -151,12 +151,14 @@ def _judge_pair(
         "num_missing": len(waiting),
     }
     if failed:
-        return head | {"verdict": "undecided", "reason": f"{len(failed)} run(s) failed"}
+        return head | {"verdict": "undecided", "reason": f"{_number(len(failed), 'run')} failed"}
     if waiting:
-        return head | {"verdict": "undecided", "reason": f"{len(waiting)} run(s) not finished"}
+        reason = f"{_number(len(waiting), 'run')} not finished"
+        return head | {"verdict": "undecided", "reason": reason}
     # Bonferroni: with several losses, all intervals of a setting hold together.
     level = 1 - (1 - statistics.LEVEL) / num_pairs
     difference = difference_of(challenger, baseline)
+    head["num_images"] = challenger[0].result["num_test"]
     return head | asdict(statistics.compare(difference, margin=margin, level=level))
 
 
@@ -210,11 +212,20 @@ def _sentence(comparison: dict[str, Any], where: str) -> str:
 
 def _figures(comparison: dict[str, Any]) -> str:
     text = f"{100 * comparison['mean']:+.1f} points of per-image IoU"
-    within = f"{comparison['num_seeds']} seeds, {comparison['num_units']} test units"
+    num_images, num_units = comparison["num_images"], comparison["num_units"]
+    within = f"{_number(comparison['num_seeds'], 'seed')}, {_number(num_images, 'test image')}"
+    if num_units < num_images:
+        within += f" in {_number(num_units, 'group')}"
     if comparison["low"] is None:
         return f"{text} ({within})"
     low, high = 100 * comparison["low"], 100 * comparison["high"]
-    return f"{text} ({100 * comparison['level']:g} % interval {low:+.1f} to {high:+.1f}; {within})"
+    return (
+        f"{text} ({100 * comparison['level']:.3g} % interval {low:+.1f} to {high:+.1f}; {within})"
+    )
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _write_csv(target: Path, results: Sequence[CellResult]) -> None:

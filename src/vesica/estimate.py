@@ -99,7 +99,7 @@ def _measure(cell: Cell, materials: Materials) -> tuple[Cost, int]:
         batch = tuple(t[:1].expand(num, *t.shape[1:]).contiguous() for t in features)
         target = torch.zeros(num, cell.size, cell.size, device=fabric.device)
         saved = _CountSaved()
-        with saved:
+        with saved, fabric.autocast():
             value = loss(module.head(batch, (cell.size, cell.size)), target).mean()
         fabric.backward(value)
         optimizer.step()

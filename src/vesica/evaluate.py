@@ -62,7 +62,9 @@ def predict_logits(
     model.eval()
     for start in range(0, len(rows), batch):
         features, target = inputs.batch(rows[start : start + batch], fabric.device)
-        yield model.head(features, inputs.size).float(), target
+        with fabric.autocast():
+            logits = model.head(features, inputs.size)
+        yield logits.float(), target
 
 
 def validate(

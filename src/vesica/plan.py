@@ -133,6 +133,9 @@ def across(cells: Cell | Iterable[Cell], **fields: Sequence[Any]) -> list[Cell]:
     Raises:
         ValueError: If there is no such field (the message lists those that exist).
     """
+    for name, values in fields.items():
+        if isinstance(values, str):
+            raise ValueError(f"{name}={values!r}: give a list of values, such as [{values!r}]")
     starts = [cells] if isinstance(cells, Cell) else list(cells)
     return [
         replace(cell, **dict(zip(fields, values, strict=True)))

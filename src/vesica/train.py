@@ -149,7 +149,9 @@ def fit(
             rows = order[state.step * recipe.batch : (state.step + 1) * recipe.batch]
             torch.manual_seed(derive_seed(seed, state.epoch, fabric.global_rank, state.step))
             features, target = inputs.batch(rows, fabric.device)
-            per_image = loss(module.head(features, inputs.size), target)
+            with fabric.autocast():
+                logits = module.head(features, inputs.size)
+            per_image = loss(logits, target)
             optimizer.zero_grad()
             fabric.backward(per_image.mean() if recipe.reduction == "mean" else per_image.sum())
             optimizer.step()

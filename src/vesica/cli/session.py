@@ -90,7 +90,7 @@ def print_cost(
     num_seeds = len({cell.seed for cell in cells})
     first = cells[0]
     console.print(
-        f"[bold]{len(cells)} cells[/]: {', '.join(losses)} with {num_seeds} seed(s); "
+        f"[bold]{len(cells)} cells[/]: {', '.join(losses)} with {num_seeds} seeds; "
         f"{first.model}, {first.size}x{first.size} pixels, width {first.width}, "
         f"weights {first.weights.partition(':')[0]}, {first.recipe.precision}"
     )

@@ -33,8 +33,8 @@ class Term:
     weight: float = 1.0
 
     def __str__(self) -> str:
-        weight = "" if self.weight == 1 else f"{self.weight:g}"
-        return weight + self.name + "".join(f":{key}={value:g}" for key, value in self.params)
+        weight = "" if self.weight == 1 else _spell(self.weight)
+        return weight + self.name + "".join(f":{key}={_spell(value)}" for key, value in self.params)
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,8 @@ def _parse_term(text: str, spelling: str) -> Term:
     if name not in LOSSES:
         raise ValueError(f"unknown loss {name!r}; there are: {', '.join(LOSSES)}")
     weight = float(match["weight"] or 1)
-    if not weight > 0:
-        raise ValueError(f"the weight of {name!r} in loss {spelling!r} must be above zero")
+    if not 0 < weight < math.inf:
+        raise ValueError(f"the weight of {name!r} in loss {spelling!r} must be above zero, finite")
     return Term(name, _parse_params(name, match["params"]), weight)
 
 
@@ -92,7 +92,7 @@ def _parse_params(name: str, text: str) -> tuple[tuple[str, float], ...]:
         if parameter.kind is parameter.KEYWORD_ONLY
     }
     params: dict[str, float] = {}
-    for pair in filter(None, text.split(":")):
+    for pair in text.split(":")[1:]:
         key, _, value = pair.partition("=")
         if key not in defaults:
             known = ", ".join(defaults) or "none"
@@ -101,6 +101,11 @@ def _parse_params(name: str, text: str) -> tuple[tuple[str, float], ...]:
             raise ValueError(f"loss {name!r} is given {key!r} twice; give it once")
         params[key] = _number(name, key, value)
     return tuple(sorted((k, v) for k, v in params.items() if v != defaults[k]))
+
+
+def _spell(number: float) -> str:
+    """The shortest spelling that reads back as the same number, without a plus sign."""
+    return repr(float(number)).removesuffix(".0").replace("e+", "e")
 
 
 def _number(name: str, key: str, value: str) -> float:

@@ -48,7 +48,7 @@ class Weights:
         digest = hashlib.sha256()
         for name, tensor in sorted(self.state.items()):
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\0".encode())
-            digest.update(tensor.contiguous().numpy().tobytes())
+            digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
 
@@ -125,7 +125,13 @@ def _load_torchvision(url: str, rename: Callable[[str], str | None]) -> Callable
     def load(path: Path | None) -> State:
         state = _download(url) if path is None else _read_safetensors(path)
         renamed = ((rename(name), tensor) for name, tensor in state.items())
-        return {name: tensor for name, tensor in renamed if name is not None}
+        fitting = {name: tensor for name, tensor in renamed if name is not None}
+        if not fitting:
+            raise DataError(
+                f"weights {path or url} do not fit: none of the {len(state)} tensors has a name "
+                f"of this encoder; pass a file of the network that {url} holds"
+            )
+        return fitting
 
     return load
 

@@ -1,0 +1,136 @@
+"""Imports point one way, and what needs no torch does not load it."""
+
+import ast
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import vesica
+
+ROOT = Path(vesica.__file__).parent
+
+ORDER = [
+    "errors",
+    "files",
+    "shapes",
+    "losses",
+    "metrics",
+    "models",
+    "data",
+    "plan",
+    "sources",
+    "trunk",
+    "checkpoint",
+    "evaluate",
+    "train",
+    "provenance",
+    "results",
+    "materials",
+    "cell",
+    "sweep",
+    "statistics",
+    "baselines",
+    "compare",
+    "estimate",
+    "plans",
+    "report",
+    "cli",
+    "__main__",
+]
+"""Files and folders of the package: each imports only from those above it."""
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+MODULES = {module_name(path): path for path in sorted(ROOT.rglob("*.py"))}
+
+
+def imports_of(module: str) -> set[str]:
+    """Modules of the package that a module imports anywhere, also within functions."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: a relative import in line {node.lineno}"
+            for alias in node.names:
+                longer = f"{node.module}.{alias.name}"
+                found.add(longer if longer in MODULES else node.module or "")
+    return found & set(MODULES)
+
+
+def place(module: str) -> str:
+    """The file or folder of the package that a module lies in; `vesica` is the package itself."""
+    return module.split(".")[1] if "." in module else module
+
+
+def reached(module: str) -> set[str]:
+    """Everything that a module imports, directly or not."""
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        new = imports_of(waiting.pop()) - found
+        found |= new
+        waiting += new
+    return found
+
+
+def test_imports_are_found() -> None:
+    assert {"vesica.losses.pixel", "vesica.shapes"} <= imports_of("vesica.losses.region")
+    assert {"vesica.metrics", "vesica.trunk"} <= imports_of("vesica.evaluate")
+    assert "vesica.plans" in imports_of("vesica.cli.run")  # within a function
+    assert "vesica.shapes" in reached("vesica.losses")
+
+
+def test_order_names_every_file_once() -> None:
+    assert sorted(ORDER) == sorted({place(module) for module in MODULES} - {"vesica"})
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_only_from_above(module: str) -> None:
+    if module == "vesica":
+        assert imports_of(module) == set()
+        return
+    here = ORDER.index(place(module))
+    others = {place(found) for found in imports_of(module)} - {"vesica", place(module)}
+    assert others <= set(ORDER[:here])
+
+
+def test_no_two_modules_import_each_other() -> None:
+    TopologicalSorter({module: imports_of(module) for module in MODULES}).prepare()
+
+
+@pytest.mark.parametrize("module", ["vesica.metrics", "vesica.statistics", "vesica.baselines"])
+def test_judge_shares_no_code_with_the_judged(module: str) -> None:
+    assert not {found for found in reached(module) if place(found) in ("losses", "train")}
+
+
+def test_no_drawer_for_odds_and_ends() -> None:
+    drawers = {"utils", "util", "helpers", "common", "misc", "tools"}
+    assert not {path.name for path in ROOT.rglob("*") if path.stem in drawers}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import vesica.data, vesica.data.arrays, vesica.data.split, vesica.data.synthetic",
+        "import vesica.plan, vesica.results, vesica.statistics, vesica.compare",
+        "from vesica.__main__ import app; app(['--help'], standalone_mode=False)",
+    ],
+    ids=["data", "compare", "help"],
+)
+def test_needs_no_torch(code: str) -> None:
+    check = (
+        "import sys; print('loaded:', [m for m in ('torch', 'torchvision') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\n{check}"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "loaded: []"

@@ -1,0 +1,302 @@
+"""The command line as a user meets it: what is printed, and the exit code."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny  # noqa: F401 - adds the network "tiny"
+from PIL import Image
+from realdata import require
+
+from vesica.__main__ import main
+from vesica.data.synthetic import open_faces
+
+TINY = [
+    "--model",
+    "tiny",
+    "--weights",
+    "none",
+    "--freeze",
+    "paper",
+    "--size",
+    "64",
+    "--width",
+    "8",
+    "--batch",
+    "8",
+    "--lr",
+    "1e-3",
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A user's folder: 60 generated faces with masks of 0 and 255."""
+    faces = open_faces(60, size_px=48)
+    for name in ("images", "masks"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+    for sample in faces.samples:
+        image, mask = faces.read(sample)
+        Image.fromarray(image).save(tmp_path / "data" / "images" / f"{sample.name}.png")
+        Image.fromarray(255 * mask.astype(np.uint8)).save(
+            tmp_path / "data" / "masks" / f"{sample.name}.png"
+        )
+    return tmp_path / "data"
+
+
+class Terminal:
+    """Runs `vesica` in this process."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.monkeypatch, self.capsys = monkeypatch, capsys
+        monkeypatch.setenv("COLUMNS", "200")
+
+    def __call__(self, *arguments: object) -> tuple[int, str, str]:
+        """Exit code, standard output, standard error."""
+        self.monkeypatch.setattr(sys, "argv", ["vesica", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        out, err = self.capsys.readouterr()
+        return int(stop.value.code or 0), out, err
+
+
+@pytest.fixture
+def vesica(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Terminal:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    return Terminal(monkeypatch, capsys)
+
+
+def test_compare_runs_from_a_folder_to_a_verdict(vesica: Terminal, folder: Path) -> None:
+    arguments = ["compare", folder, *TINY, "--epochs", 2, "--seeds", 2, "--out", "run"]
+    code, out, err = vesica(*arguments)
+    assert (code, err) == (0, "")
+    assert "4 cells: bce, iou with 2 seeds" in out
+    assert "mean mask" in out
+    assert "for this training set and split." in out
+    page = Path("run/report.html").read_text()
+    assert "<script src" not in page
+    assert "Report: run/report.html" in out
+
+    code, again, _ = vesica(*arguments)
+    assert code == 0
+    assert "Estimated: 0 min" in again, "finished cells are not run again"
+
+    code, out, _ = vesica("status", "run")
+    assert (code, out.count("finished") + out.count("collapsed")) == (0, 4)
+    assert "4 of 4 cells have a result." in out
+
+    Path("run/report.html").unlink()
+    code, out, _ = vesica("report", "run", "--json")
+    assert code == 0
+    assert json.loads(out)["num_results"] == 4
+    assert Path("run/report.html").exists()
+
+
+def test_json_is_alone_on_standard_output(vesica: Terminal, folder: Path) -> None:
+    code, out, err = vesica(
+        "compare", folder, *TINY, "--epochs", 1, "--seeds", 1, "--out", "run", "--json"
+    )
+    assert code == 0
+    assert json.loads(out) == json.loads(Path("run/results.json").read_text())
+    assert "seed noise not measured" in err
+
+
+def test_dry_run_says_the_cost_and_leaves_nothing(vesica: Terminal, folder: Path) -> None:
+    code, out, _ = vesica("compare", folder, *TINY, "--out", "run", "--dry-run")
+    assert code == 0
+    assert "6 cells" in out
+    assert "GB memory" in out
+    assert not Path("run").exists()
+
+
+def test_long_runs_are_told_of_a_shorter_one(vesica: Terminal, folder: Path) -> None:
+    big = ["--weights", "none", "--size", 160, "--width", 64, "--epochs", 100000, "--batch", 1]
+    code, out, _ = vesica("compare", folder, *big, "--seeds", 99, "--out", "run", "--dry-run")
+    assert code == 0
+    assert "--size 128 --width 512" in out
+
+
+def break_data(folder: Path, how: str) -> None:
+    first = sorted((folder / "images").iterdir())[0]
+    mask = folder / "masks" / first.name
+    if how == "no mask":
+        mask.unlink()
+    elif how == "no image":
+        first.unlink()
+    elif how == "grey mask":
+        Image.fromarray(np.arange(48 * 48).reshape(48, 48).astype(np.uint8)).save(mask)
+    elif how == "other size":
+        Image.new("L", (7, 9)).save(mask)
+    elif how == "truncated":
+        for image in sorted((folder / "images").iterdir())[:2]:
+            whole = Image.open(image).convert("RGB")
+            image.unlink()
+            whole.save(image.with_suffix(".jpg"))
+            content = image.with_suffix(".jpg").read_bytes()
+            image.with_suffix(".jpg").write_bytes(content[: len(content) // 2])
+    elif how == "empty":
+        for path in folder.rglob("*.png"):
+            path.unlink()
+    elif how == "few":
+        for path in folder.rglob("*.png"):
+            if path.stem > "face_000002":
+                path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("no mask", ["face_000000", "mask"]),
+        ("no image", ["face_000000", "image"]),
+        ("grey mask", ["face_000000.png", "values", "--foreground"]),
+        ("other size", ["face_000000", "48", "7"]),
+        ("truncated", ["face_000000.jpg", "face_000001.jpg"]),
+        ("empty", ["image"]),
+        ("few", ["--split-seed"]),
+    ],
+)
+def test_bad_data_is_one_message_before_any_training(
+    how: str, words: list[str], vesica: Terminal, folder: Path
+) -> None:
+    break_data(folder, how)
+    code, out, err = vesica("compare", folder, *TINY, "--out", "run")
+    assert code == 2
+    assert err.startswith("Error: ")
+    assert "Traceback" not in err
+    assert all(word in err for word in words), err
+    assert "epoch" not in out
+    assert not Path("run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--losses", "bce,iuo"], ["'iuo'", "bce, iou, dice, tversky"]),
+        (["--losses", "tversky:alhpa=1"], ["'alhpa'", "alpha, beta, smooth"]),
+        (["--losses", ""], ["loss"]),
+        (["--model", "vgg"], ["'vgg'", "bfcn32s, fcresnet"]),
+        (["--weights", "hedd"], ["'hedd'", "torchvision, hed"]),
+        (["--weights", "hed", "--model", "fcresnet"], ["'hed'", "fcresnet"]),
+        (["--weights", "hed:nowhere.h5", "--model", "bfcn32s"], ["nowhere.h5", "pip install"]),
+        (["--target", "face"], ["face"]),
+        (["--format", "lfw"], ["lfw"]),
+        (["--group", "("], ["--group", "("]),
+        (["--size", "5"], ["size", "32"]),
+        (["--lr", "0"], ["lr"]),
+        (["--dropout", "1"], ["dropout"]),
+        (["--train", "5000"], ["5000"]),
+        (["--out", "data"], ["data", "--out"]),
+    ],
+)
+def test_bad_options_are_one_sentence(
+    options: list[str], words: list[str], vesica: Terminal, folder: Path
+) -> None:
+    code, _, err = vesica("compare", folder, *TINY, "--out", "run", *options)
+    assert code == 2, err
+    assert "Traceback" not in err
+    assert len(err.strip().splitlines()) == 1
+    assert all(word in err for word in words), err
+    assert not Path("run").exists()
+
+
+def test_typer_refuses_what_is_no_choice(vesica: Terminal, folder: Path) -> None:
+    code, _, err = vesica("compare", folder, "--keep", "worst")
+    assert code == 2
+    assert "best" in err
+
+
+def test_missing_folder(vesica: Terminal) -> None:
+    code, _, err = vesica("compare", "nowhere")
+    assert code == 2
+    assert err == "Error: nowhere: no such folder. Check the path.\n"
+
+
+def test_another_setting_in_the_same_folder(vesica: Terminal, folder: Path) -> None:
+    base = ["compare", folder, *TINY, "--epochs", 1, "--seeds", 1, "--out", "run"]
+    assert vesica(*base)[0] == 0
+    before = {path: path.read_bytes() for path in Path("run").rglob("*.json")}
+    code, _, err = vesica(*base, "--patience", 3)
+    assert code == 2
+    assert "recipe.patience was 20, now 3" in err
+    assert before == {path: path.read_bytes() for path in Path("run").rglob("*.json")}
+
+
+PLAN = """
+from vesica.plan import Cell, Recipe, Source, across
+def plan():
+    base = Cell(data=Source(path="generated:num=60:size=64"), model="tiny", size=64, width=8,
+                weights="none", recipe=Recipe(max_epochs=1, freeze="paper"))
+    return across(base, lr=[1e-4, 1e-3], loss=["bce", "iou"])
+"""
+
+
+def test_a_users_plan(vesica: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "rates.py").write_text(PLAN)
+    code, out, err = vesica("run", "rates.py", "--out", "run")
+    assert (code, err) == (0, "")
+    assert out.count("Undecided on generated, face (lr 0.0") == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("def plan():\n    return 1 / 0", ["bad.py:2", "ZeroDivisionError"]),
+        ("def plan(:", ["bad.py", "SyntaxError"]),
+        ("cells = []", ["bad.py", "plan()"]),
+        ("def plan():\n    return [1]", ["bad.py", "list of vesica.plan.Cell"]),
+        ("def plan():\n    return []", ["no cells"]),
+        ("import nowhere", ["bad.py:1", "nowhere"]),
+    ],
+)
+def test_a_plan_that_raises(text: str, words: list[str], vesica: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text(text)
+    code, _, err = vesica("run", "bad.py", "--out", "run")
+    assert code == 2
+    assert "Traceback" not in err
+    assert all(word in err for word in words), err
+
+
+def test_unknown_plan_and_unknown_run(vesica: Terminal) -> None:
+    code, _, err = vesica("run", "dmeo")
+    assert (code, "built in: demo" in err) == (2, True)
+    for command in ("status", "report"):
+        code, _, err = vesica(command, "nowhere")
+        assert (code, "no run of Vesica" in err) == (2, True)
+
+
+@pytest.mark.parametrize("command", ["--help", "status --help", "report --help", "compare --help"])
+def test_help_imports_no_torch(command: str) -> None:
+    script = (
+        "import sys\nsys.argv = ['vesica', *sys.argv[1:]]\nfrom vesica.__main__ import main\n"
+        "try:\n    main()\nfinally:\n    assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *command.split()],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "vesica" in done.stdout
+
+
+def test_real_faces_in_helens_layout(vesica: Terminal) -> None:
+    data = require("celebamask_as_helen")
+    code, out, err = vesica(
+        "compare", data, "--target", "face+hair", *TINY, "--epochs", 1, "--seeds", 1, "--out", "run"
+    )
+    assert (code, err) == (0, "")
+    assert "1000 images; 800 train, 100 validate, 100 test" in out
+
+
+def test_real_microscope_images(vesica: Terminal) -> None:
+    data = require("nuclei")
+    code, out, _ = vesica("compare", data, *TINY, "--epochs", 1, "--seeds", 3, "--out", "run")
+    assert code == 0
+    assert "too few test images" in out

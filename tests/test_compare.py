@@ -1,0 +1,152 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny import tiny_cell
+
+from vesica import metrics
+from vesica.compare import compare_run, difference_of, group_cells
+from vesica.files import write_json
+from vesica.plan import Cell, across, replace
+from vesica.results import CellResult, TestScores, cell_folder, read_table, write_scores
+
+NUM_UNITS = 40
+PIXELS = 1000
+
+
+def fabricate(run: Path, cell: Cell, ious: np.ndarray, **result: Any) -> CellResult:
+    """A finished cell whose test images have these IoUs (to a thousandth)."""
+    tp = np.round(PIXELS * ious).astype(np.int64)
+    zero = np.zeros_like(tp)
+    counts = metrics.Counts(tp, zero, PIXELS - tp, zero)
+    names = tuple(f"image_{index}" for index in range(len(ious)))
+    folder = cell_folder(run, cell)
+    write_scores(folder / "scores.csv", TestScores(names, names, counts, ious))
+    mean = {name: float(ious.mean()) for name in ("iou_per_image", "iou_pooled", "iou_soft")}
+    document = {"status": "finished", "reason": "", "accuracy": 0.5, "epochs": 3, **mean}
+    document |= {"ended_by": "patience", "kept_epoch": 2, "train_time_s": 1.0}
+    document |= {"num_test": len(ious)} | result
+    write_json(folder / "result.json", document)
+    return CellResult(cell, folder, document)
+
+
+def cells_of(losses: list[str], num_seeds: int) -> list[Cell]:
+    base = replace(tiny_cell(), fingerprint="0" * 64, target="face", format="faces")
+    return across(base, seed=range(num_seeds), loss=losses)
+
+
+def judge(run: Path, cells: list[Cell]) -> dict[str, Any]:
+    write_json(run / "plan.json", {"command": "vesica compare"})
+    return compare_run(run, cells, run / "cache", 0.005)
+
+
+def ious(seed: int, shift: float = 0.0, noise: float = 0.0) -> np.ndarray:
+    rng = np.random.default_rng(7)
+    own = np.random.default_rng([seed, int(1e6 * abs(shift))]).normal(0, noise, NUM_UNITS)
+    return np.clip(rng.uniform(0.4, 0.8, NUM_UNITS) + shift + own, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("shift", "verdict", "words"),
+    [
+        (0.05, "better", "iou is better than bce: +5.0 points of per-image IoU (95 % interval"),
+        (-0.05, "worse", "iou is worse than bce: -5.0 points"),
+        (0.0, "equivalent", "iou and bce are equivalent"),
+    ],
+)
+def test_the_verdict_and_its_sentence(
+    shift: float, verdict: str, words: str, tmp_path: Path
+) -> None:
+    cells = cells_of(["bce", "iou"], 3)
+    for cell in cells:
+        fabricate(tmp_path, cell, ious(cell.seed, shift if cell.loss == "iou" else 0.0))
+    document = judge(tmp_path, cells)
+    (group,) = document["groups"]
+    assert group["comparisons"][0]["verdict"] == verdict
+    assert words in document["verdict"]
+    assert "3 seeds, 40 test images" in document["verdict"]
+    assert "for this training set and split" in document["verdict"]
+
+
+def test_seed_noise_makes_it_undecided(tmp_path: Path) -> None:
+    cells = cells_of(["bce", "iou"], 3)
+    for cell in cells:
+        shift = [0.15, -0.1, 0.0][cell.seed] if cell.loss == "iou" else 0.0
+        fabricate(tmp_path, cell, ious(cell.seed, shift, noise=0.01))
+    document = judge(tmp_path, cells)
+    assert document["verdict"].startswith("Undecided on generated, face: iou minus bce is +1.")
+
+
+def test_one_seed_has_no_p_value(tmp_path: Path) -> None:
+    cells = cells_of(["bce", "iou"], 1)
+    for cell in cells:
+        fabricate(tmp_path, cell, ious(0, 0.1 if cell.loss == "iou" else 0.0))
+    document = judge(tmp_path, cells)
+    (comparison,) = document["groups"][0]["comparisons"]
+    assert comparison["verdict"] == "undecided"
+    assert comparison["p_value"] is None
+    assert "seed noise not measured" in document["verdict"]
+
+
+def test_collapsed_counts_and_is_named_failed_and_missing_block(tmp_path: Path) -> None:
+    cells = cells_of(["bce", "iou"], 3)
+    for cell in cells[:-1]:
+        fabricate(tmp_path, cell, ious(cell.seed, 0.05 if cell.loss == "iou" else 0.0))
+    document = judge(tmp_path, cells)
+    assert document["verdict"].startswith("Undecided")
+    assert "1 run not finished" in document["verdict"]
+
+    fabricate(tmp_path, cells[-1], np.zeros(NUM_UNITS), status="collapsed", reason="one class")
+    document = judge(tmp_path, cells)
+    assert "Counted in, though collapsed to one class: iou seed 2." in document["verdict"]
+
+    failed = {"status": "failed", "reason": "the training loss is not finite in epoch 1"}
+    write_json(cell_folder(tmp_path, cells[0]) / "result.json", failed)
+    document = judge(tmp_path, cells)
+    assert "1 run failed" in document["verdict"]
+    assert document["groups"][0]["comparisons"][0]["verdict"] == "undecided"
+    assert read_table(tmp_path / "results.csv")[0]["status"] == "failed"
+
+
+def test_three_losses_are_compared_pair_by_pair_at_a_higher_level(tmp_path: Path) -> None:
+    cells = cells_of(["bce", "iou", "dice"], 3)
+    for cell in cells:
+        fabricate(tmp_path, cell, ious(cell.seed, noise=0.01))
+    (group,) = judge(tmp_path, cells)["groups"]
+    pairs = [(c["baseline"], c["challenger"]) for c in group["comparisons"]]
+    assert pairs == [("bce", "iou"), ("bce", "dice"), ("iou", "dice")]
+    assert all(c["level"] == pytest.approx(1 - 0.05 / 3) for c in group["comparisons"])
+
+
+def test_units_are_means_of_groups(tmp_path: Path) -> None:
+    cells = cells_of(["bce", "iou"], 1)
+    found = []
+    for cell, values in zip(cells, ([0.2, 0.4, 0.9], [0.5, 0.5, 0.6]), strict=True):
+        result = fabricate(tmp_path, cell, np.array(values))
+        scores_file = result.folder / "scores.csv"
+        text = scores_file.read_text().replace("image_1,image_1", "image_1,image_0")
+        scores_file.write_text(text)
+        found.append(result)
+    bce, iou = found
+    # (0.5 + 0.5) / 2 - (0.2 + 0.4) / 2 = 0.2, and 0.6 - 0.9 = -0.3
+    np.testing.assert_allclose(difference_of([iou], [bce]), [[0.2, -0.3]])
+
+
+def test_cells_of_other_settings_are_never_compared(tmp_path: Path) -> None:
+    cells = across(cells_of(["bce", "iou"], 2), lr=[1e-4, 1e-3])
+    groups = group_cells(cells)
+    assert [group.label for group in groups] == ["lr 0.0001", "lr 0.001"]
+    assert all(len(group.cells) == 4 for group in groups)
+
+
+def test_results_csv_has_a_row_for_each_cell(tmp_path: Path) -> None:
+    cells = cells_of(["bce", "iou"], 2)
+    for cell in cells:
+        fabricate(tmp_path, cell, ious(cell.seed))
+    judge(tmp_path, cells)
+    rows = read_table(tmp_path / "results.csv")
+    assert [(row["loss"], row["seed"], row["epochs"]) for row in rows] == [
+        (cell.loss, str(cell.seed), "3") for cell in cells
+    ]
+    assert {"iou_per_image", "iou_pooled", "iou_soft", "accuracy", "max_epochs"} <= set(rows[0])

@@ -1,0 +1,237 @@
+"""Cells, and what makes two of them the same: every field but the paths."""
+
+from typing import Any, get_args
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from vesica.plan import Cell, Recipe, Source, across, field_names, replace
+
+RESOLVED = Cell(data=Source(path="faces", fingerprint="f" * 64), weights_digest="d" * 64)
+
+OTHER: dict[str, Any] = {
+    # Cell
+    "model": "fcresnet",
+    "size": 96,
+    "width": 64,
+    "weights": "hed",
+    "weights_digest": "e" * 64,
+    "loss": "bce",
+    "seed": 1,
+    # Source
+    "path": "elsewhere",
+    "format": "folder",
+    "target": "face+hair",
+    "foreground": "255",
+    "group": "(.*)_",
+    "split": "small",
+    "train": 5,
+    "val": 6,
+    "split_seed": 2,
+    "fingerprint": "a" * 64,
+    # Recipe
+    "init": "keras",
+    "freeze": "none",
+    "dropout": 0.5,
+    "max_epochs": 3,
+    "batch": 4,
+    "patience": 7,
+    "lr": 1e-3,
+    "reduction": "sum",
+    "monitor": "val_iou",
+    "keep": "last",
+    "precision": "bf16",
+}
+"""A valid value of every field that is not its default."""
+
+every_field = pytest.mark.parametrize("name", field_names())
+
+
+def place(cell: Cell, name: str) -> BaseModel:
+    """The part of a cell that has the field."""
+    parts: list[BaseModel] = [cell, cell.data, cell.recipe]
+    (part,) = (part for part in parts if name in type(part).model_fields)
+    return part
+
+
+# Fields
+
+
+def test_fields_have_one_place_each() -> None:
+    names = field_names()
+    assert len(set(names)) == len(names)
+    assert set(names) == set(OTHER)
+    fields = {*Cell.model_fields, *Source.model_fields, *Recipe.model_fields}
+    assert set(names) == fields - {"data", "recipe"}
+
+
+def test_defaults_are_table_2_of_the_paper() -> None:
+    recipe = Recipe()
+    assert (recipe.max_epochs, recipe.batch, recipe.patience, recipe.lr) == (1000, 100, 20, 1e-4)
+
+
+@every_field
+def test_replace_changes_that_field_only(name: str) -> None:
+    changed = replace(RESOLVED, **{name: OTHER[name]})
+    assert getattr(place(changed, name), name) == OTHER[name]
+    for other in set(field_names()) - {name}:
+        assert getattr(place(changed, other), other) == getattr(place(RESOLVED, other), other)
+    assert replace(changed, **{name: getattr(place(RESOLVED, name), name)}) == RESOLVED
+
+
+def test_replace_leaves_the_original() -> None:
+    before = RESOLVED.model_dump()
+    replace(RESOLVED, lr=1.0, path="there", seed=9)
+    assert RESOLVED.model_dump() == before
+
+
+@every_field
+def test_cells_are_frozen(name: str) -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(place(RESOLVED, name), name, OTHER[name])
+
+
+def test_equal_cells_are_one_in_a_set() -> None:
+    assert len({RESOLVED, replace(RESOLVED), replace(RESOLVED, seed=1)}) == 2
+
+
+# Across
+
+
+def test_last_field_varies_fastest() -> None:
+    cells = across(RESOLVED, loss=["bce", "iou"], seed=range(3))
+    assert [(cell.loss, cell.seed) for cell in cells] == [
+        ("bce", 0),
+        ("bce", 1),
+        ("bce", 2),
+        ("iou", 0),
+        ("iou", 1),
+        ("iou", 2),
+    ]
+
+
+def test_across_names_fields_of_data_and_recipe() -> None:
+    cells = across(RESOLVED, target=["face", "face+hair"], lr=[1e-4, 1e-3])
+    assert [(cell.data.target, cell.recipe.lr) for cell in cells] == [
+        ("face", 1e-4),
+        ("face", 1e-3),
+        ("face+hair", 1e-4),
+        ("face+hair", 1e-3),
+    ]
+
+
+def test_across_of_several_cells_keeps_their_order() -> None:
+    first = across(RESOLVED, loss=["bce", "iou"])
+    assert across(first, seed=[0, 1]) == across(RESOLVED, loss=["bce", "iou"], seed=[0, 1])
+    assert across(iter(first), seed=[0, 1]) == across(first, seed=[0, 1])
+
+
+def test_across_of_nothing() -> None:
+    assert across(RESOLVED) == [RESOLVED]
+    assert across(RESOLVED, seed=[]) == []
+    assert across([], seed=[0]) == []
+
+
+@pytest.mark.parametrize("name", ["sed", "data", "recipe", "learning_rate", "key"])
+def test_unknown_field_lists_the_valid_ones(name: str) -> None:
+    with pytest.raises(ValueError, match=f"no field '{name}'") as caught:
+        across(RESOLVED, **{name: [1]})
+    assert all(field in str(caught.value) for field in field_names())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("size", 31),
+        ("size", 4097),
+        ("size", "big"),
+        ("width", 0),
+        ("seed", -1),
+        ("seed", 2**31),
+        ("split", "medium"),
+        ("train", 0),
+        ("val", 0),
+        ("split_seed", -1),
+        ("init", "he"),
+        ("freeze", "all"),
+        ("dropout", 1.0),
+        ("dropout", -0.1),
+        ("max_epochs", 0),
+        ("batch", 0),
+        ("patience", 0),
+        ("lr", 0.0),
+        ("lr", -1e-4),
+        ("lr", float("nan")),
+        ("reduction", "max"),
+        ("monitor", "val_dice"),
+        ("keep", "first"),
+        ("precision", "fp16"),
+        ("loss", None),
+    ],
+)
+def test_invalid_value_is_refused(name: str, value: object) -> None:
+    with pytest.raises(ValidationError, match=name):
+        replace(RESOLVED, **{name: value})
+
+
+@pytest.mark.parametrize(("model", "values"), [(Cell, {"data": {"path": "x"}}), (Recipe, {})])
+def test_misspelt_field_is_refused(model: type[BaseModel], values: dict[str, Any]) -> None:
+    model.model_validate(values)
+    with pytest.raises(ValidationError, match="epochs"):
+        model.model_validate({**values, "epochs": 3})
+
+
+# Identity
+
+
+def test_unresolved_cell_has_no_key() -> None:
+    with pytest.raises(ValueError, match="resolve"):
+        _ = Cell(data=Source(path="faces")).key
+
+
+def test_key_is_short_and_fit_for_a_folder() -> None:
+    assert len(RESOLVED.key) == 12
+    assert set(RESOLVED.key) <= set("0123456789abcdef")
+    assert RESOLVED.key == replace(RESOLVED).key
+
+
+@pytest.mark.parametrize("name", sorted(set(field_names()) - {"path"}))
+def test_every_field_is_part_of_the_key(name: str) -> None:
+    assert replace(RESOLVED, **{name: OTHER[name]}).key != RESOLVED.key
+
+
+def test_keys_of_all_variants_differ() -> None:
+    keys = [replace(RESOLVED, **{name: OTHER[name]}).key for name in set(OTHER) - {"path"}]
+    assert len({RESOLVED.key, *keys}) == len(OTHER)
+
+
+@pytest.mark.parametrize("name", ["init", "freeze", "split", "reduction", "monitor", "precision"])
+def test_every_choice_has_its_own_key(name: str) -> None:
+    choices = get_args(type(place(RESOLVED, name)).model_fields[name].annotation)
+    assert len({replace(RESOLVED, **{name: choice}).key for choice in choices}) == len(choices) > 1
+
+
+def test_paths_are_no_part_of_the_key() -> None:
+    assert replace(RESOLVED, path="/mnt/copy").key == RESOLVED.key
+    here, there = (replace(RESOLVED, weights=f"hed:{path}") for path in ("/a/w.h5", "/b/w.h5"))
+    assert here.key == there.key == replace(RESOLVED, weights="hed").key
+    assert replace(here, weights_digest="other").key != here.key
+
+
+@pytest.mark.parametrize("name", field_names())
+def test_setting_is_all_but_loss_seed_and_paths(name: str) -> None:
+    is_same = replace(RESOLVED, **{name: OTHER[name]}).setting() == RESOLVED.setting()
+    assert is_same == (name in ("loss", "seed", "path"))
+
+
+@pytest.mark.parametrize("cell", [RESOLVED, Cell.model_validate({"data": {"path": "x"}})])
+def test_json_round_trip(cell: Cell) -> None:
+    assert Cell.model_validate_json(cell.model_dump_json()) == cell
+
+
+def test_json_round_trip_of_every_field() -> None:
+    cell = replace(RESOLVED, **OTHER)
+    again = Cell.model_validate_json(cell.model_dump_json())
+    assert again == cell
+    assert again.key == cell.key
+    assert all(getattr(place(again, name), name) == value for name, value in OTHER.items())

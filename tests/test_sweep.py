@@ -1,0 +1,109 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny import tiny_cell
+
+from vesica import sweep
+from vesica.errors import DataError
+from vesica.files import read_json, write_json
+from vesica.materials import Materials
+from vesica.plan import Cell, across, replace
+from vesica.results import cell_folder, read_plan
+from vesica.sweep import Watcher, check_plan, enter_run, run_cells
+
+
+@pytest.fixture(scope="module")
+def materials(tmp_path_factory: pytest.TempPathFactory) -> Materials:
+    return Materials(tmp_path_factory.mktemp("cache"))
+
+
+def plan(**fields: Any) -> list[Cell]:
+    return across(tiny_cell(max_epochs=1), **({"loss": ["bce", "iou"]} | fields))
+
+
+def run(cells: list[Cell], folder: Path, materials: Materials) -> list[Cell]:
+    """Run a plan; returns the cells that were trained now."""
+    trained: list[Cell] = []
+    resolved = check_plan(cells, materials)
+    enter_run(folder, resolved)
+    watcher = Watcher(on_cell=lambda number, total, cell: trained.append(cell))
+    run_cells(resolved, folder, materials, watcher)
+    return trained
+
+
+def test_a_cell_folder_has_its_files(materials: Materials, tmp_path: Path) -> None:
+    run(plan(), tmp_path, materials)
+    for cell in read_plan(tmp_path):
+        files = {path.name for path in cell_folder(tmp_path, cell).iterdir()}
+        assert files == {
+            "cell.json",
+            "history.csv",
+            "scores.csv",
+            "histograms.npz",
+            "masks.npz",
+            "model.safetensors",
+            "result.json",
+        }
+
+
+def test_finished_cells_are_skipped_and_failed_ones_tried_again(
+    materials: Materials, tmp_path: Path
+) -> None:
+    assert len(run(plan(), tmp_path, materials)) == 2
+    assert run(plan(), tmp_path, materials) == []
+    bce, _ = read_plan(tmp_path)
+    result = cell_folder(tmp_path, bce) / "result.json"
+    write_json(result, read_json(result) | {"status": "failed"})
+    assert [cell.loss for cell in run(plan(), tmp_path, materials)] == ["bce"]
+
+
+def test_a_run_grows_by_losses_and_seeds(materials: Materials, tmp_path: Path) -> None:
+    run(plan(), tmp_path, materials)
+    trained = run(plan(seed=[0, 1]), tmp_path, materials)
+    assert {cell.seed for cell in trained} == {1}
+    run(plan(loss=["dice"]), tmp_path, materials)
+    assert len(read_plan(tmp_path)) == 5
+
+
+def test_a_run_of_other_settings_is_refused(materials: Materials, tmp_path: Path) -> None:
+    run(plan(), tmp_path, materials)
+    with pytest.raises(DataError, match=r"other settings .*lr was 0\.001, now 0\.5.*--out"):
+        run(plan(lr=[0.5]), tmp_path, materials)
+    (tmp_path / "plan.json").unlink()
+    with pytest.raises(DataError, match=r"is no run of Vesica"):
+        run(plan(), tmp_path, materials)
+
+
+def test_the_whole_plan_is_checked_before_the_first_cell_trains(
+    materials: Materials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "run_cell", lambda *args, **kwargs: pytest.fail("trained"))
+    for cells, message in [
+        (plan(loss=["bce", "iuo"]), "unknown loss 'iuo'; there are: bce, iou"),
+        (plan(model=["tiny", "vgg"]), "unknown model 'vgg'; there are: bfcn32s"),
+        (plan(weights=["none", "hedd"]), "unknown weights 'hedd'"),
+        (plan(loss=["iou", "1.0iou"]), "the same cell twice"),
+        (plan(train=[9999]), "9999"),
+        ([], "no cells"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            run(cells, tmp_path / "run", materials)
+        assert not (tmp_path / "run").exists()
+
+
+def test_data_that_changed_is_noticed(tmp_path: Path, materials: Materials) -> None:
+    resolved = materials.resolve(tiny_cell())
+    moved = replace(resolved, path="generated:num=61:size=64")
+    with pytest.raises(DataError, match="have changed"):
+        Materials(tmp_path).dataset(moved.data)
+
+
+def test_a_torn_plan_file_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_text('{"cells": [')
+    with pytest.raises(DataError, match=r"plan\.json: cannot be read"):
+        read_plan(tmp_path)
+    (tmp_path / "plan.json").write_text(json.dumps({"cells": [{"loss": "iou"}]}))
+    with pytest.raises(DataError, match=r"plan\.json: cannot be read"):
+        read_plan(tmp_path)
