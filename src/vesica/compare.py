@@ -16,7 +16,7 @@ from vesica.errors import DataError
 from vesica.files import read_json, write_json
 from vesica.plan import Cell
 from vesica.results import SCHEMA, CellResult, read_cell, read_scores, write_table
-from vesica.sources import decode_source, open_source, split_source
+from vesica.sources import decode_source, describe_source, open_source, split_source
 
 METRICS = ("iou_per_image", "iou_pooled", "iou_soft", "accuracy")
 
@@ -169,8 +169,7 @@ def _baselines(cell: Cell, cache: Path) -> tuple[dict[str, dict[str, float]], li
         arrays = decode_source(dataset, cell.size, cache)
     except DataError as error:
         return {}, [f"No scores without a network: {error}"]
-    sizes = f"{len(split.train)} training, {len(split.val)} validation, {len(split.test)} test"
-    return score_baselines(arrays, split), [f"{sizes} images.", *dataset.notes, *split.notes]
+    return score_baselines(arrays, split), describe_source(dataset, split, arrays)
 
 
 def _loss_row(loss: str, results: list[CellResult]) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """What a plan will cost on this machine: hours from a measured step, memory, disk."""
 
 import json
+import math
+import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -82,6 +84,13 @@ def check_disk(cost: Cost, *folders: Path) -> None:
                 f"{folder}: the disk has {free / 1e9:.1f} GB free and this plan needs about "
                 f"{cost.disk_bytes / 1e9:.1f} GB; make room, or pass --out and --cache elsewhere"
             )
+
+
+def installed_memory() -> float:
+    """Bytes of the machine's memory; infinite where the system does not say."""
+    if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}):
+        return math.inf
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _measure(cell: Cell, materials: Materials) -> tuple[Cost, int]:

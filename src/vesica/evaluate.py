@@ -86,17 +86,24 @@ def score(
     model: FCN, inputs: Inputs, rows: NDArray[np.int64], fabric: Fabric, batch: int
 ) -> Scores:
     """Score every image at the network's size."""
-    parts = []
-    for logits, target in predict_logits(model, inputs, rows, fabric, batch):
-        probs, truth = to_probs(logits), target.cpu().numpy()
-        parts.append((probs, truth))
-    probs = np.concatenate([probs for probs, _ in parts])
-    truth = np.concatenate([truth for _, truth in parts])
+    batches = [
+        _score_batch(to_probs(logits), target.cpu().numpy())
+        for logits, target in predict_logits(model, inputs, rows, fabric, batch)
+    ]
+    return Scores(
+        metrics.Counts.join([scores.counts for scores in batches]),
+        np.concatenate([scores.iou_soft for scores in batches]),
+        np.concatenate([scores.histograms for scores in batches]),
+        np.concatenate([scores.preds for scores in batches]),
+    )
+
+
+def _score_batch(probs: NDArray[np.float32], truth: NDArray[np.bool_]) -> Scores:
     preds = to_preds(probs)
     return Scores(
         metrics.count_pixels(preds, truth),
         metrics.iou_soft(probs, truth),
-        np.stack([_histogram(p, t) for p, t in zip(probs, truth, strict=True)]),
+        np.stack([_histogram(*image) for image in zip(probs, truth, strict=True)]),
         preds,
     )
 

@@ -15,7 +15,7 @@ from vesica.data.split import Split
 from vesica.losses import parse_loss
 from vesica.models import FCN, MODELS, Weights, build_model, load_weights
 from vesica.plan import Cell, Source, replace
-from vesica.sources import decode_source, open_source, split_source
+from vesica.sources import decode_source, describe_source, open_source, split_source
 from vesica.trunk import Inputs, compute_features, trunk_key
 
 Progress = Callable[[str, int, int], None]
@@ -125,15 +125,15 @@ class Materials:
 
     def describe(self, cells: Sequence[Cell]) -> list[str]:
         """What a user should know of the images of these cells, a sentence each."""
-        sentences: list[str] = []
-        for source in {cell.data.model_dump_json(): cell.data for cell in cells}.values():
-            dataset, split = self.dataset(source), self.split(source)
-            sentences.append(
-                f"{dataset.format}, {dataset.target}: {len(dataset.samples)} images; "
-                f"{len(split.train)} train, {len(split.val)} validate, {len(split.test)} test."
+        images = {(cell.data.model_dump_json(), cell.size): cell for cell in cells}
+        sentences = [
+            sentence
+            for cell in images.values()
+            for sentence in describe_source(
+                self.dataset(cell.data), self.split(cell.data), self.arrays(cell.data, cell.size)
             )
-            sentences += [*dataset.notes, *split.notes]
-        return sentences
+        ]
+        return list(dict.fromkeys(sentences))
 
     def resolve(self, cell: Cell) -> Cell:
         """The cell with everything filled in that its result depends on.

@@ -4,6 +4,7 @@ The judge shares no code with the judged: nothing here is imported from the loss
 An image without foreground has IoU and Dice 1 if the prediction is empty too, else 0.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,12 @@ class Counts:
     def num_empty(self) -> int:
         """Images whose truth has no foreground."""
         return int(np.sum(self.tp + self.fn == 0))
+
+    @classmethod
+    def join(cls, parts: Sequence["Counts"]) -> "Counts":
+        """Counts of several batches as those of one."""
+        names = ("tp", "fp", "fn", "tn")
+        return cls(*(np.concatenate([getattr(part, n) for part in parts]) for n in names))
 
     def pooled(self) -> "Counts":
         """All images as one."""

@@ -4,6 +4,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
 from vesica.data import open_dataset
 from vesica.data.arrays import Arrays, load_arrays
 from vesica.data.sample import Dataset
@@ -13,6 +17,12 @@ from vesica.errors import DataError
 from vesica.plan import Source
 
 GENERATED = "generated"
+
+MAP_STRIDE = 32
+"""Pixels for each value that the paper's networks predict before the up-sampling."""
+
+NUM_LOOKED_AT = 200
+"""Training masks among which the size of objects is measured."""
 
 
 def default_cache() -> Path:
@@ -63,6 +73,33 @@ def decode_source(
 ) -> Arrays:
     """All images at one size, from the cache if they are there."""
     return load_arrays(dataset, size_px, cache, progress)
+
+
+def describe_source(dataset: Dataset, split: Split, arrays: Arrays) -> list[str]:
+    """What a user should know of these images before training, a sentence each."""
+    sentences = [
+        f"{dataset.format}, {dataset.target}: {len(dataset.samples)} images; "
+        f"{len(split.train)} train, {len(split.val)} validate, {len(split.test)} test."
+    ]
+    masks = arrays.masks[list(split.train[:NUM_LOOKED_AT])]
+    if not masks.any():
+        sentences.append(f"The first {len(masks)} training masks are all empty.")
+    elif (size := object_size(masks)) < MAP_STRIDE:
+        side = masks.shape[1]
+        sentences.append(
+            f"Warning: half of the foreground lies in objects below {size:.0f} pixels across at "
+            f"{side}x{side}, and these networks predict one value for every {MAP_STRIDE}: "
+            "expect blurred outlines, or try a larger --size."
+        )
+    return [*sentences, *dataset.notes, *split.notes]
+
+
+def object_size(masks: NDArray[np.bool_]) -> float:
+    """Pixels across (the root of the area) of the object that a median foreground pixel is in."""
+    areas = np.concatenate([np.bincount(ndimage.label(mask)[0].ravel())[1:] for mask in masks])
+    areas = np.sort(areas)
+    middle = np.searchsorted(np.cumsum(areas), areas.sum() / 2)
+    return float(np.sqrt(areas[middle]))
 
 
 def _open_generated(source: Source) -> Dataset:

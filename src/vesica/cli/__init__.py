@@ -1,7 +1,10 @@
 """The command line: one file per group of commands, no logic. Importing it imports no torch."""
 
+from typing import Annotated
+
 import typer
 
+from vesica import __version__
 from vesica.cli import compare, run
 
 app = typer.Typer(
@@ -18,6 +21,23 @@ app = typer.Typer(
         "Run the same command again after a stop: it goes on where it was."
     ),
 )
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    pass
+
+
 app.command("demo")(compare.demo)
 app.command("compare")(compare.compare)
 app.command("run")(run.run)

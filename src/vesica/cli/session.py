@@ -1,6 +1,7 @@
 """What every command that trains does: check, say the cost, run with progress, judge, report."""
 
 import json
+import logging
 import signal
 import sys
 import threading
@@ -34,6 +35,8 @@ def execute(
 ) -> None:
     """Run a plan's cells and print the verdict; with `as_json` everything else goes to stderr."""
     console = Console(stderr=as_json, highlight=False)
+    # Its announcements of the chosen precision repeat what is printed below.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     from vesica.cli.progress import Display
     from vesica.compare import compare_run
     from vesica.estimate import check_disk, estimate
@@ -45,21 +48,26 @@ def execute(
 
     cache = cache or default_cache()
     with Display(console) as display, _asking_to_stop(console) as should_stop:
-        materials = Materials(cache, display.preparing)
-        resolved = check_plan(cells, materials)
-        check_run(out, resolved)
-        cost = estimate(resolved, out, materials)
-        print_cost(console, resolved, cost, out, materials.describe(resolved))
-        check_disk(cost, out, cache)
-        if dry_run:
-            return
-        everything = enter_run(out, resolved)
+
+        def preparing(what: str, done: int, total: int) -> None:
+            display.preparing(what, done, total)
+            if should_stop():
+                raise Stopped
+
+        materials = Materials(cache, preparing)
         try:
+            resolved = check_plan(cells, materials)
+            check_run(out, resolved)
+            cost = estimate(resolved, out, materials)
+            print_cost(console, resolved, cost, out, materials.describe(resolved))
+            check_disk(cost, out, cache)
+            if dry_run:
+                return
+            everything = enter_run(out, resolved)
             run_cells(resolved, out, materials, display.watcher(should_stop))
         except Stopped:
             console.print(f"Stopped. Run the same command with [bold]--out {out}[/] to go on.")
             raise typer.Exit(130) from None
-        display.preparing("writing the report", 0, 1)
         document = compare_run(out, everything, cache, margin / 100)
         page = write_report(out, document, everything, cache)
     print_results(console, document, page)
@@ -86,21 +94,29 @@ def print_cost(
     console: Console, cells: Sequence[Cell], cost: Any, out: Path, notes: Sequence[str]
 ) -> None:
     """What will run and what it takes."""
+    from vesica.estimate import installed_memory
+
     losses = list(dict.fromkeys(cell.loss for cell in cells))
     num_seeds = len({cell.seed for cell in cells})
+    seeds = f"{num_seeds} seed{'' if num_seeds == 1 else 's'}"
     first = cells[0]
     console.print(
-        f"[bold]{len(cells)} cells[/]: {', '.join(losses)} with {num_seeds} seeds; "
+        f"[bold]{len(cells)} cells[/]: {', '.join(losses)} with {seeds}; "
         f"{first.model}, {first.size}x{first.size} pixels, width {first.width}, "
         f"weights {first.weights.partition(':')[0]}, {first.recipe.precision}"
     )
     for note in notes:
-        console.print(f"  {note}", style="dim")
+        console.print(f"  {note}", style="yellow" if note.startswith("Warning") else "dim")
     console.print(
         f"Estimated: {_hours(cost.hours)}, at most {_hours(cost.hours_most)} if no cell stops "
         f"early; {cost.memory_bytes / 1e9:.1f} GB memory, {cost.disk_bytes / 1e9:.2f} GB disk. "
         f"Results go to {out}"
     )
+    if cost.memory_bytes > (owned := installed_memory()):
+        console.print(
+            f"[red]This machine has {owned / 1e9:.1f} GB of memory:[/] pass a smaller --batch, "
+            "--size or --width."
+        )
     if cost.hours > LONG_HOURS and (first.size > 128 or first.width > 512):
         console.print("That is long: [bold]--size 128 --width 512[/] gives a first answer sooner.")
 
