@@ -529,13 +529,15 @@ def test_pretrained_layers_do_not_depend_on_the_seed(hed: Weights, hed_model: FC
 
 
 @pytest.mark.parametrize(
-    ("name", "spelling", "lr"), [("bfcn32s", "hed", 3e-4), ("fcresnet", "none", 1e-3)]
+    ("name", "spelling", "lr", "upsample_lr"),
+    [("bfcn32s", "hed", 3e-4, 0.03), ("fcresnet", "none", 5e-4, 0.05)],
 )
 def test_overfits_four_images(
-    name: str, spelling: str, lr: float, request: pytest.FixtureRequest
+    name: str, spelling: str, lr: float, upsample_lr: float, request: pytest.FixtureRequest
 ) -> None:
     weights = request.getfixturevalue("hed") if spelling == "hed" else NONE
-    model = build_model(name, weights, width=32).train()
+    # As `--freeze auto`: from scratch, everything trains.
+    model = build_model(name, weights, width=32, freeze=bool(weights.state)).train()
     faces = open_faces(4, size_px=128, density=0.5)
     images, masks = map(np.stack, zip(*map(faces.read, faces.samples), strict=True))
     features, target = model.trunk(to_image(images)), torch.from_numpy(masks)
@@ -544,7 +546,7 @@ def test_overfits_four_images(
     upsample = [trained.pop(f"upsample.{key}") for key in ("weight", "bias")]
     groups: list[dict[str, Any]] = [
         {"params": list(trained.values())},
-        {"params": upsample, "lr": 0.03},
+        {"params": upsample, "lr": upsample_lr},
     ]
     optimizer = torch.optim.RMSprop(groups, lr=lr, alpha=0.9, eps=1e-7)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 70)

@@ -193,16 +193,12 @@ def _sentence(comparison: dict[str, Any], where: str) -> str:
     verdict, reason = comparison["verdict"], comparison["reason"]
     if "mean" not in comparison:
         return f"Undecided on {where}, {new} against {old}: {reason}."
-    figures = _figures(comparison)
-    if verdict == "undecided":
-        text = f"Undecided on {where}: {new} minus {old} is {figures}"
-        text += f"; {reason}" if reason else ""
-    elif verdict == "equivalent":
-        text = f"On {where}, {new} and {old} are equivalent: {new} minus {old} is {figures}"
-        text += f"; {reason}" if reason else ""
-    else:
-        text = f"On {where}, {new} is {verdict} than {old}: {figures}"
-    text += ", for this training set and split."
+    opening = {
+        "undecided": f"Undecided on {where}: {new} minus {old} is",
+        "equivalent": f"On {where}, {new} and {old} are equivalent: {new} minus {old} is",
+    }.get(verdict, f"On {where}, {new} is {verdict} than {old}:")
+    text = f"{opening} {_figures(comparison)}, for this training set and split"
+    text += f"; {reason}." if reason else "."
     if comparison["collapsed"]:
         cells = ", ".join(f"{c['loss']} seed {c['seed']}" for c in comparison["collapsed"])
         text += f" Counted in, though collapsed to one class: {cells}."

@@ -27,7 +27,7 @@ MIN_UNITS = 15
 SKEWNESS_ALLOWANCE = 6.0
 SMALLEST_P_VALUE = 1e-12
 
-SEED_NOISE_NOT_MEASURED = "seed noise not measured: one seed"
+SEED_NOISE_NOT_MEASURED = "seed noise not measured"
 TOO_FEW_UNITS = f"too few test images: fewer than {MIN_UNITS}"
 TOO_FEW_SEEDS = f"too few seeds: fewer than {MIN_SEEDS}"
 REAL_BUT_NEGLIGIBLE = "a real difference, but within the margin"
