@@ -6,6 +6,7 @@ import pytest
 from tiny import tiny_cell
 
 from vesica import sweep
+from vesica.compare import compare_run
 from vesica.errors import DataError
 from vesica.files import read_json, write_json
 from vesica.materials import Materials
@@ -107,3 +108,19 @@ def test_a_torn_plan_file_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text(json.dumps({"cells": [{"loss": "iou"}]}))
     with pytest.raises(DataError, match=r"plan\.json: cannot be read"):
         read_plan(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["result.json", "scores.csv", "checkpoint.safetensors"])
+def test_a_damaged_file_is_one_sentence(name: str, materials: Materials, tmp_path: Path) -> None:
+    run(plan(), tmp_path, materials)
+    folder = cell_folder(tmp_path, read_plan(tmp_path)[0])
+    (folder / name).write_text('{"status": "fin')
+    if name.startswith("checkpoint"):
+        (folder / "result.json").unlink()
+
+    def again() -> None:
+        run(plan(), tmp_path, materials)
+        compare_run(tmp_path, read_plan(tmp_path), materials.cache, 0.005)
+
+    with pytest.raises(DataError, match=rf"{name}: .*damaged .*run the same command again"):
+        again()

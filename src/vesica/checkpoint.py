@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from vesica.errors import DataError
 from vesica.files import replacing
 from vesica.models import FCN
 
@@ -41,7 +42,22 @@ def save_checkpoint(
 def load_checkpoint(
     path: Path, model: FCN, optimizer: torch.optim.Optimizer
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Put model and optimizer where they were; returns the progress and the best tensors."""
+    """Put model and optimizer where they were; returns the progress and the best tensors.
+
+    Raises:
+        DataError: If the file is damaged.
+    """
+    try:
+        return _load(path, model, optimizer)
+    except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
+        raise DataError(
+            f"{path}: damaged ({error}); delete it and run the same command again"
+        ) from None
+
+
+def _load(
+    path: Path, model: FCN, optimizer: torch.optim.Optimizer
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
     trained: dict[str, Tensor] = {}
     best: dict[str, Tensor] = {}
     per_parameter: dict[int, dict[str, Tensor]] = {}

@@ -15,7 +15,7 @@ from vesica.baselines import score_baselines
 from vesica.errors import DataError
 from vesica.files import read_json, write_json
 from vesica.plan import Cell
-from vesica.results import SCHEMA, CellResult, read_cell, read_scores, write_table
+from vesica.results import SCHEMA, CellResult, read_cell, read_test_scores, write_table
 from vesica.sources import decode_source, describe_source, open_source, split_source
 
 METRICS = ("iou_per_image", "iou_pooled", "iou_soft", "accuracy")
@@ -95,7 +95,7 @@ def difference_of(
 def _unit_scores(results: Sequence[CellResult]) -> NDArray[np.float64]:
     rows = []
     for found in sorted(results, key=lambda found: found.cell.seed):
-        scores = read_scores(found.folder / "scores.csv")
+        scores = read_test_scores(found)
         _, unit = np.unique(scores.groups, return_inverse=True)
         rows.append(np.bincount(unit, weights=metrics.iou(scores.counts)) / np.bincount(unit))
     return np.array(rows)

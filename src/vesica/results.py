@@ -108,9 +108,26 @@ def write_scores(target: Path, scores: TestScores) -> None:
     write_table(target, ["name", "group", *COUNTS, "iou_soft"], rows)
 
 
-def read_scores(path: Path) -> TestScores:
-    """Read `scores.csv`."""
-    rows = read_table(path)
+def read_test_scores(found: CellResult) -> TestScores:
+    """Read a cell's `scores.csv`.
+
+    Raises:
+        DataError: If it is missing or damaged.
+    """
+    path = found.folder / "scores.csv"
+    try:
+        scores = _parse_scores(read_table(path))
+        if len(scores.names) != found.result["num_test"]:
+            raise ValueError(f"{len(scores.names)} of {found.result['num_test']} images")
+        return scores
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path}: missing or damaged ({error}); delete {path.parent} and run the same "
+            "command again"
+        ) from None
+
+
+def _parse_scores(rows: list[dict[str, str]]) -> TestScores:
     counts = (np.array([int(row[name]) for row in rows], dtype=np.int64) for name in COUNTS)
     return TestScores(
         tuple(row["name"] for row in rows),

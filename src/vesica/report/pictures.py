@@ -16,7 +16,7 @@ from vesica import metrics
 from vesica.compare import Group
 from vesica.errors import DataError
 from vesica.report import svg
-from vesica.results import CellResult, TestScores, read_masks, read_scores
+from vesica.results import CellResult, TestScores, read_masks, read_test_scores
 from vesica.sources import decode_source, open_source
 
 MAX_PICTURES = 24
@@ -77,7 +77,7 @@ def make_gallery(
     if not chosen:
         return Gallery([], None, 0, [], "No run of this setting has predictions yet.")
     try:
-        scores = read_scores(chosen[0].folder / "scores.csv")
+        scores = read_test_scores(chosen[0])
         panels = [
             _read_panel(found, index) for found, (index, _) in zip(chosen, losses, strict=True)
         ]
@@ -100,7 +100,7 @@ def _choose_cells(results: Sequence[CellResult]) -> tuple[int | None, list[CellR
 
 
 def _read_panel(found: CellResult, index: int) -> Panel:
-    iou = metrics.iou(read_scores(found.folder / "scores.csv").counts)
+    iou = metrics.iou(read_test_scores(found).counts)
     return Panel(found.cell.loss, index, iou, read_masks(found.folder / "masks.npz"))
 
 
