@@ -98,6 +98,40 @@ def test_compare_runs_from_a_folder_to_a_verdict(vesica: Terminal, folder: Path)
     assert Path("run/report.html").exists()
 
 
+def test_foreground_chooses_values_of_the_masks(vesica: Terminal, folder: Path) -> None:
+    for file in (folder / "masks").iterdir():
+        values = np.array(Image.open(file))
+        values[:4] = 128  # a third value, such as a border to ignore
+        Image.fromarray(values).save(file)
+    base = ["compare", folder, *TINY, "--epochs", 1, "--seeds", 1]
+    code, _, err = vesica(*base, "--out", "run")
+    assert (code, "Pass --foreground 255" in err) == (2, True)
+    for rule in ("255", ">127"):
+        code, _, err = vesica(*base, "--out", f"run{rule}", "--foreground", rule)
+        assert (code, err) == (0, "")
+    only, above = (
+        json.loads(Path(f"run{rule}/results.json").read_text())["groups"][0]["baselines"]
+        for rule in ("255", ">127")
+    )
+    assert only["mean mask"] != above["mean mask"]
+
+
+def test_names_are_no_markup(vesica: Terminal, folder: Path) -> None:
+    base = ["compare", folder, *TINY, "--epochs", 1, "--seeds", 1]
+    code, out, _ = vesica(*base, "--out", "o[b] [bold]")
+    assert (code, "Results go to o[b] [bold]" in out) == (0, True)
+
+
+def test_all_bad_files_are_in_one_message(vesica: Terminal, folder: Path) -> None:
+    (folder / "masks" / "face_000000.png").unlink()
+    (folder / "images" / "face_000001.png").write_bytes(b"no image")
+    (folder / "masks" / "face_000002.png").unlink()
+    (folder / "masks" / "face_000002.png").symlink_to("nowhere.png")
+    code, _, err = vesica("compare", folder, *TINY, "--out", "run")
+    assert code == 2
+    assert all(f"face_00000{number}" in err for number in range(3)), err
+
+
 def test_json_is_alone_on_standard_output(vesica: Terminal, folder: Path) -> None:
     code, out, err = vesica(
         "compare", folder, *TINY, "--epochs", 1, "--seeds", 1, "--out", "run", "--json"

@@ -109,6 +109,28 @@ def test_collapsed_counts_and_is_named_failed_and_missing_block(tmp_path: Path) 
     assert read_table(tmp_path / "results.csv")[0]["status"] == "failed"
 
 
+def test_when_every_run_of_a_loss_collapsed_nothing_is_better(tmp_path: Path) -> None:
+    cells = cells_of(["bce", "iou"], 3)
+    for cell in cells:
+        status = "collapsed" if cell.loss == "bce" else "finished"
+        fabricate(tmp_path, cell, ious(cell.seed, -0.3 * (cell.loss == "bce")), status=status)
+    verdict = judge(tmp_path, cells)["verdict"]
+    assert verdict.startswith("Undecided")
+    assert "every run of bce collapsed to one class" in verdict
+
+
+def test_only_equal_seeds_are_subtracted(tmp_path: Path) -> None:
+    cells = [cell for cell in cells_of(["bce", "iou"], 5) if (cell.loss, cell.seed) != ("iou", 0)]
+    cells = [cell for cell in cells if (cell.loss, cell.seed) != ("bce", 4)]
+    for cell in cells:  # every seed has its own level, so that a wrong pair shows
+        fabricate(tmp_path, cell, ious(0, 0.04 * cell.seed + 0.02 * (cell.loss == "iou")))
+    (group,) = judge(tmp_path, cells)["groups"]
+    (comparison,) = group["comparisons"]
+    assert (comparison["num_seeds"], comparison["unpaired_seeds"]) == (3, [0, 4])
+    assert comparison["mean"] == pytest.approx(0.02, abs=1e-3)
+    assert "Left out, for lack of a partner: seeds [0, 4]" in group["sentences"][0]
+
+
 def test_three_losses_are_compared_pair_by_pair_at_a_higher_level(tmp_path: Path) -> None:
     cells = cells_of(["bce", "iou", "dice"], 3)
     for cell in cells:

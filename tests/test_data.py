@@ -144,7 +144,7 @@ def test_broken_link_is_named(tmp_path: Path) -> None:
     (root / "masks" / "b.png").symlink_to(root / "gone.png")
     save(root / "images" / "b.png", GREY)
     message = failure(open_dataset, root)
-    assert "masks/b.png: No such file or directory. Check the file" in message
+    assert "masks/b.png: a link to nothing. Remove or mend it." in message
 
 
 def test_fingerprint_follows_content_and_not_the_path(tmp_path: Path) -> None:

@@ -97,6 +97,19 @@ def test_a_stop_loses_only_the_block_under_way(
     np.testing.assert_array_equal(compute(model, images, list(range(NUM)), tmp_path), whole)
 
 
+@pytest.mark.parametrize("name", ["0.npy", "done.npy"])
+@pytest.mark.parametrize("length", [0, 100, None])
+def test_a_damaged_store_is_computed_anew(
+    name: str, length: int | None, model: FCN, images: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    whole = np.array(compute(model, images, list(range(NUM)), tmp_path))
+    if length is None:
+        (tmp_path / name).unlink()
+    else:
+        (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:length])
+    np.testing.assert_array_equal(compute(model, images, list(range(NUM)), tmp_path), whole)
+
+
 def test_bfloat16_is_stored_in_half_the_space(
     model: FCN, images: NDArray[np.uint8], tmp_path: Path
 ) -> None:

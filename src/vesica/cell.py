@@ -72,6 +72,7 @@ def run_cell(
         test = score(model, inputs, rows.test, fabric, cell.recipe.batch)
     except Diverged as error:
         result = _result(cell, fabric, status="failed", reason=str(error))
+        checkpoint.unlink(missing_ok=True)
     except (MemoryError, RuntimeError) as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         details = traceback.format_exc()
@@ -80,7 +81,8 @@ def run_cell(
         _write_files(folder, cell, model, fitted, val, test, materials, rows)
         result = _result(cell, fabric, **_outcome(fitted), **_summary(fitted, val, test))
     write_json(folder / "result.json", result)
-    checkpoint.unlink(missing_ok=True)
+    if result["status"] != "failed":  # what memory did not suffice for may go on later
+        checkpoint.unlink(missing_ok=True)
     return result
 
 

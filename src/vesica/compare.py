@@ -39,15 +39,21 @@ class Group:
         return list(dict.fromkeys(cell.loss for cell in self.cells))
 
 
-def compare_run(run: Path, cells: Sequence[Cell], cache: Path, margin: float) -> dict[str, Any]:
+def compare_run(
+    run: Path, cells: Sequence[Cell], cache: Path, margin: float | None
+) -> dict[str, Any]:
     """Judge what is there and write `results.json` and `results.csv`.
 
     Args:
         run: The run's folder.
         cells: All its cells, finished or not.
         cache: Folder of decoded images, for the scores without a network.
-        margin: Differences of per-image IoU smaller than this do not matter.
+        margin: Differences of per-image IoU smaller than this do not matter; None: as when the
+            run was judged last.
     """
+    if margin is None:
+        before = run / "results.json"
+        margin = read_json(before)["margin"] if before.exists() else statistics.MARGIN
     results = [found for cell in cells if (found := read_cell(run, cell)) is not None]
     groups = group_cells(cells)
     by_key = {found.cell.key: found for found in results}
@@ -115,18 +121,32 @@ def _judge_group(
         _judge_pair(found[a], found[b], (a, b), missing, margin, len(pairs)) for a, b in pairs
     ]
     baselines, notes = _baselines(first, cache)
+    rows = [_loss_row(loss, found[loss]) for loss in group.losses]
     where = f"{data_name(first)}{f' ({group.label})' if group.label else ''}"
     return {
         "label": group.label,
         "data": data_name(first),
         "target": first.data.target,
         "setting": first.setting(),
-        "losses": [_loss_row(loss, found[loss]) for loss in group.losses],
+        "losses": rows,
         "baselines": baselines,
         "notes": notes,
         "comparisons": comparisons,
-        "sentences": [_sentence(comparison, where) for comparison in comparisons],
+        "sentences": [_sentence(comparison, where) for comparison in comparisons]
+        + _compare_with_baselines(rows, baselines),
     }
+
+
+def _compare_with_baselines(
+    rows: list[dict[str, Any]], baselines: dict[str, dict[str, float]]
+) -> list[str]:
+    """Name the losses whose networks are no better than a mask without a network."""
+    if not baselines:
+        return []
+    name, scores = max(baselines.items(), key=lambda item: item[1]["iou_per_image"])
+    best = scores["iou_per_image"]
+    beaten = [r["loss"] for r in rows if r["num_seeds"] and r["iou_per_image"] <= best]
+    return [f"No better than the {name} ({best:.3f}): {', '.join(beaten)}."] if beaten else []
 
 
 def _judge_pair(
@@ -157,9 +177,21 @@ def _judge_pair(
         return head | {"verdict": "undecided", "reason": reason}
     # Bonferroni: with several losses, all intervals of a setting hold together.
     level = 1 - (1 - statistics.LEVEL) / num_pairs
+    seeds = {f.cell.seed for f in baseline} & {f.cell.seed for f in challenger}
+    if not seeds:
+        return head | {"verdict": "undecided", "reason": "no seed has both losses"}
+    head["unpaired_seeds"] = sorted({f.cell.seed for f in (*baseline, *challenger)} - seeds)
+    baseline = [f for f in baseline if f.cell.seed in seeds]
+    challenger = [f for f in challenger if f.cell.seed in seeds]
     difference = difference_of(challenger, baseline)
     head["num_images"] = challenger[0].result["num_test"]
-    return head | asdict(statistics.compare(difference, margin=margin, level=level))
+    judged = head | asdict(statistics.compare(difference, margin=margin, level=level))
+    for found in (baseline, challenger):
+        # That a loss failed altogether with this recipe does not make the other one better.
+        if judged["verdict"] != "undecided" and all(f.status == "collapsed" for f in found):
+            reason = f"every run of {found[0].cell.loss} collapsed to one class"
+            judged |= {"verdict": "undecided", "reason": reason}
+    return judged
 
 
 def _baselines(cell: Cell, cache: Path) -> tuple[dict[str, dict[str, float]], list[str]]:
@@ -199,6 +231,8 @@ def _sentence(comparison: dict[str, Any], where: str) -> str:
     }.get(verdict, f"On {where}, {new} is {verdict} than {old}:")
     text = f"{opening} {_figures(comparison)}, for this training set and split"
     text += f"; {reason}." if reason else "."
+    if comparison["unpaired_seeds"]:
+        text += f" Left out, for lack of a partner: seeds {comparison['unpaired_seeds']}."
     if comparison["collapsed"]:
         cells = ", ".join(f"{c['loss']} seed {c['seed']}" for c in comparison["collapsed"])
         text += f" Counted in, though collapsed to one class: {cells}."

@@ -154,7 +154,8 @@ class Materials:
             cell,
             loss=loss,
             format=dataset.format,
-            target=dataset.target,
+            # A rule for the foreground is a field of its own and makes the target's name.
+            target=dataset.target if cell.data.foreground is None else cell.data.target,
             fingerprint=dataset.fingerprint,
             weights_digest=digest,
             freeze=freeze,

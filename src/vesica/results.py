@@ -83,7 +83,12 @@ def read_cell(run: Path, cell: Cell) -> CellResult | None:
     folder = cell_folder(run, cell)
     if not (folder / "result.json").exists():
         return None
-    return CellResult(cell, folder, read_json(folder / "result.json"))
+    result = read_json(folder / "result.json")
+    if not isinstance(result, dict) or "status" not in result:
+        raise DataError(
+            f"{folder / 'result.json'}: damaged; delete it and run the same command again"
+        )
+    return CellResult(cell, folder, result)
 
 
 def write_table(target: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:

@@ -120,5 +120,5 @@ def _open_generated(source: Source) -> Dataset:
             density=dials["density"],
             target=source.target or "face",
         )
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise DataError(f"{source.path}: {error}") from None

@@ -57,13 +57,23 @@ def check_run(run: Path, cells: Sequence[Cell]) -> list[Cell]:
     Raises:
         DataError: If the folder holds something else.
     """
-    if (run / "plan.json").exists():
-        known = read_plan(run)
-        _check_same_settings(run, known, cells)
-        return known
-    if run.exists() and (not run.is_dir() or any(run.iterdir())):
+    check_folder(run)
+    known = read_plan(run) if (run / "plan.json").exists() else []
+    _check_same_settings(run, known, cells)
+    return known
+
+
+def check_folder(run: Path) -> None:
+    """Refuse a folder that holds something else than a run; needs no data.
+
+    Raises:
+        DataError: If it does, or a file is in its way.
+    """
+    for parent in (run, *run.parents):
+        if parent.exists() and not parent.is_dir():
+            raise DataError(f"{run}: {parent} is a file; pass another --out")
+    if not (run / "plan.json").exists() and run.exists() and any(run.iterdir()):
         raise DataError(f"{run}: exists and is no run of Vesica; pass another --out")
-    return []
 
 
 def enter_run(run: Path, cells: Sequence[Cell]) -> list[Cell]:

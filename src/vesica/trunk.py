@@ -102,7 +102,9 @@ def compute_features(
 def _open_stores(
     model: FCN, images: NDArray[np.uint8], folder: Path, device: torch.device, precision: str
 ) -> list[Any]:
-    if not (folder / "done.npy").exists():
+    if not _is_whole(folder, len(images)):
+        for path in folder.glob("*.npy"):
+            path.unlink()
         tensors = _run_trunk(model, images[:1], device, precision)
         for path, tensor in zip(_store_paths(folder, len(tensors)), tensors, strict=True):
             row = _to_stored(tensor)
@@ -110,6 +112,17 @@ def _open_stores(
         _create(folder / "done.npy", (len(images),), np.dtype(bool))  # last: the others exist
     num = len(list(folder.glob("[0-9].npy")))
     return [np.lib.format.open_memmap(path, mode="r+") for path in _store_paths(folder, num)]
+
+
+def _is_whole(folder: Path, num_rows: int) -> bool:
+    """Whether all files are there in full; a short one would be extended with zeros."""
+    try:
+        files = [folder / "done.npy", *_store_paths(folder, len(list(folder.glob("[0-9].npy"))))]
+        return len(files) > 1 and all(
+            len(np.load(file, mmap_mode="r")) == num_rows for file in files
+        )
+    except (OSError, ValueError, EOFError):
+        return False
 
 
 def _store_paths(folder: Path, num: int) -> list[Path]:

@@ -7,7 +7,7 @@ import typer
 
 Out = Annotated[
     Path | None,
-    typer.Option(help="The run's folder. [default: runs/<data>-<date>]", show_default=False),
+    typer.Option(help="The run's folder. [default: runs/DATA-DATE]", show_default=False),
 ]
 Cache = Annotated[
     Path | None,

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from vesica.plan import Cell
@@ -65,13 +66,13 @@ class Display:
         self._show(self.label, state.epoch * num_steps + state.step, limit * num_steps, detail)
 
     def _on_result(self, cell: Cell, result: dict[str, Any]) -> None:
-        name = f"{cell.loss}, seed {cell.seed}"
+        name = escape(f"{cell.loss}, seed {cell.seed}")
         if result["status"] == "failed":
-            self.console.print(f"[red]{name}: failed[/] - {result['reason']}")
+            self.console.print(f"[red]{name}: failed[/] - {escape(result['reason'])}")
             return
         text = f"{name}: test IoU {result['iou_per_image']:.3f} after {result['epochs']} epochs"
         if result["status"] == "collapsed":
-            text += f" [red]collapsed[/] - {result['reason']}"
+            text += f" - [red]collapsed[/]: {result['reason']}"
         self.console.print(f"{text} ({result['train_time_s']:.0f} s)")
 
     def _show(self, what: str, done: int, total: int, detail: str) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from vesica.cli.options import Cache, DryRun, Json, Margin, Out
 
@@ -53,12 +54,20 @@ def status(run: Run) -> None:
             line += f": test IoU {found.result['iou_per_image']:.3f}"
         if found is not None and found.result["reason"]:
             line += f" - {found.result['reason']}"
-        console.print(line)
+        console.print(escape(line))
     done = sum(read_cell(run, cell) is not None for cell in cells)
     console.print(f"{done} of {len(cells)} cells have a result.")
 
 
-def report(run: Run, cache: Cache = None, margin: Margin = 0.5, as_json: Json = False) -> None:
+def report(
+    run: Run,
+    cache: Cache = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(help="In points of IoU. [default: as before]", min=0, show_default=False),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Judge what a run has so far and write its report again; trains nothing."""
     from vesica.cli.session import judge
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from vesica.plan import Cell
 
@@ -43,10 +44,11 @@ def execute(
     from vesica.materials import Materials
     from vesica.report import write_report
     from vesica.sources import default_cache
-    from vesica.sweep import check_plan, check_run, enter_run, run_cells
+    from vesica.sweep import check_folder, check_plan, check_run, enter_run, run_cells
     from vesica.train import Stopped
 
-    cache = cache or default_cache()
+    out, cache = out.expanduser(), (cache or default_cache()).expanduser()
+    check_folder(out)
     with Display(console) as display, _asking_to_stop(console) as should_stop:
 
         def preparing(what: str, done: int, total: int) -> None:
@@ -66,7 +68,9 @@ def execute(
             everything = enter_run(out, resolved)
             run_cells(resolved, out, materials, display.watcher(should_stop))
         except Stopped:
-            console.print(f"Stopped. Run the same command with [bold]--out {out}[/] to go on.")
+            console.print(
+                f"Stopped. Run the same command with [bold]--out {escape(str(out))}[/] to go on."
+            )
             raise typer.Exit(130) from None
         document = compare_run(out, everything, cache, margin / 100)
         page = write_report(out, document, everything, cache)
@@ -75,15 +79,15 @@ def execute(
         print(json.dumps(document, indent=2))
 
 
-def judge(run: Path, cache: Path | None, *, margin: float, as_json: bool) -> None:
+def judge(run: Path, cache: Path | None, *, margin: float | None, as_json: bool) -> None:
     """Judge what a run has so far, without training; needs no torch."""
     from vesica.compare import compare_run
     from vesica.report import write_report
     from vesica.results import read_plan
     from vesica.sources import default_cache
 
-    cells, cache = read_plan(run), cache or default_cache()
-    document = compare_run(run, cells, cache, margin / 100)
+    cells, cache = read_plan(run), (cache or default_cache()).expanduser()
+    document = compare_run(run, cells, cache, None if margin is None else margin / 100)
     page = write_report(run, document, cells, cache)
     print_results(Console(stderr=as_json, highlight=False), document, page)
     if as_json:
@@ -95,22 +99,25 @@ def print_cost(
 ) -> None:
     """What will run and what it takes."""
     from vesica.estimate import installed_memory
+    from vesica.statistics import MIN_SEEDS
 
     losses = list(dict.fromkeys(cell.loss for cell in cells))
     num_seeds = len({cell.seed for cell in cells})
     seeds = f"{num_seeds} seed{'' if num_seeds == 1 else 's'}"
     first = cells[0]
     console.print(
-        f"[bold]{len(cells)} cells[/]: {', '.join(losses)} with {seeds}; "
+        f"[bold]{len(cells)} cells[/]: {escape(', '.join(losses))} with {seeds}; "
         f"{first.model}, {first.size}x{first.size} pixels, width {first.width}, "
-        f"weights {first.weights.partition(':')[0]}, {first.recipe.precision}"
+        f"weights {escape(first.weights.partition(':')[0])}, {first.recipe.precision}"
     )
     for note in notes:
-        console.print(f"  {note}", style="yellow" if note.startswith("Warning") else "dim")
+        console.print(f"  {escape(note)}", style="yellow" if note.startswith("Warning") else "dim")
+    if num_seeds < MIN_SEEDS:
+        console.print(f"  Below {MIN_SEEDS} seeds there will be no verdict.", style="yellow")
     console.print(
         f"Estimated: {_hours(cost.hours)}, at most {_hours(cost.hours_most)} if no cell stops "
         f"early; {cost.memory_bytes / 1e9:.1f} GB memory, {cost.disk_bytes / 1e9:.2f} GB disk. "
-        f"Results go to {out}"
+        f"Results go to {escape(str(out))}"
     )
     if cost.memory_bytes > (owned := installed_memory()):
         console.print(
@@ -130,8 +137,8 @@ def print_results(console: Console, document: dict[str, Any], page: Path) -> Non
     console.print()
     for group in document["groups"]:
         for sentence in group["sentences"]:
-            console.print(sentence, style="bold")
-    console.print(f"\nReport: {page}")
+            console.print(escape(sentence), style="bold")
+    console.print(f"\nReport: {escape(str(page))}")
 
 
 def _hours(hours: float) -> str:

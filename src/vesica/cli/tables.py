@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from vesica.report.tables import METRICS, baseline_rows, score_rows
@@ -14,7 +15,7 @@ def results_tables(document: dict[str, Any]) -> Iterator[Table]:
         setting = group["setting"]
         name = ", ".join(filter(None, [group["data"], group["label"]]))
         scored = f"test images at {setting['size']}x{setting['size']}, weights {setting['weights']}"
-        table = Table(title=f"{name}: {scored}", title_justify="left")
+        table = Table(title=escape(f"{name}: {scored}"), title_justify="left")
         table.add_column("trained with")
         for heading in (*METRICS.values(), "epochs", "runs"):
             table.add_column(heading, justify="right")

@@ -1,6 +1,7 @@
 """Reader of a user's own folder: `images/` and `masks/`, paired by the names before the suffix."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -71,9 +72,6 @@ def open_folder(
         for stem in images.keys() & masks.keys():
             name = f"{pair.part}/{stem}" if pair.part else stem
             samples.append(Sample(name, name, (images[stem], masks[stem]), pair.part))
-    if problems:
-        raise DataError(join_lines(problems))
-    samples = _with_groups(sorted(samples, key=lambda sample: sample.name), group)
 
     def read(sample: Sample) -> tuple[Pixels, Mask]:
         image_file, mask_file = sample.files
@@ -82,6 +80,15 @@ def open_folder(
         check_sizes(path, image_file, image, mask_file, values)
         return image, rule.select(values) if rule else select_plain(show(path, mask_file), values)
 
+    problems += [
+        f"{show(path, file)}: a link to nothing. Remove or mend it."
+        for sample in samples
+        for file in sample.files
+        if not file.exists()
+    ]
+    if problems:  # name the files that cannot be read too: all bad files in one message
+        raise DataError(join_lines(problems + _unreadable(samples, read)))
+    samples = _with_groups(sorted(samples, key=lambda sample: sample.name), group)
     return Dataset(
         format="folder",
         # The rule decides the pixels, so what is kept on disk must differ with it.
@@ -91,6 +98,17 @@ def open_folder(
         fingerprint=fingerprint_files(samples),
         notes=tuple(notes),
     )
+
+
+def _unreadable(samples: list[Sample], read: Callable[[Sample], tuple[Pixels, Mask]]) -> list[str]:
+    problems = []
+    for sample in samples:
+        try:
+            if all(file.exists() for file in sample.files):
+                read(sample)
+        except DataError as error:
+            problems.append(str(error))
+    return problems
 
 
 def _pairs(path: Path) -> list[Pair]:

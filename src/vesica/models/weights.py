@@ -3,9 +3,11 @@
 Tensors only: a file that a user names is safetensors or HDF5, never a pickle.
 """
 
+import contextlib
 import hashlib
 import importlib.metadata
 import importlib.util
+import sys
 import urllib.error
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -138,9 +140,11 @@ def _load_torchvision(url: str, rename: Callable[[str], str | None]) -> Callable
 
 def _download(url: str) -> State:
     try:
-        state: State = torch.hub.load_state_dict_from_url(
-            url, progress=False, check_hash=True, weights_only=True, map_location="cpu"
-        )
+        # torch announces the download on standard output, where --json has the results alone.
+        with contextlib.redirect_stdout(sys.stderr):
+            state: State = torch.hub.load_state_dict_from_url(
+                url, progress=False, check_hash=True, weights_only=True, map_location="cpu"
+            )
     except (urllib.error.URLError, OSError, RuntimeError) as error:
         raise DataError(
             f"weights 'torchvision' could not be downloaded ({error}); pass torchvision:PATH "

@@ -1,6 +1,8 @@
 """Built-in plans by name, and plans from a user's Python file."""
 
+import contextlib
 import runpy
+import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -29,9 +31,10 @@ def load_plan(name: str) -> list[Cell]:
             "defines plan() -> list[Cell]"
         )
     try:
-        plan = runpy.run_path(str(path)).get("plan")
-        cells = plan() if callable(plan) else None
-    except Exception as error:
+        with contextlib.redirect_stdout(sys.stderr):
+            plan = runpy.run_path(str(path)).get("plan")
+            cells = plan() if callable(plan) else None
+    except (Exception, SystemExit) as error:
         frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
         line = f":{frames[-1].lineno}" if frames else ""
         detail = " ".join(str(error).split())

@@ -200,7 +200,7 @@ def _read_curve(found: CellResult, group: Group) -> Curve | None:
     path = found.folder / "history.csv"
     if not found.has_scores or not path.is_file():
         return None
-    rows = read_table(path)
+    rows = [row for row in read_table(path) if None not in row.values()]
     if not rows:
         return None
     return Curve(

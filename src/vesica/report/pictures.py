@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from markupsafe import Markup
@@ -82,7 +83,7 @@ def make_gallery(
             _read_panel(found, index) for found, (index, _) in zip(chosen, losses, strict=True)
         ]
         pictures = _draw_pictures(chosen[0], scores, panels, cache, max_bytes)
-    except (DataError, OSError, ValueError, KeyError) as error:
+    except (DataError, OSError, ValueError, KeyError, BadZipFile) as error:
         return Gallery(losses, seed, 0, [], f"The test images cannot be shown: {error}")
     return Gallery(losses, seed, len(scores.names), pictures)
 
