@@ -116,6 +116,23 @@ def test_foreground_chooses_values_of_the_masks(vesica: Terminal, folder: Path) 
     assert only["mean mask"] != above["mean mask"]
 
 
+def test_an_interrupted_run_of_an_earlier_day_goes_on(vesica: Terminal, folder: Path) -> None:
+    base = ["compare", folder, *TINY, "--epochs", 1, "--seeds", 1]
+    earlier = Path("runs/data-2020-01-01")
+    assert vesica(*base, "--out", earlier)[0] == 0
+    assert "Results go to runs/data-2020-01-01" not in vesica(*base, "--dry-run")[1]
+    next(earlier.rglob("result.json")).unlink()
+    code, out, _ = vesica(*base)
+    assert (code, "Results go to runs/data-2020-01-01" in out) == (0, True)
+
+
+def test_a_failed_run_shows_in_the_exit_code(vesica: Terminal, folder: Path) -> None:
+    base = ["compare", folder, *TINY, "--epochs", 1, "--seeds", 1, "--lr", 1e38]
+    code, out, _ = vesica(*base, "--out", "run")
+    assert code == 1
+    assert "not finite" in out
+
+
 def test_names_are_no_markup(vesica: Terminal, folder: Path) -> None:
     base = ["compare", folder, *TINY, "--epochs", 1, "--seeds", 1]
     code, out, _ = vesica(*base, "--out", "o[b] [bold]")

@@ -71,7 +71,7 @@ class Recipe(Frozen):
     max_epochs: int = Field(1000, ge=1)
     batch: int = Field(100, ge=1)
     patience: int = Field(20, ge=1)
-    lr: float = Field(1e-4, gt=0)
+    lr: float = Field(1e-4, gt=0, le=1e38, allow_inf_nan=False)
     reduction: Literal["mean", "sum"] = "mean"
     monitor: Literal["val_loss", "val_iou"] = "val_loss"
     keep: Literal["best", "last"] = "best"
@@ -96,7 +96,7 @@ class Cell(Frozen):
     data: Source
     model: str = "bfcn32s"
     size: int = Field(224, ge=32, le=4096)
-    width: int = Field(4096, ge=1)
+    width: int = Field(4096, ge=1, le=65536)
     weights: str = "torchvision"
     weights_digest: str = ""
     loss: str = "iou"

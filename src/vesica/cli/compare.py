@@ -13,7 +13,7 @@ Split = Literal["big", "small"]
 def demo(
     out: Out = None,
     cache: Cache = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Runs per loss.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Runs per loss.")] = 3,
     margin: Margin = 0.5,
     dry_run: DryRun = False,
     as_json: Json = False,
@@ -45,7 +45,7 @@ def compare(
         typer.Option(help="Losses to compare, by comma: [weight]name[:key=value]...[+...]."),
     ] = "bce,iou",
     seeds: Annotated[
-        int, typer.Option(min=1, help="Runs per loss; below 3 there is no verdict.")
+        int, typer.Option(min=1, max=1000, help="Runs per loss; below 3 there is no verdict.")
     ] = 3,
     out: Out = None,
     model: Annotated[

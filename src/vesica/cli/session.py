@@ -1,5 +1,6 @@
 """What every command that trains does: check, say the cost, run with progress, judge, report."""
 
+import glob
 import json
 import logging
 import signal
@@ -21,8 +22,16 @@ LONG_HOURS = 1.0
 
 
 def default_out(name: str) -> Path:
-    """`runs/<data>-<date>`."""
-    return Path("runs") / f"{name}-{date.today():%Y-%m-%d}"
+    """`runs/<data>-<date>`, or an interrupted one of an earlier day, to go on with it."""
+    from vesica.results import read_cell, read_plan
+
+    today = Path("runs") / f"{name}-{date.today():%Y-%m-%d}"
+    earlier = sorted(Path("runs").glob(f"{glob.escape(name)}-????-??-??"))
+    if today.exists() or not earlier or not (earlier[-1] / "plan.json").exists():
+        return today
+    last = earlier[-1]
+    is_interrupted = any(read_cell(last, cell) is None for cell in read_plan(last))
+    return last if is_interrupted else today
 
 
 def execute(
@@ -77,6 +86,8 @@ def execute(
     print_results(console, document, page)
     if as_json:
         print(json.dumps(document, indent=2))
+    if any(loss["num_failed"] for group in document["groups"] for loss in group["losses"]):
+        raise typer.Exit(1)
 
 
 def judge(run: Path, cache: Path | None, *, margin: float | None, as_json: bool) -> None:
