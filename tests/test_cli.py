@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -131,6 +132,16 @@ def test_a_failed_run_shows_in_the_exit_code(vesica: Terminal, folder: Path) -> 
     code, out, _ = vesica(*base, "--out", "run")
     assert code == 1
     assert "not finite" in out
+
+
+def test_a_full_disk_is_noticed_before_training(
+    vesica: Terminal, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
+    code, out, err = vesica("compare", folder, *TINY, "--out", "run")
+    assert (code, "epoch" in out) == (2, False)
+    assert "GB free and this plan needs about" in err
+    assert not Path("run").exists()
 
 
 def test_names_are_no_markup(vesica: Terminal, folder: Path) -> None:
