@@ -5,7 +5,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test setup format simulate clean
+.PHONY: demo test setup format simulate pictures clean
 
 demo: $(READY)
 	$(BIN)/vesica demo
@@ -32,6 +32,10 @@ format: $(READY)
 # False-positive rates and power of the verdict, in full (about 7 minutes).
 simulate: $(READY)
 	$(BIN)/python benchmarks/simulate_verdict.py
+
+# The gradient of every loss on one prediction, and the page that shows it.
+pictures: $(READY)
+	$(BIN)/python benchmarks/draw_gradients.py docs/what-each-loss-sees.md
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache

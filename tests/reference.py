@@ -63,11 +63,73 @@ def tversky(
     return 1 - (tp + smooth) / (tp + alpha * fp + beta * fn + smooth)
 
 
+def focal(p: Image, t: Image, alpha: float = 0.25, gamma: float = 2.0) -> float:
+    """Equation 5 of Lin et al. 2017, the mean over the pixels."""
+    total = 0.0
+    for p_x, t_x in pixels(p, t):
+        p_t, alpha_t = (p_x, alpha) if t_x == 1 else (1 - p_x, 1 - alpha)
+        total += -alpha_t * (1 - p_t) ** gamma * log(p_t)
+    return total / p.size
+
+
+def jaccard_distance(p: Image, t: Image, smooth: float = 0.0) -> float:
+    """Equation 3 of Yuan et al. 2017, with squares in the denominator."""
+    product = squares = 0.0
+    for p_x, t_x in pixels(p, t):
+        product += t_x * p_x
+        squares += t_x**2 + p_x**2
+    return 1 - (product + smooth) / (squares - product + smooth)
+
+
+def jaccard_metric(p: Image, t: Image, smooth: float = 0.0) -> float:
+    """Wang et al. 2023: intersection and union by the L1 norm of the difference."""
+    norms = distance = 0.0
+    for p_x, t_x in pixels(p, t):
+        norms += p_x + t_x
+        distance += abs(p_x - t_x)
+    intersection, union = (norms - distance) / 2, (norms + distance) / 2
+    return 1 - (intersection + smooth) / (union + smooth)
+
+
+def lovasz_order(margins: Image, t: Image) -> tuple[list[int], list[float]]:
+    """Pixels by falling error, and algorithm 1 of Berman et al. 2018: J[k] - J[k - 1]."""
+    order = sorted(range(len(margins)), key=lambda x: -margins[x])
+    left, union = float(t.sum()), float(t.sum())
+    before, growth = 0.0, []
+    for x in order:
+        left, union = (left - 1, union) if t[x] == 1 else (left, union + 1)
+        jaccard = 1 - left / union
+        growth.append(jaccard - before)
+        before = jaccard
+    return order, growth
+
+
+def lovasz_hinge(logits: Image, t: Image) -> float:
+    """The Lovasz extension of `1 - IoU` at the hinge errors."""
+    margins, truth = ((1 - 2 * t) * logits).ravel(), t.ravel()
+    order, growth = lovasz_order(margins, truth)
+    return sum(max(0.0, 1 + float(margins[x])) * g for x, g in zip(order, growth, strict=True))
+
+
+def lovasz_gradient(logits: Image, t: Image) -> Image:
+    """Its derivative by every logit."""
+    margins, truth = ((1 - 2 * t) * logits).ravel(), t.ravel()
+    order, growth = lovasz_order(margins, truth)
+    slopes = np.zeros(len(margins))
+    for x, g in zip(order, growth, strict=True):
+        slopes[x] = g * (1 - 2 * truth[x]) if margins[x] > -1 else 0
+    return slopes.reshape(logits.shape)
+
+
 REFERENCES: dict[str, Callable[..., float]] = {
     "bce": bce,
+    "focal": focal,
     "iou": iou,
+    "jaccard_distance": jaccard_distance,
     "dice": dice,
     "tversky": tversky,
+    "jaccard_metric": jaccard_metric,
+    "lovasz_hinge": lovasz_hinge,
 }
 
 
@@ -78,5 +140,5 @@ def sigmoid(logits: Image) -> Image:
 
 def losses(name: str, logits: Image, target: Image, **params: float) -> Image:
     """The named loss of each image of a batch."""
-    pairs = zip(sigmoid(logits), target, strict=True)
-    return np.array([REFERENCES[name](p, t, **params) for p, t in pairs])
+    seen = logits if name == "lovasz_hinge" else sigmoid(logits)
+    return np.array([REFERENCES[name](*pair, **params) for pair in zip(seen, target, strict=True)])

@@ -82,7 +82,7 @@ def test_the_whole_plan_is_checked_before_the_first_cell_trains(
 ) -> None:
     monkeypatch.setattr(sweep, "run_cell", lambda *args, **kwargs: pytest.fail("trained"))
     for cells, message in [
-        (plan(loss=["bce", "iuo"]), "unknown loss 'iuo'; there are: bce, iou"),
+        (plan(loss=["bce", "iuo"]), "unknown loss 'iuo'; there are: bce, focal, iou"),
         (plan(model=["tiny", "vgg"]), "unknown model 'vgg'; there are: bfcn32s"),
         (plan(weights=["none", "hedd"]), "unknown weights 'hedd'"),
         (plan(loss=["iou", "1.0iou"]), "the same cell twice"),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vesica import metrics
-from vesica.losses import Loss
+from vesica.losses import Loss, reduce_values
 from vesica.models import FCN
 from vesica.trunk import Inputs
 
@@ -71,15 +71,16 @@ def validate(
     model: FCN, inputs: Inputs, rows: NDArray[np.int64], loss: Loss, fabric: Fabric, batch: int
 ) -> Validation:
     """Judge the network as it is now."""
-    losses, ious, one_class = [], [], True
+    values, weights, ious, one_class = [], [], [], True
     for logits, target in predict_logits(model, inputs, rows, fabric, batch):
-        losses.append(loss(logits, target).double().cpu().numpy())
+        values.append(loss.values(logits, target).double())
+        weights.append(loss.weights(target))
         pred = to_preds(to_probs(logits))
         ious.append(metrics.iou(metrics.count_pixels(pred, target.cpu().numpy())))
         one_class &= bool(np.all(pred.all(axis=(1, 2)) | ~pred.any(axis=(1, 2))))
-    return Validation(
-        float(np.concatenate(losses).mean()), float(np.concatenate(ious).mean()), one_class
-    )
+    counted = None if weights[0] is None else torch.cat([w for w in weights if w is not None], 1)
+    mean = reduce_values(torch.cat(values, dim=1), counted, "mean")
+    return Validation(float(mean), float(np.concatenate(ious).mean()), one_class)
 
 
 def score(

@@ -9,6 +9,9 @@ Logits = Float[Tensor, "batch *pixels"]
 Target = Num[Tensor, "batch *pixels"] | Bool[Tensor, "batch *pixels"]
 """1 on foreground, 0 on background."""
 
+Valid = Num[Tensor, "*shape"] | Bool[Tensor, "*shape"]
+"""Not 0 on pixels that count; of the target's shape."""
+
 PerImage = Float[Tensor, " batch"]
 """One value per image, float32 or wider."""
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vesica.checkpoint import load_checkpoint, save_checkpoint
 from vesica.evaluate import validate
-from vesica.losses import Loss
+from vesica.losses import Loss, reduce_values
 from vesica.models import FCN
 from vesica.plan import Recipe
 from vesica.trunk import Inputs
@@ -151,11 +151,15 @@ def fit(
             features, target = inputs.batch(rows, fabric.device)
             with fabric.autocast():
                 logits = module.head(features, inputs.size)
-            per_image = loss(logits, target)
+            value = reduce_values(
+                loss.values(logits, target), loss.weights(target), recipe.reduction
+            )
             optimizer.zero_grad()
-            fabric.backward(per_image.mean() if recipe.reduction == "mean" else per_image.sum())
+            fabric.backward(value)
             optimizer.step()
-            state.loss_sum += float(per_image.detach().double().sum())
+            state.loss_sum += float(value.detach()) * (
+                len(rows) if recipe.reduction == "mean" else 1
+            )
             state.step += 1
             state.time_s += time.monotonic() - started
             if not math.isfinite(state.loss_sum):

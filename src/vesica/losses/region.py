@@ -1,59 +1,179 @@
-"""Losses that judge how two regions overlap: IoU and its kin."""
+"""Losses that judge how two regions overlap: IoU and its kin.
+
+Each is two functions: sums over an image's pixels, then a formula. An image without foreground
+is judged by a named policy, `empty`:
+
+- `"background"`: by the loss of its background, the formula on 1 - p and 1 - t. For IoU that is
+  the mean of p. It falls to 0 as the image is left alone, and every pixel has a gradient, for IoU
+  s(x) s(-x) / (number of pixels).
+- `"skip"`: 0 without a gradient, and a mean over images leaves it out (`weights_of`).
+- `"formula"`: as the formula says, for IoU 1 whatever is predicted, with gradient 0.
+
+A target may be soft, between 0 and 1: all of these are defined there, but only `jaccard_metric`
+and `jaccard_distance` are least where the prediction equals a soft target.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar, get_args
 
 import torch
+from torch import Tensor
 
-from vesica.losses.pixel import as_rows
-from vesica.shapes import Logits, PerImage, Target
+from vesica.losses.rows import Empty, Pool
+from vesica.losses.sums import (
+    PixelFormula,
+    probability,
+    sum_pixels,
+    times_sigmoid_slope,
+    zero_without_pixels,
+)
+from vesica.shapes import Logits, PerImage, Target, Valid
 
 EPS = 1e-12
 """In pixels; keeps 0/0 away where neither the mask nor the prediction has any foreground."""
 
 
-def iou_loss(logits: Logits, target: Target, *, smooth: float = 0.0) -> PerImage:
+class Overlap(NamedTuple):
+    """Sums over the pixels of an image, or of a pool of images, each of shape (batch, ...).
+
+    Attributes:
+        intersection: Of p * t.
+        probs: Of p, the predicted area.
+        positives: Of t, the true area.
+    """
+
+    intersection: Tensor
+    probs: Tensor
+    positives: Tensor
+
+    def of_background(self, num_pixels: Tensor | int) -> "Overlap":
+        """The same sums of 1 - p and 1 - t."""
+        both = num_pixels - self.probs - self.positives + self.intersection
+        return Overlap(both, num_pixels - self.probs, num_pixels - self.positives)
+
+
+class Squares(NamedTuple):
+    """As `Overlap`, and the sums of the squares.
+
+    Attributes:
+        intersection: Of p * t.
+        probs: Of p.
+        positives: Of t.
+        probs_squared: Of p * p.
+        positives_squared: Of t * t.
+    """
+
+    intersection: Tensor
+    probs: Tensor
+    positives: Tensor
+    probs_squared: Tensor
+    positives_squared: Tensor
+
+    def of_background(self, num_pixels: Tensor | int) -> "Squares":
+        """The same sums of 1 - p and 1 - t."""
+        return Squares(
+            num_pixels - self.probs - self.positives + self.intersection,
+            num_pixels - self.probs,
+            num_pixels - self.positives,
+            num_pixels - 2 * self.probs + self.probs_squared,
+            num_pixels - 2 * self.positives + self.positives_squared,
+        )
+
+
+class Distance(NamedTuple):
+    """Sums over the pixels of an image, or of a pool of images, each of shape (batch, ...).
+
+    Attributes:
+        distance: Of |p - t|.
+        probs: Of p.
+        positives: Of t.
+    """
+
+    distance: Tensor
+    probs: Tensor
+    positives: Tensor
+
+    def of_background(self, num_pixels: Tensor | int) -> "Distance":
+        """The same sums of 1 - p and 1 - t."""
+        return Distance(self.distance, num_pixels - self.probs, num_pixels - self.positives)
+
+
+Sums = TypeVar("Sums", Overlap, Squares, Distance)
+
+
+def iou_loss(
+    logits: Logits,
+    target: Target,
+    *,
+    smooth: float = 0.0,
+    empty: Empty = "background",
+    valid: Valid | None = None,
+    channels: bool = False,
+    pool: Pool = "image",
+) -> PerImage:
     """Soft IoU (Jaccard) loss, one value per image: `1 - I / U`.
 
     With p = sigmoid(logits): I = sum(p * t), U = sum(p + t - p * t) over an image's pixels.
-    An image without foreground has loss 1 and gradient 0, as the formula says.
 
     Args:
         logits: Scores before the sigmoid, shape (batch, *pixels).
         target: 1 on foreground, 0 on background, same shape.
         smooth: Added to I and to U, in pixels.
+        empty: What an image without foreground is worth; see `vesica.losses.region`.
+        valid, channels, pool: As for every loss; see `vesica.losses`.
 
     Returns:
         Loss in [0, 1], shape (batch,), float32 or wider.
 
     Raises:
-        ValueError: If the shapes differ.
+        ValueError: If the shapes differ or a target value is not in [0, 1].
 
     Source:
         van Beers et al. 2019, eq. 3-4.
     """
-    intersection, sum_probs, sum_target = overlap(logits, target)
-    union = sum_probs + sum_target - intersection
-    return 1 - (intersection + smooth) / (union + smooth).clamp_min(EPS)
+
+    def formula(sums: Overlap) -> Tensor:
+        union = sums.probs + sums.positives - sums.intersection
+        return _one_minus(sums.intersection, union, smooth)
+
+    num_pixels, *sums = sum_pixels(OVERLAP, logits, target, valid, channels, pool)
+    return _judge(formula, Overlap(*sums), num_pixels, empty)
 
 
-def dice_loss(logits: Logits, target: Target, *, smooth: float = 0.0) -> PerImage:
+def dice_loss(
+    logits: Logits,
+    target: Target,
+    *,
+    smooth: float = 0.0,
+    empty: Empty = "background",
+    valid: Valid | None = None,
+    channels: bool = False,
+    pool: Pool = "image",
+) -> PerImage:
     """Soft Dice loss, one value per image: `1 - 2 I / (sum(p) + sum(t))`.
 
     Args:
         logits: Scores before the sigmoid, shape (batch, *pixels).
         target: 1 on foreground, 0 on background, same shape.
         smooth: Added to 2 I and to the denominator, in pixels.
+        empty: What an image without foreground is worth; see `vesica.losses.region`.
+        valid, channels, pool: As for every loss; see `vesica.losses`.
 
     Returns:
         Loss in [0, 1], shape (batch,), float32 or wider.
 
     Raises:
-        ValueError: If the shapes differ.
+        ValueError: If the shapes differ or a target value is not in [0, 1].
 
     Source:
         Milletari et al. 2016, without the squares.
     """
-    intersection, sum_probs, sum_target = overlap(logits, target)
-    total = sum_probs + sum_target
-    return 1 - (2 * intersection + smooth) / (total + smooth).clamp_min(EPS)
+
+    def formula(sums: Overlap) -> Tensor:
+        return _one_minus(2 * sums.intersection, sums.probs + sums.positives, smooth)
+
+    num_pixels, *sums = sum_pixels(OVERLAP, logits, target, valid, channels, pool)
+    return _judge(formula, Overlap(*sums), num_pixels, empty)
 
 
 def tversky_loss(
@@ -63,6 +183,10 @@ def tversky_loss(
     alpha: float = 0.5,
     beta: float = 0.5,
     smooth: float = 0.0,
+    empty: Empty = "background",
+    valid: Valid | None = None,
+    channels: bool = False,
+    pool: Pool = "image",
 ) -> PerImage:
     """Tversky loss, one value per image: `1 - I / (I + alpha FP + beta FN)`.
 
@@ -74,25 +198,174 @@ def tversky_loss(
         alpha: Weight of the false positives, sum(p * (1 - t)).
         beta: Weight of the false negatives, sum((1 - p) * t).
         smooth: Added to I and to the denominator, in pixels.
+        empty: What an image without foreground is worth; see `vesica.losses.region`.
+        valid, channels, pool: As for every loss; see `vesica.losses`.
 
     Returns:
         Loss in [0, 1], shape (batch,), float32 or wider.
 
     Raises:
-        ValueError: If the shapes differ.
+        ValueError: If the shapes differ or a target value is not in [0, 1].
 
     Source:
         Salehi et al. 2017.
     """
-    intersection, sum_probs, sum_target = overlap(logits, target)
-    false_positives = sum_probs - intersection
-    false_negatives = sum_target - intersection
-    whole = intersection + alpha * false_positives + beta * false_negatives
-    return 1 - (intersection + smooth) / (whole + smooth).clamp_min(EPS)
+
+    num_pixels, *sums = sum_pixels(OVERLAP, logits, target, valid, channels, pool)
+    # What the foreground has too much, the background misses.
+    is_background = (sums[2] == 0) & (empty == "background")
+    weight_fp = torch.where(is_background, beta, alpha)
+    weight_fn = torch.where(is_background, alpha, beta)
+
+    def formula(sums: Overlap) -> Tensor:
+        wrong = weight_fp * (sums.probs - sums.intersection)
+        missed = weight_fn * (sums.positives - sums.intersection)
+        return _one_minus(sums.intersection, sums.intersection + wrong + missed, smooth)
+
+    return _judge(formula, Overlap(*sums), num_pixels, empty)
 
 
-def overlap(logits: Logits, target: Target) -> tuple[PerImage, PerImage, PerImage]:
-    """Sums over each image's pixels: of p * t, of p, and of t."""
-    logits, target = as_rows(logits, target)
-    probs = torch.sigmoid(logits)
-    return (probs * target).sum(dim=1), probs.sum(dim=1), target.sum(dim=1)
+def jaccard_distance_loss(
+    logits: Logits,
+    target: Target,
+    *,
+    smooth: float = 0.0,
+    empty: Empty = "background",
+    valid: Valid | None = None,
+    channels: bool = False,
+    pool: Pool = "image",
+) -> PerImage:
+    """Jaccard distance with squares, per image: `1 - I / (sum(p p) + sum(t t) - I)`.
+
+    Args:
+        logits: Scores before the sigmoid, shape (batch, *pixels).
+        target: 1 on foreground, 0 on background, same shape.
+        smooth: Added to I and to the denominator, in pixels.
+        empty: What an image without foreground is worth; see `vesica.losses.region`.
+        valid, channels, pool: As for every loss; see `vesica.losses`.
+
+    Returns:
+        Loss in [0, 1], shape (batch,), float32 or wider.
+
+    Raises:
+        ValueError: If the shapes differ or a target value is not in [0, 1].
+
+    Source:
+        Yuan et al. 2017, eq. 3.
+    """
+
+    def formula(sums: Squares) -> Tensor:
+        union = sums.probs_squared + sums.positives_squared - sums.intersection
+        return _one_minus(sums.intersection, union, smooth)
+
+    num_pixels, *sums = sum_pixels(SQUARES, logits, target, valid, channels, pool)
+    return _judge(formula, Squares(*sums), num_pixels, empty)
+
+
+def jaccard_metric_loss(
+    logits: Logits,
+    target: Target,
+    *,
+    smooth: float = 0.0,
+    empty: Empty = "background",
+    valid: Valid | None = None,
+    channels: bool = False,
+    pool: Pool = "image",
+) -> PerImage:
+    """Jaccard metric loss, one value per image: `2 D / (sum(p) + sum(t) + D)`, D = sum(|p - t|).
+
+    Equals `iou_loss` for hard targets. For soft ones it is 0 where p = t and nowhere else.
+
+    Args:
+        logits: Scores before the sigmoid, shape (batch, *pixels).
+        target: 1 on foreground, 0 on background, between them where labels are soft; same shape.
+        smooth: Added to intersection and union, in pixels.
+        empty: What an image without foreground is worth; see `vesica.losses.region`.
+        valid, channels, pool: As for every loss; see `vesica.losses`.
+
+    Returns:
+        Loss in [0, 1], shape (batch,), float32 or wider.
+
+    Raises:
+        ValueError: If the shapes differ or a target value is not in [0, 1].
+
+    Source:
+        Wang et al. 2023, "Jaccard metric losses", eq. 5 (the first of the two).
+    """
+
+    def formula(sums: Distance) -> Tensor:
+        union = (sums.probs + sums.positives + sums.distance) / 2
+        ratio = sums.distance / (union + smooth).clamp_min(EPS)
+        return torch.where(union + smooth < EPS, 1, ratio)
+
+    num_pixels, *sums = sum_pixels(DISTANCE, logits, target, valid, channels, pool)
+    return _judge(formula, Distance(*sums), num_pixels, empty)
+
+
+def _one_minus(part: Tensor, whole: Tensor, smooth: float) -> Tensor:
+    if smooth:
+        part, whole = part + smooth, whole + smooth
+    return 1 - part / whole.clamp_min(EPS)
+
+
+def _judge(
+    formula: Callable[[Sums], Tensor], sums: Sums, num_pixels: Tensor | int, empty: Empty
+) -> PerImage:
+    if empty not in get_args(Empty):
+        raise ValueError(f"empty is {empty!r}; it is one of: {', '.join(get_args(Empty))}")
+    is_empty = sums.positives == 0
+    if empty == "background":
+        pairs = zip(sums.of_background(num_pixels), sums, strict=True)
+        sums = type(sums)(*(torch.where(is_empty, other, one) for other, one in pairs))
+    loss = formula(sums)
+    if empty == "skip":
+        loss = torch.where(is_empty, 0, loss)
+    return zero_without_pixels(loss, num_pixels)
+
+
+def _overlap_terms(logits: Tensor, target: Tensor) -> tuple[Tensor, ...]:
+    probs = probability(logits)
+    return (probs * target).sum(1), probs.sum(1), target.sum(1)
+
+
+def _overlap_slope(logits: Tensor, target: Tensor, by_sums: Tensor, out: Tensor) -> None:
+    by_intersection, by_probs, _ = by_sums
+    times_sigmoid_slope((target * by_intersection).add_(by_probs), logits, out)
+
+
+def _squares_terms(logits: Tensor, target: Tensor) -> tuple[Tensor, ...]:
+    probs = probability(logits)
+    plain = (probs * target).sum(1), probs.sum(1), target.sum(1)
+    return *plain, (probs * probs).sum(1), (target * target).sum(1)
+
+
+def _squares_slope(logits: Tensor, target: Tensor, by_sums: Tensor, out: Tensor) -> None:
+    by_intersection, by_probs, _, by_squares, _ = by_sums
+    factor = (target * by_intersection).add_(by_probs)
+    factor.add_(torch.sigmoid(logits).mul_(2 * by_squares))
+    times_sigmoid_slope(factor, logits, out)
+
+
+def _distance_terms(logits: Tensor, target: Tensor) -> tuple[Tensor, ...]:
+    probs = probability(logits)
+    # At p == t a soft pixel is at its best, whichever way it would move: its gradient is 0. One
+    # with a hard target is there by rounding only, and p can come from one side alone.
+    is_soft = (target > 0) & (target < 1)
+    probs = torch.where((probs == target) & is_soft, probs.detach(), probs)
+    distance = torch.where(target == 1, probability(-logits), (probs - target).abs())
+    distance = torch.where(target == 0, probs, distance)
+    return distance.sum(1), probs.sum(1), target.sum(1)
+
+
+def _distance_slope(logits: Tensor, target: Tensor, by_sums: Tensor, out: Tensor) -> None:
+    by_distance, by_probs, _ = by_sums
+    # +1 above the target and -1 below; p can be on one side only of a hard target.
+    side = torch.sign(torch.sigmoid(logits).sub_(target))
+    side = torch.where(target == 0, 1, torch.where(target == 1, -1, side))
+    factor = (side * by_distance).add_(by_probs).mul_(side.abs())
+    times_sigmoid_slope(factor, logits, out)
+
+
+OVERLAP = PixelFormula(3, _overlap_terms, _overlap_slope)
+SQUARES = PixelFormula(5, _squares_terms, _squares_slope)
+DISTANCE = PixelFormula(3, _distance_terms, _distance_slope)

@@ -1,0 +1,132 @@
+"""What should an image without foreground be worth? Train one network with each policy.
+
+    python benchmarks/empty_policies.py DATA --labels 8,9
+
+DATA has `images/` and `labels/`, index masks paired by stem; some images have no pixel of the
+labels. A small U-Net trains from scratch with IoU loss, once per policy and seed, on the first
+80 % of the images by name, and is judged on the last 20 % after the last epoch.
+"""
+
+import argparse
+import itertools
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vesica.losses import LossModule
+from vesica.metrics import count_pixels, iou
+
+
+class UNet(nn.Module):
+    """Three levels, two convolutions each."""
+
+    def __init__(self, width: int = 8) -> None:
+        super().__init__()
+        widths = [width, 2 * width, 4 * width, 8 * width]
+        self.down = nn.ModuleList(block(a, b) for a, b in itertools.pairwise([3, *widths]))
+        self.up = nn.ModuleList(block(a + b, b) for a, b in itertools.pairwise(reversed(widths)))
+        self.score = nn.Conv2d(width, 1, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """RGB in [0, 1] to logits, (batch, height, width)."""
+        features = []
+        for level in self.down:
+            image = level(functional.max_pool2d(image, 2) if features else image)
+            features.append(image)
+        image = features.pop()
+        for level in self.up:
+            image = functional.interpolate(image, scale_factor=2, mode="bilinear")
+            image = level(torch.cat([image, features.pop()], dim=1))
+        return self.score(image).squeeze(1)
+
+
+def block(num_in: int, num_out: int) -> nn.Module:
+    """Two normalised convolutions."""
+    layers: list[nn.Module] = []
+    for num in (num_in, num_out):
+        layers += [nn.Conv2d(num, num_out, 3, padding=1, bias=False)]
+        layers += [nn.BatchNorm2d(num_out), nn.ReLU()]
+    return nn.Sequential(*layers)
+
+
+def load(data: Path, labels: list[int], size_px: int, num: int) -> tuple[Tensor, Tensor]:
+    """Images (num, 3, size, size) and masks (num, size, size)."""
+    images, masks = [], []
+    for path in sorted((data / "images").iterdir())[:num]:
+        with Image.open(path) as image:
+            small = image.convert("RGB").resize((size_px, size_px), Image.Resampling.BILINEAR)
+        with Image.open(data / "labels" / f"{path.stem}.png") as label:
+            mask = np.isin(
+                np.asarray(label.resize((size_px, size_px), Image.Resampling.NEAREST)), labels
+            )
+        images.append(np.asarray(small))
+        masks.append(mask)
+    stacked = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
+    return stacked, torch.from_numpy(np.stack(masks))
+
+
+def train(loss: str, images: Tensor, masks: Tensor, epochs: int, seed: int) -> nn.Module:
+    """Adam at 1e-3, batches of 16, the last epoch's weights."""
+    torch.manual_seed(seed)
+    model, criterion = UNet(), LossModule(loss)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    for _ in range(epochs):
+        for rows in torch.randperm(len(images)).split(16):
+            value = criterion(model(images[rows] / 255), masks[rows])
+            optimizer.zero_grad()
+            value.backward()
+            optimizer.step()
+    return model.eval()
+
+
+@torch.inference_mode()
+def judge(model: nn.Module, images: Tensor, masks: Tensor) -> tuple[float, float, float]:
+    """IoU of images with foreground, share of the empty ones left empty, and IoU of all."""
+    preds = torch.cat([model(part / 255) > 0 for part in images.split(50)]).numpy()
+    truth = masks.numpy()
+    per_image, has_any = iou(count_pixels(preds, truth)), truth.any(axis=(1, 2))
+    return per_image[has_any].mean(), per_image[~has_any].mean(), per_image.mean()
+
+
+def main() -> None:
+    """Print a row of Markdown for each loss."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--labels", default="8,9")
+    parser.add_argument("--losses", default="iou:empty=formula,iou:empty=skip,iou:empty=background")
+    parser.add_argument("--size", type=int, default=96)
+    parser.add_argument("--num", type=int, default=1000)
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--seeds", type=int, default=3)
+    args = parser.parse_args()
+    labels = [int(label) for label in args.labels.split(",")]
+    images, masks = load(args.data, labels, args.size, args.num)
+    num_train = len(images) * 4 // 5
+    empty = ~masks.flatten(1).any(dim=1)
+    print(f"{len(images)} images, {int(empty.sum())} without foreground", flush=True)
+    print("| loss | IoU with foreground | empty left empty | IoU of all |")
+    print("| --- | ---: | ---: | ---: |", flush=True)
+    for loss in args.losses.split(","):
+        found = np.array(
+            [
+                judge(
+                    train(loss, images[:num_train], masks[:num_train], args.epochs, seed),
+                    images[num_train:],
+                    masks[num_train:],
+                )
+                for seed in range(args.seeds)
+            ]
+        )
+        cells = [
+            f"{mean:.3f} ± {sd:.3f}"
+            for mean, sd in zip(found.mean(axis=0), found.std(axis=0, ddof=1), strict=True)
+        ]
+        print(f"| {loss} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""What is added up: sums over images before a formula, and values of images after it."""
+
+from typing import Any, Literal
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from vesica.losses.rows import Empty, Pool, expand_valid
+from vesica.shapes import PerImage, Target, Valid
+
+Reduction = Literal["mean", "sum", "none"]
+
+
+def pool_rows(sums: Tensor, pool: Pool) -> Tensor:
+    """Sums of shape (num_sums, batch, ...) as they are, or added to (num_sums, 1, ...).
+
+    Raises:
+        ValueError: If there is no such pool.
+    """
+    if pool == "image":
+        return sums
+    if pool not in ("batch", "world"):
+        raise ValueError(f"pool is {pool!r}; it is 'image', 'batch' or 'world'")
+    pooled = sums.sum(dim=1, keepdim=True)
+    return add_over_processes(pooled) if pool == "world" else pooled
+
+
+def largest_of_processes(number: int, device: torch.device) -> int:
+    """The largest of every process's numbers, on each of them."""
+    if not _has_others():
+        return number
+    largest = torch.tensor(number, device=device)
+    dist.all_reduce(largest, dist.ReduceOp.MAX)
+    return int(largest)
+
+
+def add_over_processes(sums: Tensor) -> Tensor:
+    """The sum over all processes, on each of them; the same tensor where there is only one.
+
+    Every process has the same loss, made of everybody's pixels. The gradient by its own sums is
+    added over the processes too: that is number-of-processes times its own part, and the mean
+    that `DistributedDataParallel` takes makes the whole gradient of it.
+    """
+    if not _has_others():
+        return sums
+    added: Tensor = _AddOverProcesses.apply(sums)
+    return added
+
+
+def weights_of(
+    target: Target,
+    *,
+    empty: Empty | None = None,
+    valid: Valid | None = None,
+    channels: bool = False,
+    pool: Pool = "image",
+) -> PerImage:
+    """What a loss's values count in a mean: 1; 0 where no pixel counts, or by `empty="skip"`.
+
+    Args:
+        target: As the loss gets it, shape (batch, *pixels).
+        empty: The loss's policy for images without foreground; None where it has none.
+        valid, channels, pool: As the loss gets them.
+
+    Returns:
+        The shape of the loss's values, float32.
+    """
+    shape = target.shape[: 2 if channels else 1]
+    if valid is None and empty != "skip":
+        return target.new_ones(shape if pool == "image" else (1, *shape[1:]), dtype=torch.float32)
+    counted = torch.ones_like(target, dtype=torch.bool)
+    if valid is not None:
+        counted = expand_valid(valid, target, channels).bool()
+    if empty == "skip":
+        counted = counted & (target > 0)
+    counts = counted.reshape(1, *shape, -1).sum(dim=-1)
+    return (pool_rows(counts, pool)[0] > 0).float()
+
+
+def reduce_values(values: Tensor, weights: Tensor | None, reduction: Reduction) -> Tensor:
+    """One number of the values of several terms; "none" adds the terms alone.
+
+    Args:
+        values: Shape (terms, batch, ...).
+        weights: Same shape, 1 or 0: the mean of each term is over the ones that count. None: all.
+        reduction: Over everything but the terms.
+
+    Raises:
+        ValueError: If there is no such reduction.
+    """
+    if reduction == "none":
+        return values.sum(dim=0)
+    if reduction == "sum":
+        return values.sum()
+    if reduction != "mean":
+        raise ValueError(f"reduction is {reduction!r}; it is 'mean', 'sum' or 'none'")
+    values = values.flatten(1)
+    if weights is None:
+        return values.sum() / max(1, values.shape[1])
+    weights = weights.flatten(1)
+    return ((values * weights).sum(dim=1) / weights.sum(dim=1).clamp_min(1)).sum()
+
+
+def _has_others() -> bool:
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+class _AddOverProcesses(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, sums: Tensor) -> Tensor:
+        added = sums.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(added)
+        return added
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        added: Tensor = _AddOverProcesses.apply(grad)
+        return added
