@@ -5,7 +5,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test setup format simulate pictures clean
+.PHONY: demo test test-full setup format simulate bench-losses peers pictures clean
 
 demo: $(READY)
 	$(BIN)/vesica demo
@@ -32,6 +32,18 @@ format: $(READY)
 # False-positive rates and power of the verdict, in full (about 7 minutes).
 simulate: $(READY)
 	$(BIN)/python benchmarks/simulate_verdict.py
+
+# The tests that take a minute or several gigabytes, too.
+test-full: $(READY)
+	VESICA_FULL=1 $(BIN)/pytest -n 2
+
+# Time and memory of the losses beside other libraries (about 13 minutes on an idle machine).
+bench-losses: $(READY)
+	$(BIN)/python benchmarks/bench_losses.py --markdown docs/results/losses/README.md
+
+# Where other libraries differ, and who is right.
+peers: $(READY)
+	$(BIN)/python benchmarks/compare_with_peers.py docs/peers.md
 
 # The gradient of every loss on one prediction, and the page that shows it.
 pictures: $(READY)

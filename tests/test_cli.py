@@ -239,7 +239,7 @@ def test_bad_data_is_one_message_before_any_training(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--losses", "bce,iuo"], ["'iuo'", "bce, iou, dice, tversky"]),
+        (["--losses", "bce,iuo"], ["'iuo'", "bce, focal, iou, jaccard_distance"]),
         (["--losses", "tversky:alhpa=1"], ["'alhpa'", "alpha, beta, smooth"]),
         (["--losses", ""], ["loss"]),
         (["--model", "vgg"], ["'vgg'", "bfcn32s, fcresnet"]),

@@ -4,9 +4,10 @@ import torch
 from tiny import tiny
 
 from vesica import metrics
-from vesica.evaluate import NUM_BINS, score, to_preds, to_probs, validate
+from vesica.evaluate import score, to_preds, to_probs, validate
 from vesica.losses import parse_loss
 from vesica.materials import make_fabric
+from vesica.metrics.threshold import NUM_BINS
 from vesica.models import FCN
 from vesica.models.fcn import initialise_output
 from vesica.trunk import Inputs
@@ -34,7 +35,7 @@ def inputs() -> Inputs:
 
 @pytest.mark.parametrize("batch", [1, 3, 100])
 def test_scores_are_those_of_the_images_one_by_one(batch: int, model: FCN, inputs: Inputs) -> None:
-    scores = score(model, inputs, ROWS, make_fabric("fp32", "cpu"), batch)
+    scores, preds = score(model, inputs, ROWS, make_fabric("fp32", "cpu"), batch)
     for number, row in enumerate(ROWS):
         (image,), _ = inputs.batch(np.array([row]), torch.device("cpu"))
         with torch.inference_mode():
@@ -43,16 +44,18 @@ def test_scores_are_those_of_the_images_one_by_one(batch: int, model: FCN, input
         pred = probs >= 0.5
         assert scores.counts.tp[number] == pytest.approx((pred & truth).sum(), abs=2)
         soft = (probs * truth).sum() / (probs + truth - probs * truth).sum()
+        assert (preds[number] == pred).mean() > 0.999
         assert scores.iou_soft[number] == pytest.approx(soft, rel=1e-4)
 
 
 def test_histograms_hold_every_pixel_and_give_the_counts_back(model: FCN, inputs: Inputs) -> None:
-    scores = score(model, inputs, ROWS, make_fabric("fp32", "cpu"), 4)
+    scores, preds = score(model, inputs, ROWS, make_fabric("fp32", "cpu"), 4)
     assert scores.histograms.shape == (len(ROWS), 2, NUM_BINS)
     assert np.all(scores.histograms.sum(axis=(1, 2)) == 64 * 64)
     above = scores.histograms[:, :, NUM_BINS // 2 :].sum(axis=2)
     np.testing.assert_array_equal(above[:, 1], scores.counts.tp)
     np.testing.assert_array_equal(above[:, 0], scores.counts.fp)
+    np.testing.assert_array_equal(preds.sum(axis=(1, 2)), above.sum(axis=1))
     assert len(np.unique(scores.counts.tp)) > 3, "the images must differ for this to mean much"
 
 

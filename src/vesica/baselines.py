@@ -39,10 +39,5 @@ def _is_foreground_better(arrays: Arrays, split: Split) -> bool:
 
 
 def _score(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> dict[str, float]:
-    counts = metrics.count_pixels(np.broadcast_to(mask, truth.shape), truth)
-    return {
-        "iou_per_image": float(metrics.iou(counts).mean()),
-        "iou_pooled": float(metrics.iou(counts.pooled())[0]),
-        "iou_soft": float(metrics.iou(counts).mean()),
-        "accuracy": float(metrics.accuracy(counts).mean()),
-    }
+    preds = np.broadcast_to(mask, truth.shape)
+    return metrics.Scores.of(preds.astype(np.float32), truth).summary()

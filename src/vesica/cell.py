@@ -6,12 +6,14 @@ from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from lightning_fabric import Fabric
+from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from vesica import metrics, provenance
 from vesica.data.arrays import Arrays
-from vesica.evaluate import Scores, score
+from vesica.evaluate import score
 from vesica.files import replacing, write_json
 from vesica.losses import parse_loss
 from vesica.materials import Materials, Rows, make_fabric
@@ -68,8 +70,8 @@ def run_cell(
             on_step=on_step,
             should_stop=should_stop,
         )
-        val = score(model, inputs, rows.val, fabric, cell.recipe.batch)
-        test = score(model, inputs, rows.test, fabric, cell.recipe.batch)
+        val, _ = score(model, inputs, rows.val, fabric, cell.recipe.batch)
+        test, preds = score(model, inputs, rows.test, fabric, cell.recipe.batch)
     except Diverged as error:
         result = _result(cell, fabric, status="failed", reason=str(error))
         checkpoint.unlink(missing_ok=True)
@@ -78,7 +80,7 @@ def run_cell(
         details = traceback.format_exc()
         result = _result(cell, fabric, status="failed", reason=reason, traceback=details)
     else:
-        _write_files(folder, cell, model, fitted, val, test, materials, rows)
+        _write_files(folder, cell, model, fitted, val, test, preds, materials, rows)
         result = _result(cell, fabric, **_outcome(fitted), **_summary(fitted, val, test))
     write_json(folder / "result.json", result)
     if result["status"] != "failed":  # what memory did not suffice for may go on later
@@ -93,17 +95,20 @@ def _outcome(fitted: Fit) -> dict[str, str]:
     return {"status": "collapsed", "reason": reason}
 
 
-def _summary(fitted: Fit, val: Scores, test: Scores) -> dict[str, Any]:
+def _summary(fitted: Fit, val: metrics.Scores, test: metrics.Scores) -> dict[str, Any]:
+    threshold = metrics.tune_threshold(val.histograms)
+    tuned = metrics.counts_at(test.histograms, threshold)
     return {
         "epochs": len(fitted.history),
         "kept_epoch": fitted.kept,
         "ended_by": fitted.ended_by,
         "train_time_s": round(sum(row.time_s for row in fitted.history), 1),
         "val_iou_per_image": float(metrics.iou(val.counts).mean()),
-        "iou_per_image": float(metrics.iou(test.counts).mean()),
-        "iou_pooled": float(metrics.iou(test.counts.pooled())[0]),
-        "iou_soft": float(test.iou_soft.mean()),
-        "accuracy": float(metrics.accuracy(test.counts).mean()),
+        **test.summary(),
+        # Tuned on validation images alone, and asked of the test images afterwards.
+        "threshold_tuned": threshold,
+        "iou_per_image_tuned": float(metrics.iou(tuned).mean()),
+        "iou_pooled_tuned": float(metrics.iou(tuned.pooled())[0]),
         "num_test": len(test.iou_soft),
         "num_empty": test.counts.num_empty,
     }
@@ -133,8 +138,9 @@ def _write_files(
     cell: Cell,
     model: FCN,
     fitted: Fit,
-    val: Scores,
-    test: Scores,
+    val: metrics.Scores,
+    test: metrics.Scores,
+    preds: NDArray[np.bool_],
     materials: Materials,
     rows: Rows,
 ) -> None:
@@ -144,7 +150,7 @@ def _write_files(
     )
     write_scores(folder / "scores.csv", _test_scores(arrays, rows, test))
     write_histograms(folder / "histograms.npz", val=val.histograms, test=test.histograms)
-    write_masks(folder / "masks.npz", test.preds)
+    write_masks(folder / "masks.npz", preds)
     trained = {name: t.detach().cpu().contiguous() for name, t in model.trained_state().items()}
     metadata = {
         "model": cell.model,
@@ -157,8 +163,15 @@ def _write_files(
         save_file(trained, path, metadata)
 
 
-def _test_scores(arrays: Arrays, rows: Rows, test: Scores) -> TestScores:
+def _test_scores(arrays: Arrays, rows: Rows, test: metrics.Scores) -> TestScores:
     def pick(values: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(values[row] for row in rows.test)
 
-    return TestScores(pick(arrays.names), pick(arrays.groups), test.counts, test.iou_soft)
+    return TestScores(
+        pick(arrays.names),
+        pick(arrays.groups),
+        test.counts,
+        test.iou_soft,
+        test.boundary,
+        test.hd95_px,
+    )

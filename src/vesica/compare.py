@@ -19,6 +19,23 @@ from vesica.results import SCHEMA, CellResult, read_cell, read_test_scores, writ
 from vesica.sources import decode_source, describe_source, open_source, split_source
 
 METRICS = ("iou_per_image", "iou_pooled", "iou_soft", "accuracy")
+MORE_METRICS = (
+    "iou_per_image_tuned",
+    "iou_pooled_tuned",
+    "threshold_tuned",
+    "dice_per_image",
+    "dice_pooled",
+    "precision_per_image",
+    "precision_pooled",
+    "recall_per_image",
+    "recall_pooled",
+    "boundary_iou_per_image",
+    "boundary_iou_pooled",
+    "hd95_px",
+    "calibration_error_per_image",
+    "calibration_error_pooled",
+)
+"""Runs of an earlier version have none of these."""
 
 
 @dataclass(frozen=True)
@@ -212,9 +229,10 @@ def _loss_row(loss: str, results: list[CellResult]) -> dict[str, Any]:
         "num_collapsed": sum(found.status == "collapsed" for found in results),
         "num_failed": sum(not found.has_scores for found in results),
         "num_censored": sum(result["ended_by"] == "epochs" for result in scored),
+        "num_empty": scored[0].get("num_empty", 0) if scored else 0,
     }
-    for metric in (*METRICS, "epochs"):
-        values = [result[metric] for result in scored]
+    for metric in (*METRICS, *MORE_METRICS, "epochs"):
+        values = [result[metric] for result in scored if result.get(metric) is not None]
         row[metric] = float(np.mean(values)) if values else None
         row[f"{metric}_sd"] = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return row
@@ -258,8 +276,15 @@ def _number(count: int, noun: str) -> str:
 
 
 def _write_csv(target: Path, results: Sequence[CellResult]) -> None:
-    columns = ("iou_per_image", "iou_pooled", "iou_soft", "accuracy", "epochs")
-    outcome = ("status", *columns, "ended_by", "kept_epoch", "train_time_s")
+    outcome = (
+        "status",
+        *METRICS,
+        "epochs",
+        *MORE_METRICS,
+        "ended_by",
+        "kept_epoch",
+        "train_time_s",
+    )
     header = ["key", *_flatten(results[0].cell.identity())] if results else ["key"]
     rows = [
         [found.cell.key, *_flatten(found.cell.identity()).values()]

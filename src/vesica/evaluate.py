@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor
@@ -13,12 +14,6 @@ from vesica import metrics
 from vesica.losses import Loss, reduce_values
 from vesica.models import FCN
 from vesica.trunk import Inputs
-
-NUM_BINS = 256
-"""Of the probability histograms; 1/2 is an edge, so that thresholds can be tuned without
-predicting again."""
-
-THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
@@ -34,24 +29,6 @@ class Validation:
     loss: float
     iou: float
     is_one_class: bool
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Everything that later questions about these images need; rows are images.
-
-    Attributes:
-        counts: Pixels of each kind at threshold 1/2.
-        iou_soft: Eq. 3 of the paper on the probabilities.
-        histograms: Pixels by truth (negative, positive) and probability, int64 of shape
-            (num_images, 2, NUM_BINS); bin b holds probabilities in [b / 256, (b + 1) / 256).
-        preds: Hard masks at threshold 1/2, (num_images, height, width).
-    """
-
-    counts: metrics.Counts
-    iou_soft: NDArray[np.float64]
-    histograms: NDArray[np.int64]
-    preds: NDArray[np.bool_]
 
 
 @torch.inference_mode()
@@ -85,28 +62,33 @@ def validate(
 
 def score(
     model: FCN, inputs: Inputs, rows: NDArray[np.int64], fabric: Fabric, batch: int
-) -> Scores:
-    """Score every image at the network's size."""
-    batches = [
-        _score_batch(to_probs(logits), target.cpu().numpy())
-        for logits, target in predict_logits(model, inputs, rows, fabric, batch)
-    ]
-    return Scores(
-        metrics.Counts.join([scores.counts for scores in batches]),
-        np.concatenate([scores.iou_soft for scores in batches]),
-        np.concatenate([scores.histograms for scores in batches]),
-        np.concatenate([scores.preds for scores in batches]),
-    )
+) -> tuple[metrics.Scores, NDArray[np.bool_]]:
+    """Score every image at the network's size.
+
+    Returns:
+        The scores, and hard masks at threshold 1/2, (num_images, height, width).
+    """
+    scores, preds = [], []
+    for logits, target in predict_logits(model, inputs, rows, fabric, batch):
+        probs = to_probs(logits)
+        scores.append(metrics.Scores.of(probs, target.cpu().numpy()))
+        preds.append(to_preds(probs))
+    return metrics.Scores.join(scores), np.concatenate(preds)
 
 
-def _score_batch(probs: NDArray[np.float32], truth: NDArray[np.bool_]) -> Scores:
-    preds = to_preds(probs)
-    return Scores(
-        metrics.count_pixels(preds, truth),
-        metrics.iou_soft(probs, truth),
-        np.stack([_histogram(*image) for image in zip(probs, truth, strict=True)]),
-        preds,
-    )
+def gather_tallies(tally: metrics.Tally) -> metrics.Tally:
+    """Every process's tally as one, on each of them; an image that several have seen counts once.
+
+    Raises:
+        ValueError: If two processes scored an image differently.
+    """
+    if not (dist.is_available() and dist.is_initialized()):
+        return tally
+    found: list[metrics.Tally] = [metrics.Tally()] * dist.get_world_size()
+    dist.all_gather_object(found, tally)
+    whole = metrics.Tally()
+    whole.merge(found)
+    return whole
 
 
 def to_probs(logits: Tensor) -> NDArray[np.float32]:
@@ -117,11 +99,4 @@ def to_probs(logits: Tensor) -> NDArray[np.float32]:
 
 def to_preds(probs: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Hard masks at threshold 1/2."""
-    return probs >= THRESHOLD
-
-
-def _histogram(probs: NDArray[np.float32], truth: NDArray[np.bool_]) -> NDArray[np.int64]:
-    # Multiplying by 256 is exact in float32, so bin 128 begins exactly at 1/2.
-    bins = np.minimum((probs * NUM_BINS).astype(np.int64), NUM_BINS - 1)
-    combined = bins + NUM_BINS * truth
-    return np.bincount(combined.ravel(), minlength=2 * NUM_BINS).reshape(2, NUM_BINS)
+    return probs >= metrics.THRESHOLD

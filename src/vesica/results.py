@@ -49,7 +49,16 @@ class CellResult:
 
 @dataclass(frozen=True)
 class TestScores:
-    """`scores.csv`: a row per test image."""
+    """`scores.csv`: a row per test image.
+
+    Attributes:
+        names: Of the images.
+        groups: What each belongs to.
+        counts: Pixels of each kind at threshold 1/2.
+        iou_soft: Eq. 3 of the paper on the probabilities.
+        boundary: Pixels of each kind in the bands along the boundaries; not read back.
+        hd95_px: 95 % Hausdorff distance; not read back.
+    """
 
     __test__ = False  # no test class, whatever pytest thinks of its name
 
@@ -57,6 +66,8 @@ class TestScores:
     groups: tuple[str, ...]
     counts: metrics.Counts
     iou_soft: NDArray[np.float64]
+    boundary: metrics.Counts | None = None
+    hd95_px: NDArray[np.float64] | None = None
 
 
 def cell_folder(run: Path, cell: Cell) -> Path:
@@ -108,9 +119,14 @@ def read_table(path: Path) -> list[dict[str, str]]:
 
 def write_scores(target: Path, scores: TestScores) -> None:
     """Write `scores.csv`."""
-    columns = [getattr(scores.counts, name) for name in COUNTS]
-    rows = zip(scores.names, scores.groups, *columns, scores.iou_soft, strict=True)
-    write_table(target, ["name", "group", *COUNTS, "iou_soft"], rows)
+    columns = {name: getattr(scores.counts, name) for name in COUNTS}
+    columns["iou_soft"] = scores.iou_soft
+    if scores.boundary is not None:
+        columns |= {f"boundary_{name}": getattr(scores.boundary, name) for name in COUNTS}
+    if scores.hd95_px is not None:
+        columns["hd95_px"] = scores.hd95_px
+    rows = zip(scores.names, scores.groups, *columns.values(), strict=True)
+    write_table(target, ["name", "group", *columns], rows)
 
 
 def read_test_scores(found: CellResult) -> TestScores:

@@ -15,7 +15,9 @@ def results_tables(document: dict[str, Any]) -> Iterator[Table]:
         setting = group["setting"]
         name = ", ".join(filter(None, [group["data"], group["label"]]))
         scored = f"test images at {setting['size']}x{setting['size']}, weights {setting['weights']}"
-        table = Table(title=escape(f"{name}: {scored}"), title_justify="left")
+        table = Table(
+            title=escape(f"{name}: {scored}"), title_justify="left", caption_justify="left"
+        )
         table.add_column("trained with")
         for heading in (*METRICS.values(), "epochs", "runs"):
             table.add_column(heading, justify="right")
@@ -23,4 +25,15 @@ def results_tables(document: dict[str, Any]) -> Iterator[Table]:
             table.add_row(loss, *cells)
         for name, cells in baseline_rows(group):
             table.add_row(name, *cells, "", "", style="dim")
+        table.caption = escape(_say_tuned(group))
         yield table
+
+
+def _say_tuned(group: dict[str, Any]) -> str:
+    """IoU where the threshold is not 1/2."""
+    found = [
+        f"{row['loss']} {row['iou_per_image_tuned']:.3f} (at {row['threshold_tuned']:.2f})"
+        for row in group["losses"]
+        if row.get("iou_per_image_tuned") is not None
+    ]
+    return f"IoU per image, threshold tuned on validation: {', '.join(found)}" if found else ""

@@ -65,6 +65,7 @@ class LossModule(nn.Module):
                 "channels are independent labels and softmax classes are not; pass one"
             )
         self.loss = parse_loss(loss) if isinstance(loss, str) else loss
+        self.loss.check()
         self.reduction: Reduction = reduction
         self.channels, self.softmax = channels, softmax
         self.pool: Pool = pool
@@ -80,7 +81,7 @@ class LossModule(nn.Module):
                 weights = weights_of(target, valid=valid, pool=self.pool).expand_as(values)
             return reduce_values(values, weights, self.reduction)
         if not self.channels:
-            num_axes = min(logits.ndim, target.ndim)
+            num_axes = min(t.ndim for t in (logits, target, valid) if t is not None)
             logits, target = _without_axis(logits, num_axes), _without_axis(target, num_axes)
             valid = None if valid is None else _without_axis(valid, num_axes)
         over = Over(channels=self.channels, pool=self.pool)

@@ -83,7 +83,7 @@ def lovasz_hinge_loss(
             "pixels of several processes cannot be sorted together; pass bits=16 with pool='world'"
         )
     rows = _pool(as_rows(logits, target, valid, channels), pool)
-    if not rows.logits.numel():
+    if not rows.logits.numel() and pool != "world":  # other processes may wait for this one
         return rows.logits.to(wide(logits.dtype)).sum(dim=1).view(rows.shape)
     compute = _plain_hinge if torch.compiler.is_compiling() else _Hinge.apply
     rank = Ranking(int(bits), empty, pool == "world")
@@ -178,11 +178,11 @@ class _Row(NamedTuple):
 def _sort_row(rank: Ranking, row: _Row, loss: Tensor, slope: Tensor) -> None:
     """Write loss and slope of one row, exactly. Only pixels with an error are sorted."""
     check = TargetCheck(row.target, is_hard=True)
-    num_positives = loss.new_zeros(())
+    num_positives = loss.new_zeros((), dtype=torch.int64)
     keys, codes = [], []
     for start, margin, truth in row.margins(loss.dtype):
         check.see(truth)
-        num_positives += truth.sum()
+        num_positives += truth.sum().long()
         wrong = torch.nonzero((margin <= -1).logical_not_()).view(-1)  # NaN stays in
         keys.append(_descending(margin.index_select(0, wrong)))
         code = (wrong + start) * 2 + truth.index_select(0, wrong).long()
@@ -204,13 +204,15 @@ def _sort_row(rank: Ranking, row: _Row, loss: Tensor, slope: Tensor) -> None:
         rank_of = torch.arange(1, len(label) + 1, dtype=seen.dtype, device=seen.device)
         positives_before, num_before = int(seen[-1]), num_before + len(label)
         negatives = rank_of.add_(num_before - len(label)).sub_(seen)
-        growth = _growth(num_positives, seen, negatives, label)
+        growth = _growth(num_positives, seen, negatives, label, loss.dtype)
         loss += (_undo_descending(ordered) + 1).mul_(growth).sum()
         place = ordered_code >> 1
         slope.index_copy_(0, place.long(), growth.mul_(1 - 2 * label))
 
 
-def _growth(num_positives: Tensor, positives: Tensor, negatives: Tensor, label: Tensor) -> Tensor:
+def _growth(
+    num_positives: Tensor, positives: Tensor, negatives: Tensor, label: Tensor, dtype: torch.dtype
+) -> Tensor:
     """What each pixel adds to `1 - IoU`, in the order of falling errors.
 
     Args:
@@ -218,9 +220,10 @@ def _growth(num_positives: Tensor, positives: Tensor, negatives: Tensor, label: 
         positives: How many have come, each pixel itself included.
         negatives: Likewise.
         label: 1 on foreground, 0 on background.
+        dtype: Of the result.
     """
-    union = num_positives + negatives  # for a background pixel, with itself
-    inside = (num_positives - positives).div_((union - 1).clamp_min_(1))
+    union = (num_positives + negatives).to(dtype)  # for a background pixel, with itself
+    inside = (num_positives - positives).to(dtype).div_((union - 1).clamp_min_(1))
     return torch.where(label == 1, 1, inside).div_(union)
 
 
@@ -231,7 +234,7 @@ def _judge_empty(rank: Ranking, row: _Row, loss: Tensor, slope: Tensor) -> None:
     errors = torch.cat([margin for _, margin, _ in row.margins(loss.dtype)]).add_(1).clamp_min_(0)
     if rank.empty == "background":
         loss += errors.sum() / row.num_pixels.clamp_min(1)
-        slope.copy_((errors > 0) / row.num_pixels.clamp_min(1))
+        slope.copy_((errors > 0).to(errors.dtype) / row.num_pixels.clamp_min(1))
     elif len(errors):
         largest = errors.argmax()
         loss += errors[largest]
@@ -285,7 +288,7 @@ def _bucket_row(rank: Ranking, row: _Row, loss: Tensor, slope: Tensor) -> None:
         found.append(torch.bincount(_bucket(error, truth, rank.bits), minlength=2))
     check.finish()
     num_pixels = row.num_pixels
-    num_buckets = max((len(part) + 1) // 2 for part in found)
+    num_buckets = max(((len(part) + 1) // 2 for part in found), default=1)
     if rank.is_world:
         num_buckets = largest_of_processes(num_buckets, loss.device)
     counts = loss.new_zeros(2 * num_buckets, dtype=torch.int64)
@@ -311,7 +314,8 @@ def _bucket_row(rank: Ranking, row: _Row, loss: Tensor, slope: Tensor) -> None:
 
 def _bucket(error: Tensor, truth: Tensor, bits: int) -> Tensor:
     """Twice the leading bits of an error, counted from the smallest, plus the label."""
-    leading = error.float().view(torch.int32) >> (31 - bits)
+    # A NaN may have a sign, and would be lost below 0.
+    leading = error.float().abs().view(torch.int32) >> (31 - bits)
     return leading.sub_(_smallest(bits)).clamp_min_(0).mul_(2).add_((truth > 0.5).int())
 
 

@@ -84,6 +84,10 @@ class Loss:
         """Value per image, as each loss of the sum gives it."""
         return self.values(logits, target, valid=valid, channels=channels, pool=pool).sum(dim=0)
 
+    def check(self) -> None:
+        """Raise now what a term would raise at its first image: parameters that it refuses."""
+        self(torch.zeros(1, 1), torch.zeros(1, 1))
+
     def values(self, logits: Logits, target: Target, **common: Any) -> Tensor:
         """Weighted value of each term, shape (terms, batch, ...)."""
         return torch.stack(
@@ -116,7 +120,7 @@ def parse_loss(spelling: str) -> Loss:
     if len(set(named)) < len(named):
         raise ValueError(f"loss {spelling!r} has the same term twice; give it one weight instead")
     loss = Loss(tuple(terms))
-    loss(torch.zeros(1, 1), torch.zeros(1, 1))  # what a loss refuses, it refuses now
+    loss.check()
     return loss
 
 

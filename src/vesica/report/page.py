@@ -48,6 +48,7 @@ class View:
     intervals: Markup | None
     scores: list[tuple[str, list[str]]]
     baselines: list[tuple[str, list[str]]]
+    more: list[tuple[str, list[str]]]
     test_images: str
     pairs: list[Pair]
     iou_curves: Markup | None
@@ -78,7 +79,11 @@ def write_report(run: Path, document: dict[str, Any], cells: Sequence[Cell], cac
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"look": svg.look, "metrics": list(tables.METRICS.values())}
+    environment.globals |= {
+        "look": svg.look,
+        "metrics": list(tables.METRICS.values()),
+        "more_metrics": list(tables.MORE_METRICS.values()),
+    }
     page = environment.get_template("page.html.jinja").render(
         document=document,
         views=views,
@@ -110,6 +115,7 @@ def _make_view(
         intervals=figures.draw_intervals(comparisons, margin) if _have_mean(comparisons) else None,
         scores=tables.score_rows(judged),
         baselines=tables.baseline_rows(judged),
+        more=tables.more_rows(judged),
         test_images=_describe_test_images(results),
         pairs=[pair for c in comparisons if (pair := _make_pair(c, results)) is not None],
         iou_curves=figures.draw_iou_curves(curves) if curves else None,

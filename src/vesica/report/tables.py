@@ -1,6 +1,6 @@
 """The report's tables: every cell of them as text."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,16 @@ METRICS = {
     "iou_pooled": "IoU pooled",
     "iou_soft": "IoU soft",
     "accuracy": "accuracy",
+}
+MORE_METRICS = {
+    "iou_per_image_tuned": "IoU, tuned threshold",
+    "threshold_tuned": "threshold",
+    "dice_per_image": "Dice",
+    "precision_per_image": "precision",
+    "recall_per_image": "recall",
+    "boundary_iou_per_image": "boundary IoU",
+    "hd95_px": "HD95, px",
+    "calibration_error_pooled": "calibration error",
 }
 MISSING = "\N{EN DASH}"
 
@@ -46,10 +56,21 @@ def score_rows(group: dict[str, Any]) -> list[tuple[str, list[str]]]:
     ]
 
 
-def baseline_rows(group: dict[str, Any]) -> list[tuple[str, list[str]]]:
+def more_rows(group: dict[str, Any]) -> list[tuple[str, list[str]]]:
+    """Per loss, then per mask without a network: its name, then the further metrics."""
+    losses = [
+        (row["loss"], [_with_sd(row, name) for name in MORE_METRICS]) for row in group["losses"]
+    ]
+    return losses + baseline_rows(group, MORE_METRICS)
+
+
+def baseline_rows(
+    group: dict[str, Any], names: Iterable[str] = METRICS
+) -> list[tuple[str, list[str]]]:
     """The masks without a network: name and scores."""
+    names = list(names)
     return [
-        (name, [f"{scores[metric]:.3f}" for metric in METRICS])
+        (name, [_say_number(scores.get(metric)) for metric in names])
         for name, scores in group["baselines"].items()
     ]
 
@@ -114,10 +135,12 @@ def _say(value: Any) -> str:
 
 
 def _with_sd(row: dict[str, Any], name: str) -> str:
-    value, sd = row[name], row[f"{name}_sd"]
-    if value is None:
-        return MISSING
-    return f"{value:.3f}" + (f" ± {sd:.3f}" if sd is not None else "")
+    value, sd = row.get(name), row.get(f"{name}_sd")
+    return _say_number(value) + (f" ± {sd:.3f}" if sd is not None else "")
+
+
+def _say_number(value: float | None) -> str:
+    return MISSING if value is None else f"{value:.3f}"
 
 
 def _epochs(row: dict[str, Any]) -> str:

@@ -1,17 +1,20 @@
-"""How good a hard mask is: pixel accuracy, IoU and Dice, per image and pooled.
-
-The judge shares no code with the judged: nothing here is imported from the losses.
-An image without foreground has IoU and Dice 1 if the prediction is empty too, else 0.
-"""
+"""How many pixels of a hard mask are right: accuracy, IoU, Dice, precision, recall."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 PerImage = NDArray[np.float64]
+
+Empty = Literal["score", "skip"]
+"""What an image without true foreground is worth.
+
+"score": the best value if nothing was predicted either, else the worst. "skip": no number (NaN),
+so that a mean can leave it out.
+"""
 
 
 @dataclass(frozen=True)
@@ -60,14 +63,24 @@ def accuracy(counts: Counts) -> PerImage:
     return (counts.tp + counts.tn) / total
 
 
-def iou(counts: Counts) -> PerImage:
+def iou(counts: Counts, empty: Empty = "score") -> PerImage:
     """Intersection over union (Jaccard index) of the foreground, per image."""
-    return _ratio(counts.tp, counts.tp + counts.fp + counts.fn)
+    return _ratio(counts.tp, counts.tp + counts.fp + counts.fn, counts, empty)
 
 
-def dice(counts: Counts) -> PerImage:
+def dice(counts: Counts, empty: Empty = "score") -> PerImage:
     """Dice coefficient (F1) of the foreground, per image."""
-    return _ratio(2 * counts.tp, 2 * counts.tp + counts.fp + counts.fn)
+    return _ratio(2 * counts.tp, 2 * counts.tp + counts.fp + counts.fn, counts, empty)
+
+
+def precision(counts: Counts, empty: Empty = "score") -> PerImage:
+    """Share of the predicted foreground that is right, per image; 0 where nothing is predicted."""
+    return _ratio(counts.tp, counts.tp + counts.fp, counts, empty)
+
+
+def recall(counts: Counts, empty: Empty = "score") -> PerImage:
+    """Share of the true foreground that is found, per image."""
+    return _ratio(counts.tp, counts.tp + counts.fn, counts, empty)
 
 
 def iou_soft(probs: NDArray[np.float32], truth: NDArray[np.bool_]) -> PerImage:
@@ -83,11 +96,16 @@ def iou_soft(probs: NDArray[np.float32], truth: NDArray[np.bool_]) -> PerImage:
     probs, truth = probs.reshape(len(probs), -1), truth.reshape(len(truth), -1)
     inside = np.where(truth, probs, 0).sum(axis=1, dtype=np.float64)
     outside = np.where(truth, 0, probs).sum(axis=1, dtype=np.float64)
-    return _ratio(inside, outside + truth.sum(axis=1))
+    union = outside + truth.sum(axis=1)
+    # Nothing to find and nothing found: 1.
+    soft: PerImage = np.divide(inside, union, out=np.ones(len(union)), where=union > 0)
+    return soft
 
 
-def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> PerImage:
-    """Part of the whole; 1 where there is no whole: nothing to find and nothing found."""
-    ratio = np.ones(whole.shape)
+def _ratio(part: NDArray[Any], whole: NDArray[Any], counts: Counts, empty: Empty) -> PerImage:
+    ratio = np.zeros(whole.shape)
     np.divide(part, whole, out=ratio, where=whole > 0)
-    return ratio
+    is_empty = counts.tp + counts.fn == 0
+    if empty == "skip":
+        return np.where(is_empty, np.nan, ratio)
+    return np.where(is_empty & (counts.fp == 0), 1.0, ratio)

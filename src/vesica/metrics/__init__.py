@@ -1,0 +1,43 @@
+"""How good a mask is, per image and pooled. Needs numpy and scipy only.
+
+The judge shares no code with the judged: nothing here is imported from the losses.
+"""
+
+from vesica.metrics.boundary import count_boundary, hd95
+from vesica.metrics.calibration import Reliability, bin_probabilities, calibration_error
+from vesica.metrics.counts import (
+    Counts,
+    Empty,
+    accuracy,
+    count_pixels,
+    dice,
+    iou,
+    iou_soft,
+    precision,
+    recall,
+)
+from vesica.metrics.scores import THRESHOLD, Scores, Tally
+from vesica.metrics.threshold import counts_at, histogram, tune_threshold
+
+__all__ = [
+    "THRESHOLD",
+    "Counts",
+    "Empty",
+    "Reliability",
+    "Scores",
+    "Tally",
+    "accuracy",
+    "bin_probabilities",
+    "calibration_error",
+    "count_boundary",
+    "count_pixels",
+    "counts_at",
+    "dice",
+    "hd95",
+    "histogram",
+    "iou",
+    "iou_soft",
+    "precision",
+    "recall",
+    "tune_threshold",
+]

@@ -1,0 +1,74 @@
+"""How well the boundary of a hard mask fits: boundary IoU and the Hausdorff distance."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from vesica.metrics.counts import Counts, Empty, PerImage, count_pixels
+
+Masks = NDArray[np.bool_]
+
+
+def count_boundary(pred: Masks, truth: Masks, *, width_px: int | None = None) -> Counts:
+    """Compare the bands along the inner boundaries of hard masks; `iou` of it is boundary IoU.
+
+    Args:
+        pred: Predictions, shape (num_images, height, width).
+        truth: Masks of the same shape.
+        width_px: Of the band; None: 2 % of the image's diagonal, at least 1, as in the source.
+
+    Source:
+        Cheng et al. 2021, eq. 2; the image's border counts as boundary, as in their code.
+    """
+    if width_px is None:
+        width_px = max(1, round(0.02 * math.hypot(*truth.shape[1:])))
+    bands = ([_band(mask, width_px) for mask in masks] for masks in (pred, truth))
+    return count_pixels(*(np.array(band, dtype=bool).reshape(truth.shape) for band in bands))
+
+
+def hd95(pred: Masks, truth: Masks, *, empty: Empty = "score") -> PerImage:
+    """95 % Hausdorff distance in pixels, per image; 0 is best.
+
+    The larger of two 95th percentiles: distances of predicted boundary pixels to the true
+    boundary, and the other way round. Where exactly one mask is empty it is the image's diagonal;
+    where both are, 0. With `empty="skip"`, an image without true foreground has no number.
+
+    Args:
+        pred: Predictions, shape (num_images, height, width).
+        truth: Masks of the same shape.
+        empty: What an image without foreground is worth.
+
+    Source:
+        Huttenlocher et al. 1993, with percentiles in place of the largest distance.
+    """
+    distances = [_hd95(*pair) for pair in zip(pred, truth, strict=True)]
+    found = np.array(distances, dtype=np.float64)
+    if empty == "skip":
+        found[~truth.reshape(len(truth), -1).any(axis=1)] = np.nan
+    return found
+
+
+def _hd95(pred: Masks, truth: Masks) -> float:
+    if not (pred.any() and truth.any()):
+        return math.hypot(*truth.shape) if pred.any() or truth.any() else 0.0
+    # Beyond the box around both masks there is no boundary, and nothing is measured.
+    rows, columns = np.nonzero(pred | truth)
+    box = slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
+    edges = _band(pred[box], 1, cross=True), _band(truth[box], 1, cross=True)
+    directed = (
+        ndimage.distance_transform_edt(~other)[edge] for edge, other in (edges, edges[::-1])
+    )
+    return max(float(np.percentile(distance, 95)) for distance in directed)
+
+
+def _band(mask: Masks, width_px: int, *, cross: bool = False) -> Masks:
+    """Pixels of a mask at most so far from its outside, and the image's border is outside."""
+    padded = np.pad(mask, 1)
+    if cross:
+        depth = ndimage.distance_transform_cdt(padded, "taxicab")[1:-1, 1:-1]
+    else:
+        depth = ndimage.distance_transform_cdt(padded, "chessboard")[1:-1, 1:-1]
+    band: Masks = mask & (depth <= width_px)
+    return band

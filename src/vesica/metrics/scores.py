@@ -1,0 +1,154 @@
+"""Everything that is asked of a prediction, kept per image, and its summary."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vesica.metrics.boundary import count_boundary, hd95
+from vesica.metrics.calibration import Reliability, bin_probabilities, calibration_error
+from vesica.metrics.counts import (
+    Counts,
+    Empty,
+    accuracy,
+    count_pixels,
+    dice,
+    iou,
+    iou_soft,
+    precision,
+    recall,
+)
+from vesica.metrics.threshold import histogram
+
+THRESHOLD = 0.5
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Rows are images; sums only, so that any metric can be made of them later.
+
+    Attributes:
+        counts: Pixels of each kind at threshold 1/2.
+        boundary: The same in the bands along the boundaries.
+        hd95_px: 95 % Hausdorff distance in pixels.
+        iou_soft: Eq. 3 of the paper on the probabilities.
+        reliability: Pixels by probability in 15 bins, for the calibration error.
+        histograms: Pixels by truth and probability in 256 bins, for other thresholds.
+    """
+
+    counts: Counts
+    boundary: Counts
+    hd95_px: NDArray[np.float64]
+    iou_soft: NDArray[np.float64]
+    reliability: Reliability
+    histograms: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.hd95_px)
+
+    @classmethod
+    def of(cls, probs: NDArray[np.float32], truth: NDArray[np.bool_]) -> "Scores":
+        """Score probabilities of shape (num_images, height, width) against masks."""
+        preds = probs >= THRESHOLD
+        return cls(
+            count_pixels(preds, truth),
+            count_boundary(preds, truth),
+            hd95(preds, truth),
+            iou_soft(probs, truth),
+            bin_probabilities(probs, truth),
+            histogram(probs, truth),
+        )
+
+    @classmethod
+    def join(cls, parts: Sequence["Scores"]) -> "Scores":
+        """Scores of several batches as those of one."""
+        return cls(
+            Counts.join([part.counts for part in parts]),
+            Counts.join([part.boundary for part in parts]),
+            np.concatenate([part.hd95_px for part in parts]),
+            np.concatenate([part.iou_soft for part in parts]),
+            Reliability.join([part.reliability for part in parts]),
+            np.concatenate([part.histograms for part in parts]),
+        )
+
+    def summary(self, empty: Empty = "score") -> dict[str, float]:
+        """Every metric, as the mean over images and pooled.
+
+        A distance cannot be pooled, and the paper's soft IoU is a mean over images.
+
+        Args:
+            empty: What an image without foreground is worth; "skip" leaves it out of the means.
+        """
+        summary = {"accuracy": float(accuracy(self.counts).mean())}
+        for name, metric, counts in (
+            ("iou", iou, self.counts),
+            ("dice", dice, self.counts),
+            ("precision", precision, self.counts),
+            ("recall", recall, self.counts),
+            ("boundary_iou", iou, self.boundary),
+        ):
+            summary[f"{name}_per_image"] = _mean(metric(counts, empty))
+            summary[f"{name}_pooled"] = float(metric(counts.pooled(), empty)[0])
+        is_empty = self.counts.tp + self.counts.fn == 0
+        for name, values in (("hd95_px", self.hd95_px), ("iou_soft", self.iou_soft)):
+            summary[name] = _mean(np.where(is_empty, np.nan, values) if empty == "skip" else values)
+        errors = calibration_error(self.reliability)
+        summary["calibration_error_per_image"] = float(errors.mean())
+        summary["calibration_error_pooled"] = float(calibration_error(self.reliability.pooled())[0])
+        return summary
+
+
+class Tally:
+    """Scores of images by name: what is seen twice, in a batch or a process, counts once.
+
+    A distributed sampler repeats samples so that every process has as many.
+    """
+
+    def __init__(self) -> None:
+        self._rows: dict[str, Scores] = {}
+
+    def update(
+        self, names: Iterable[str], probs: NDArray[np.float32], truth: NDArray[np.bool_]
+    ) -> None:
+        """Score a batch of shape (num_images, height, width).
+
+        Raises:
+            ValueError: If an image was seen before with other scores.
+        """
+        self._add(
+            {
+                name: Scores.of(probs[row : row + 1], truth[row : row + 1])
+                for row, name in enumerate(names)
+            }
+        )
+
+    def merge(self, others: Iterable["Tally"]) -> None:
+        """Add what other processes have seen.
+
+        Raises:
+            ValueError: If an image was seen before with other scores.
+        """
+        for other in others:
+            self._add(other._rows)
+
+    def scores(self) -> tuple[list[str], Scores]:
+        """Names in their order, and the scores of those images."""
+        names = sorted(self._rows)
+        return names, Scores.join([self._rows[name] for name in names])
+
+    def _add(self, rows: Mapping[str, Scores]) -> None:
+        for name, row in rows.items():
+            seen = self._rows.setdefault(name, row)
+            if any(
+                not np.array_equal(getattr(seen.counts, f.name), getattr(row.counts, f.name))
+                for f in fields(Counts)
+            ):
+                raise ValueError(
+                    f"image {name!r} was scored twice with different results; give each image a "
+                    "name of its own, and predict in evaluation mode"
+                )
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")

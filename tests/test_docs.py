@@ -1,0 +1,112 @@
+"""What the pages about losses say is true, and the scripts that make them run."""
+
+import importlib.util
+import json
+import re
+import sys
+import warnings
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from test_losses import draw
+
+from vesica.losses import LOSSES
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "losses.md").read_text(encoding="utf-8")
+
+
+def load(name: str) -> ModuleType:
+    """A script of `benchmarks/`."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where dataclasses look for their annotations
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.filterwarnings("ignore")  # the peers' own
+def test_switched_losses_have_the_same_values() -> None:
+    names: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL):
+        exec(block, names)  # our own page
+    logits, target = draw((4, 1, 16, 16), dtype=torch.float32)
+    assert len(names["switches"]) == 7
+    for old, new in names["switches"]:
+        values = []
+        for loss in (old, new):
+            again = logits.clone().requires_grad_()
+            value = loss(again, target)
+            values.append((value.detach(), torch.autograd.grad(value, again)[0]))
+        torch.testing.assert_close(values[1][0], values[0][0], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(values[1][1], values[0][1], rtol=1e-3, atol=1e-6)
+
+
+def test_page_names_every_loss_and_what_it_says_exists() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+)`, `(\w+)` \|", PAGE, flags=re.MULTILINE)
+    assert [name for name, _, _ in rows] == list(LOSSES)
+    module = sys.modules["vesica.losses"]
+    for name, function, cls in rows:
+        assert LOSSES[name] is getattr(module, function)
+        assert issubclass(getattr(module, cls), torch.nn.Module)
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in (ROOT / "docs").glob("*.md")))
+def test_links_of_pages_lead_somewhere(page: str) -> None:
+    path = ROOT / "docs" / page
+    for link in re.findall(r"\]\(([^)#:]+)[^)]*\)", path.read_text(encoding="utf-8")):
+        assert (path.parent / link).exists(), link
+
+
+def test_page_about_peers_is_what_its_script_makes() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        script = load("compare_with_peers")
+        made = script.make_page()
+    committed = (ROOT / "docs" / "peers.md").read_text(encoding="utf-8")
+
+    def first_two(page: str) -> list[list[str]]:
+        return [line.split("|")[1:3] for line in page.splitlines() if line.startswith("|")]
+
+    questions = [script.IOU_QUESTIONS, script.LOVASZ_QUESTIONS]
+    assert len(first_two(made)) == sum(len(asked) + 2 for asked in questions)
+    for row, seen in zip(first_two(made), first_two(committed), strict=True):
+        assert row[0] == seen[0]
+        assert "~~" not in row[1], f"Vesica is wrong: {row}"
+        assert "~~" not in seen[1]
+
+
+def test_benchmark_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = torch.get_num_threads()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        script = load("bench_losses")
+        compiled = ("vesica iou, compiled", "five lines, compiled")
+        steps = {n: s for n, s in script.candidates().items() if n not in compiled}
+        monkeypatch.setattr(script, "candidates", lambda: steps)
+        target = tmp_path / "losses.json"
+        monkeypatch.setattr(sys, "argv", ["bench", "--quick", "--json", str(target)])
+        try:
+            script.main()
+        finally:
+            torch.set_num_threads(threads)
+    document = json.loads(target.read_text())
+    assert {case["size"] for case in document["cases"]} == {"4x64x64", "2x96x96", "1x128x128"}
+    assert {case["dtype"] for case in document["cases"]} == {"float32", "bfloat16"}
+    assert all(case["time_ms"] > 0 for case in document["cases"])
+    assert document["versions"].keys() >= {"torch", "monai", "kornia"}
+
+
+def test_gradient_pictures_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = load("draw_gradients")
+    page = tmp_path / "page.md"
+    monkeypatch.setattr(sys, "argv", ["draw", str(page)])
+    script.main()
+    committed = (ROOT / "docs" / "what-each-loss-sees.md").read_text(encoding="utf-8")
+    assert re.sub(r"[\d.e+-]+", "", page.read_text()) == re.sub(r"[\d.e+-]+", "", committed)
+    assert len(list((tmp_path / "images").glob("gradients-*.png"))) == 4
