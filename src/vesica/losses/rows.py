@@ -99,14 +99,24 @@ def without_ignored(logits: Tensor, target: Tensor, valid: Tensor | None) -> tup
     return torch.where(valid, logits, IGNORED_LOGIT), torch.where(valid, target, 0)
 
 
+def groups(logits: Tensor, most: int) -> Iterator[slice]:
+    """As many whole rows of (rows, pixels) as make a block, at least one and at most so many."""
+    num_rows, num_pixels = logits.shape
+    step = min(most, max(1, _block_size(logits) // max(1, num_pixels)))
+    for row in range(0, num_rows, step):
+        yield slice(row, row + step)
+
+
 def blocks(logits: Tensor) -> Iterator[tuple[slice, slice]]:
     """Parts of (rows, pixels) of about the block size: some rows, or a part of one."""
-    num_rows, num_pixels = logits.shape
-    size = BLOCK_SIZE if logits.device.type == "cpu" else BLOCK_SIZE_GPU
-    num_together = max(1, size // max(1, num_pixels))
-    for row in range(0, num_rows, num_together):
-        for pixel in range(0, num_pixels, size):
-            yield slice(row, row + num_together), slice(pixel, pixel + size)
+    size = _block_size(logits)
+    for rows in groups(logits, len(logits)):
+        for pixel in range(0, logits.shape[1], size):
+            yield rows, slice(pixel, pixel + size)
+
+
+def _block_size(logits: Tensor) -> int:
+    return BLOCK_SIZE if logits.device.type == "cpu" else BLOCK_SIZE_GPU
 
 
 def read_block(
