@@ -3,13 +3,13 @@
     python benchmarks/bench_losses.py [--quick] [--markdown PATH]
 
 Everything runs in one process on two threads, in turns: every round runs each candidate once, and
-the best of seven rounds counts. The floor is a copy of the logits. Memory is the highest resident
-size during one call above that before it, in multiples of the logits, the gradient included.
+the best of seven rounds counts. The floor is a copy of the logits. Memory is the most that
+PyTorch's allocator has given out at once during a call, in multiples of the logits, the gradient
+included; it is read from the profiler in a call of its own.
 """
 
 import argparse
-import ctypes
-import gc
+import itertools
 import json
 import platform
 import time
@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 from torch.nn import functional
+from torch.profiler import ProfilerActivity, profile
 
 from vesica.losses import IoULoss, LossModule, iou_loss
 
@@ -116,23 +117,14 @@ def one_step(step: Step, logits: Tensor, target: Tensor) -> None:
 
 
 def peak_bytes(step: Step, logits: Tensor, target: Tensor) -> int:
-    """The highest resident size during a step above that before it."""
+    """The most bytes that a step has allocated and not given back."""
     logits.grad = None
-    gc.collect()
-    # Without this, memory that an earlier step gave back would be used again unseen.
-    ctypes.CDLL("libc.so.6").malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")
-    before = read_status("VmRSS")
-    one_step(step, logits, target)
-    return read_status("VmHWM") - before
-
-
-def read_status(name: str) -> int:
-    """A size from this process's status, in bytes."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(name):
-            return 1024 * int(line.split()[1])
-    raise KeyError(name)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        one_step(step, logits, target)
+    assert profiler.profiler is not None
+    events = profiler.profiler.kineto_results.events()
+    changes = [event.nbytes() for event in events if event.name() == "[memory]"]
+    return max(itertools.accumulate(changes))
 
 
 def bench(size: tuple[int, ...], dtype: torch.dtype, kind: str, rounds: int) -> list[Case]:
@@ -147,10 +139,8 @@ def bench(size: tuple[int, ...], dtype: torch.dtype, kind: str, rounds: int) -> 
     targets = {name: target.bool() if "bool" in name else target for name in steps}
     other = torch.empty_like(logits, requires_grad=False)
     best = dict.fromkeys(["copy", *steps], float("inf"))
-    memory = {}
     for name, step in steps.items():
         one_step(step, logits, targets[name])  # compiles, and warms the allocator up
-        memory[name] = peak_bytes(step, logits, targets[name]) / drawn.nelement()
     for _ in range(rounds):
         started = time.perf_counter()
         other.copy_(logits.detach())
@@ -159,6 +149,7 @@ def bench(size: tuple[int, ...], dtype: torch.dtype, kind: str, rounds: int) -> 
             started = time.perf_counter()
             one_step(step, logits, targets[name])
             best[name] = min(best[name], time.perf_counter() - started)
+    memory = {name: peak_bytes(step, logits, targets[name]) for name, step in steps.items()}
     words = "x".join(map(str, size)), str(dtype).removeprefix("torch."), kind
     return [
         Case(
@@ -166,7 +157,7 @@ def bench(size: tuple[int, ...], dtype: torch.dtype, kind: str, rounds: int) -> 
             name,
             round(1000 * seconds, 2),
             round(seconds / best["copy"], 2),
-            round(memory.get(name, 0) / logits.element_size(), 2),
+            round(memory.get(name, 0) / logits.nbytes, 2),
         )
         for name, seconds in best.items()
     ]
@@ -221,9 +212,10 @@ def to_markdown(document: dict[str, Any], cases: list[Case], floors: list[Floor]
         f"Forward and backward, best of {document['rounds']} rounds in turns, on "
         f"{document['machine']}, {document['threads']} threads; "
         + ", ".join(f"{name} {number}" for name, number in document["versions"].items())
-        + ". `make bench-losses` makes this page. Memory is beyond logits and target, in multiples "
-        "of the logits, the gradient (1.0) included; a copy of the logits is the floor. smp and "
-        "MONAI compute bfloat16 in bfloat16, Vesica in float32.",
+        + ". `make bench-losses` makes this page. Memory is the most that was allocated at once "
+        "beyond logits and target, in multiples of the logits, the gradient (1.0) included; a copy "
+        "of the logits is the floor of the time. smp and MONAI compute bfloat16 in bfloat16, "
+        "Vesica in float32.",
         "",
     ]
     for size, dtype, kind in dict.fromkeys((c.size, c.dtype, c.logits) for c in cases):

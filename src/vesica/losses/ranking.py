@@ -206,15 +206,15 @@ class _Wrong(NamedTuple):
 def _find_wrong(pixels: _Pixels, dtype: torch.dtype) -> _Wrong:
     check = TargetCheck(pixels.target, is_hard=True)
     num_rows, num_pixels = pixels.logits.shape
-    num_wrong = torch.zeros(num_rows, dtype=torch.int64, device=pixels.logits.device)
-    num_positives = torch.zeros_like(num_wrong)
+    num_positives = torch.zeros(num_rows, dtype=torch.int64, device=pixels.logits.device)
+    num_wrong = torch.zeros_like(num_positives)
+    ends = torch.arange(num_rows, device=pixels.logits.device) * num_pixels + num_pixels
     margins, codes = [], []
     for start, margin, truth in pixels.margins(dtype):
         check.see(truth)
-        is_wrong = (margin <= -1).logical_not_()  # NaN stays in
-        num_wrong += is_wrong.sum(dim=1)
         num_positives += truth.sum(dim=1).long()
-        wrong = torch.nonzero(is_wrong.view(-1)).view(-1)
+        wrong = torch.nonzero((margin.view(-1) <= -1).logical_not_()).view(-1)  # NaN stays in
+        num_wrong += torch.searchsorted(wrong, ends).diff(prepend=num_wrong.new_zeros(1))
         margins.append(margin.view(-1).index_select(0, wrong))
         label = truth.view(-1).index_select(0, wrong).long()
         code = label.add_(wrong, alpha=2).add_(2 * start)

@@ -34,7 +34,7 @@ class PixelFormula(NamedTuple):
             shape (rows,), by differentiable operations.
         slope: Derivative by the logits, written to its last argument: logits, target, gradients
             by the sums of shape (num_sums, rows, 1), and where to write, (rows, pixels) in the
-            logits' type. `terms` says the same to autograd.
+            logits' type; it may be the logits. `terms` says the same to autograd.
         is_hard: Whether it is defined for targets of 0 and 1 only.
     """
 
@@ -100,10 +100,10 @@ def probability(logits: Tensor) -> Tensor:
 
 
 def times_sigmoid_slope(factor: Tensor, logits: Tensor, out: Tensor) -> None:
-    """Write factor times s(x) s(-x) to `out`."""
+    """Write factor times s(x) s(-x) to `out`, which may be the logits."""
     # s(-|x|) is at most 1/2, so that one minus it loses nothing.
-    small = logits.abs().neg_().sigmoid_()
-    torch.ops.aten.sigmoid_backward.grad_input(factor, small, grad_input=out)
+    torch.abs(logits, out=out).neg_().sigmoid_()
+    torch.ops.aten.sigmoid_backward.grad_input(factor, out, grad_input=out)
 
 
 class _Sigmoid(torch.autograd.Function):
@@ -158,9 +158,10 @@ class _PixelSums(torch.autograd.Function):
         for rows, pixels in blocks(logits):
             block, truth = read_block(logits, target, valid, rows, pixels, grads.dtype)
             place = grad[rows, pixels]
-            slope = place if place.dtype == block.dtype else torch.empty_like(block)
+            # A widened block is a copy, which may be written over.
+            slope = place if place.dtype == block.dtype else block
             ctx.formula.slope(block, truth, by_sums[:, rows], slope)
-            if slope is not place:
+            if slope is block:
                 place.copy_(slope)
         return None, grad, None, None
 
