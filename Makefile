@@ -37,7 +37,7 @@ simulate: $(READY)
 test-full: $(READY)
 	VESICA_FULL=1 $(BIN)/pytest -n 2
 
-# Time and memory of the losses beside other libraries (about 13 minutes on an idle machine).
+# Time and memory of the losses beside other libraries (about 15 minutes on an idle machine).
 bench-losses: $(READY)
 	$(BIN)/python benchmarks/bench_losses.py --markdown docs/results/losses/README.md
 

@@ -12,7 +12,7 @@ from test_losses import draw
 from torch import Tensor
 from torch.nn import functional
 
-from vesica.losses import lovasz_hinge_loss, ranking
+from vesica.losses import lovasz_hinge_loss, sorting
 
 
 def scene(size_px: int, *, is_trained: bool, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -96,7 +96,7 @@ def test_slices_do_not_matter(most: int, monkeypatch: pytest.MonkeyPatch) -> Non
     for scale in (1, 0.01):
         expected = gradient_of(scale * logits, target)
         with monkeypatch.context() as patch:
-            patch.setattr(ranking, "MAX_SORTED", most)
+            patch.setattr(sorting, "MAX_SORTED", most)
             actual = gradient_of(scale * logits, target)
         for one, other in zip(actual, expected, strict=True):
             torch.testing.assert_close(one, other)

@@ -103,7 +103,7 @@ def without_ignored(logits: Tensor, target: Tensor, valid: Tensor | None) -> tup
 def groups(logits: Tensor, most: int) -> Iterator[slice]:
     """As many whole rows of (rows, pixels) as make a block, at least one and at most so many."""
     num_rows, num_pixels = logits.shape
-    step = min(most, max(1, _block_size(logits) // max(1, num_pixels)))
+    step = max(1, min(most, _block_size(logits) // max(1, num_pixels)))
     for row in range(0, num_rows, step):
         yield slice(row, row + step)
 

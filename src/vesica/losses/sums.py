@@ -163,6 +163,7 @@ class _PixelSums(torch.autograd.Function):
             ctx.formula.slope(block, truth, by_sums[:, rows], slope)
             if slope is block:
                 place.copy_(slope)
+            del block, truth, slope  # before the next ones are made
         return None, grad, None, None
 
     @staticmethod

@@ -1,0 +1,150 @@
+"""Lovasz hinge exactly: pixels with an error, sorted."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from vesica.losses.wrong import Pixels, Ranking, find_wrong, put_slopes
+
+MAX_SORTED = 2**22
+"""Pixels that are sorted at once; more are taken in slices of falling error."""
+
+FEW_SORTED = 2**16
+"""Pixels of several small images that are sorted at once, as each call takes its time."""
+
+
+def sort_rows(rank: Ranking, pixels: Pixels, loss: Tensor, slope: Tensor) -> None:
+    """Write loss and slope of several small rows or of a large one, exactly."""
+    margin, code, num_wrong, num_positives = find_wrong(pixels, loss.dtype)
+    key = _descending_(margin)
+    for rows, part in _runs(num_wrong.tolist()):
+        several = num_wrong[rows] if rows.stop - rows.start > 1 else None
+        _sort_run(key[part], code[part], several, num_positives[rows], loss[rows], slope)
+    _judge_empty(rank, pixels, num_positives, loss, slope)
+
+
+def _runs(sizes: list[int]) -> Iterator[tuple[slice, slice]]:
+    """Neighbouring rows that are sorted at once, and their elements: as many as stay in cache."""
+    first = start = stop = 0
+    for row, size in enumerate(sizes):
+        if row > first and stop + size - start > FEW_SORTED:
+            yield slice(first, row), slice(start, stop)
+            first, start = row, stop
+        stop += size
+    yield slice(first, len(sizes)), slice(start, stop)
+
+
+def _sort_run(
+    key: Tensor,
+    code: Tensor,
+    sizes: Tensor | None,
+    num_positives: Tensor,
+    loss: Tensor,
+    slope: Tensor,
+) -> None:
+    """Write loss and slope of some rows.
+
+    Args:
+        key: Integers that rise as the errors fall, shape (wrong pixels,).
+        code: As in `Wrong`.
+        sizes: Wrong pixels of each row; None: all are of one row.
+        num_positives: Of each row.
+        loss: Where to add, of each row.
+        slope: Where to write, shape (rows, pixels) of what the codes are places in.
+    """
+    if sizes is not None:  # by row first; these are float32 and few
+        row = torch.arange(len(sizes), device=key.device).repeat_interleave(sizes)
+        starts = sizes.cumsum(0) - sizes
+        key = (row << 32).add_(key).add_(2**31)
+    came, positives_came = 0, 0  # in earlier slices
+    for part in _slices(key):
+        ordered, order = torch.sort(key if part is None else key.index_select(0, part))
+        ordered_code = (code if part is None else code.index_select(0, part)).index_select(0, order)
+        del order
+        label = ordered_code & 1
+        positives = label.cumsum(0, dtype=code.dtype).add_(positives_came)
+        place = torch.arange(came + 1, came + len(label) + 1, dtype=code.dtype, device=code.device)
+        came, positives_came = came + len(label), int(positives[-1])
+        of_row, parts = num_positives, [len(label)]
+        if sizes is not None:
+            ordered = (ordered & (2**32 - 1)).sub_(2**31).int()
+            positives -= functional.pad(positives, (1, 0))[starts][row]
+            place -= starts[row]
+            of_row, parts = num_positives[row], sizes.tolist()
+        side = torch.rsub(label.to(loss.dtype), 1, alpha=2)
+        growth = _growth(of_row, positives, place.sub_(positives), side)
+        weighed = _undo_descending(ordered).add_(1).mul_(growth)
+        loss += torch.stack([found.sum() for found in torch.split(weighed, parts)])
+        put_slopes(slope, ordered_code, growth.mul_(side))
+
+
+def _growth(num_positives: Tensor, positives: Tensor, negatives: Tensor, side: Tensor) -> Tensor:
+    """What each pixel adds to `1 - IoU`, in the order of falling errors; 0 without foreground.
+
+    Args:
+        num_positives: Of the image.
+        positives: How many have come, each pixel itself included.
+        negatives: Likewise.
+        side: -1 on foreground, 1 on background.
+    """
+    union = (num_positives + negatives).to(side.dtype)  # for a background pixel, with itself
+    inside = (num_positives - positives).to(side.dtype).div_((union - 1).clamp_min_(1))
+    return torch.where(side < 0, 1, inside).div_(union)
+
+
+def _judge_empty(
+    rank: Ranking, pixels: Pixels, num_positives: Tensor, loss: Tensor, slope: Tensor
+) -> None:
+    """Of images without foreground, every error is a false positive."""
+    if rank.empty == "skip":
+        return
+    num_pixels = pixels.num_counted().clamp_min(1)
+    for row in torch.nonzero(num_positives == 0).view(-1).tolist():
+        margins = [
+            margin.view(-1) for _, margin, _ in pixels.rows(slice(row, row + 1)).margins(loss.dtype)
+        ]
+        errors = torch.cat(margins).add_(1).clamp_min_(0)
+        if rank.empty == "background":
+            loss[row] = errors.sum() / num_pixels[row]
+            slope[row] = (errors > 0).to(errors.dtype) / num_pixels[row]
+        elif len(errors):
+            largest = errors.argmax()
+            loss[row] = errors[largest]
+            slope[row, largest] = errors[largest] > 0
+
+
+def _slices(key: Tensor) -> Iterator[Tensor | None]:
+    """Places of keys by rising key, about `MAX_SORTED` at once; None for all of them."""
+    if len(key) <= MAX_SORTED:
+        if len(key):
+            yield None
+        return
+    shift = 8 * key.element_size() - 16
+    counts = torch.bincount((key >> shift).add_(2**15), minlength=2**16).cumsum(0)
+    steps = torch.arange(MAX_SORTED, len(key) + MAX_SORTED, MAX_SORTED, device=key.device)
+    ends: list[int] = torch.searchsorted(counts, steps.clamp_max(len(key))).tolist()
+    low = 0
+    for end in dict.fromkeys(ends):
+        first, last = (low - 2**15) << shift, ((end + 1 - 2**15) << shift) - 1
+        part = torch.nonzero((key >= first) & (key <= last)).view(-1)
+        low = end + 1
+        if len(part):
+            yield part
+
+
+def _descending_(margin: Tensor) -> Tensor:
+    """Integers in place of the numbers that rise as these fall; they sort several times faster."""
+    bits = margin.view(torch.int64 if margin.dtype == torch.float64 else torch.int32)
+    return _fold_(bits).bitwise_not_()
+
+
+def _undo_descending(key: Tensor) -> Tensor:
+    return _fold_(~key).view(torch.float64 if key.dtype == torch.int64 else torch.float32)
+
+
+def _fold_(bits: Tensor) -> Tensor:
+    """Make the bits of floats rise with them, as negative ones do not; undoes itself."""
+    limits = torch.iinfo(bits.dtype)
+    return bits.bitwise_xor_((bits >> (limits.bits - 1)).bitwise_and_(limits.max))
