@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vesica.losses.rows import BLOCK_SIZE
 from vesica.losses.wrong import Pixels, Ranking, find_wrong, put_slopes
 
-MAX_SORTED = 2**22
+MAX_SORTED = 2**21
 """Pixels that are sorted at once; more are taken in slices of falling error."""
 
 FEW_SORTED = 2**16
@@ -20,8 +21,11 @@ def sort_rows(rank: Ranking, pixels: Pixels, loss: Tensor, slope: Tensor) -> Non
     margin, code, num_wrong, num_positives = find_wrong(pixels, loss.dtype)
     key = _descending_(margin)
     for rows, part in _runs(num_wrong.tolist()):
-        several = num_wrong[rows] if rows.stop - rows.start > 1 else None
-        _sort_run(key[part], code[part], several, num_positives[rows], loss[rows], slope)
+        found = key[part], code[part], num_positives[rows], loss[rows], slope
+        if rows.stop - rows.start == 1:
+            _sort_one(*found)
+        else:
+            _sort_several(num_wrong[rows], *found)
     _judge_empty(rank, pixels, num_positives, loss, slope)
 
 
@@ -36,48 +40,82 @@ def _runs(sizes: list[int]) -> Iterator[tuple[slice, slice]]:
     yield slice(first, len(sizes)), slice(start, stop)
 
 
-def _sort_run(
-    key: Tensor,
-    code: Tensor,
-    sizes: Tensor | None,
-    num_positives: Tensor,
-    loss: Tensor,
-    slope: Tensor,
+def _sort_one(
+    key: Tensor, code: Tensor, num_positives: Tensor, loss: Tensor, slope: Tensor
 ) -> None:
-    """Write loss and slope of some rows.
+    """Add the loss and write the slope of one row, in slices of falling errors.
 
     Args:
         key: Integers that rise as the errors fall, shape (wrong pixels,).
         code: As in `Wrong`.
-        sizes: Wrong pixels of each row; None: all are of one row.
-        num_positives: Of each row.
-        loss: Where to add, of each row.
-        slope: Where to write, shape (rows, pixels) of what the codes are places in.
+        num_positives: Of the row, shape (1,).
+        loss: Shape (1,).
+        slope: Of all rows that the codes are places in, (rows, pixels).
     """
-    if sizes is not None:  # by row first; these are float32 and few
-        row = torch.arange(len(sizes), device=key.device).repeat_interleave(sizes)
-        starts = sizes.cumsum(0) - sizes
-        key = (row << 32).add_(key).add_(2**31)
-    came, positives_came = 0, 0  # in earlier slices
+    num_before, positives_before = 0, 0
     for part in _slices(key):
-        ordered, order = torch.sort(key if part is None else key.index_select(0, part))
-        ordered_code = (code if part is None else code.index_select(0, part)).index_select(0, order)
-        del order
-        label = ordered_code & 1
-        positives = label.cumsum(0, dtype=code.dtype).add_(positives_came)
-        place = torch.arange(came + 1, came + len(label) + 1, dtype=code.dtype, device=code.device)
-        came, positives_came = came + len(label), int(positives[-1])
-        of_row, parts = num_positives, [len(label)]
-        if sizes is not None:
-            ordered = (ordered & (2**32 - 1)).sub_(2**31).int()
-            positives -= functional.pad(positives, (1, 0))[starts][row]
-            place -= starts[row]
-            of_row, parts = num_positives[row], sizes.tolist()
-        side = torch.rsub(label.to(loss.dtype), 1, alpha=2)
-        growth = _growth(of_row, positives, place.sub_(positives), side)
-        weighed = _undo_descending(ordered).add_(1).mul_(growth)
-        loss += torch.stack([found.sum() for found in torch.split(weighed, parts)])
-        put_slopes(slope, ordered_code, growth.mul_(side))
+        positives_before += _sort_slice(
+            key if part is None else key.index_select(0, part),
+            code if part is None else code.index_select(0, part),
+            (num_before, positives_before),
+            num_positives,
+            loss,
+            slope,
+        )
+        num_before += len(key) if part is None else len(part)
+
+
+def _sort_slice(
+    key: Tensor,
+    code: Tensor,
+    before: tuple[int, int],
+    num_positives: Tensor,
+    loss: Tensor,
+    slope: Tensor,
+) -> int:
+    """The same of one slice, behind so many pixels and positives; returns its positives."""
+    key, order = torch.sort(key)
+    code = code.index_select(0, order)
+    del order
+    positives = (code & 1).cumsum(0, dtype=code.dtype)
+    num_found = int(positives[-1])
+    place = torch.arange(1, len(code) + 1, dtype=code.dtype, device=code.device)
+    negatives = place.sub_(positives).add_(before[0] - before[1])
+    _write(key, code, positives.add_(before[1]), negatives, num_positives, slope, loss)
+    return num_found
+
+
+def _sort_several(
+    sizes: Tensor, key: Tensor, code: Tensor, num_positives: Tensor, loss: Tensor, slope: Tensor
+) -> None:
+    """The same of several rows with `sizes` wrong pixels each, float32 and few."""
+    row = torch.arange(len(sizes), device=key.device).repeat_interleave(sizes)
+    starts = sizes.cumsum(0) - sizes
+    key, order = torch.sort((row << 32).add_(key).add_(2**31))  # by row first
+    key = (key & (2**32 - 1)).sub_(2**31).int()
+    code = code.index_select(0, order)
+    positives = (code & 1).cumsum(0, dtype=code.dtype)
+    positives = positives - functional.pad(positives, (1, 0))[starts][row]
+    negatives = torch.arange(1, len(code) + 1, device=code.device) - starts[row] - positives
+    _write(key, code, positives, negatives, num_positives[row], slope, loss, sizes.tolist())
+
+
+def _write(
+    key: Tensor,
+    code: Tensor,
+    positives: Tensor,
+    negatives: Tensor,
+    num_positives: Tensor,
+    slope: Tensor,
+    loss: Tensor,
+    sizes: list[int] | None = None,
+) -> None:
+    """Loss and slope from the order: how many of either label have come, each pixel included."""
+    side = torch.rsub((code & 1).to(loss.dtype), 1, alpha=2)
+    growth = _growth(num_positives, positives, negatives, side)
+    weighed = _undo_descending(key).add_(1).mul_(growth)
+    loss += torch.stack([part.sum() for part in torch.split(weighed, sizes or len(weighed))])
+    put_slopes(slope, code, growth.mul_(side))
 
 
 def _growth(num_positives: Tensor, positives: Tensor, negatives: Tensor, side: Tensor) -> Tensor:
@@ -122,7 +160,10 @@ def _slices(key: Tensor) -> Iterator[Tensor | None]:
             yield None
         return
     shift = 8 * key.element_size() - 16
-    counts = torch.bincount((key >> shift).add_(2**15), minlength=2**16).cumsum(0)
+    counts = torch.zeros(2**16, dtype=torch.int64, device=key.device)
+    for part in torch.split(key, BLOCK_SIZE):  # bincount copies what it counts
+        counts += torch.bincount((part >> shift).add_(2**15), minlength=2**16)
+    counts = counts.cumsum(0)
     steps = torch.arange(MAX_SORTED, len(key) + MAX_SORTED, MAX_SORTED, device=key.device)
     ends: list[int] = torch.searchsorted(counts, steps.clamp_max(len(key))).tolist()
     low = 0
