@@ -399,3 +399,12 @@ def test_soft_reference_of_the_metric_loss() -> None:
     soft = 0.6 * target + 0.2 * target.roll(1)
     expected = reference.losses("jaccard_metric", logits.numpy(), soft.numpy())
     torch.testing.assert_close(jaccard_metric_loss(logits, soft), torch.from_numpy(expected))
+
+
+def test_minus_zero_is_a_target_and_hides_nothing() -> None:
+    logits, target = torch.zeros(2, 3), torch.tensor([[-0.0, 1, 0], [1, -0.0, 1]])
+    torch.testing.assert_close(iou_loss(logits, target), iou_loss(logits, target.abs()))
+    for wrong in (-1.0, 1.5, float("nan")):
+        target[0, 1] = wrong
+        with pytest.raises(ValueError, match="needs 0 to 1"):
+            iou_loss(logits, target)

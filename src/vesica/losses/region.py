@@ -325,12 +325,14 @@ def _judge(
 
 def _overlap_terms(logits: Tensor, target: Tensor) -> tuple[Tensor, ...]:
     probs = probability(logits)
-    return (probs * target).sum(1), probs.sum(1), target.sum(1)
+    area = probs.sum(1)
+    return probs.mul_(target).sum(1), area, target.sum(1)
 
 
 def _overlap_slope(logits: Tensor, target: Tensor, by_sums: Tensor, out: Tensor) -> None:
     by_intersection, by_probs, _ = by_sums
-    times_sigmoid_slope((target * by_intersection).add_(by_probs), logits, out)
+    factor = target.mul_(by_intersection) if out is logits else target * by_intersection
+    times_sigmoid_slope(factor.add_(by_probs), logits, out)
 
 
 def _squares_terms(logits: Tensor, target: Tensor) -> tuple[Tensor, ...]:

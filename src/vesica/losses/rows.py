@@ -21,7 +21,8 @@ this is 0 in every floating-point format."""
 
 BLOCK_SIZE = 2**19
 """Pixels that are worked on at once on a CPU: 2 MiB in float32, which stays in its caches.
-Half as many of float16 or bfloat16, whose wide copies would be large beside them."""
+Fewer of float16 or bfloat16, so that two wide copies are at most 0.3 times all of them; half as
+many where there are few, as every call of PyTorch has its price."""
 
 BLOCK_SIZE_GPU = 2**25
 """There, starting a kernel costs more than a pass through memory."""
@@ -118,7 +119,9 @@ def blocks(logits: Tensor) -> Iterator[tuple[slice, slice]]:
 
 def _block_size(logits: Tensor) -> int:
     size = BLOCK_SIZE if logits.device.type == "cpu" else BLOCK_SIZE_GPU
-    return size if logits.element_size() >= 4 else size // 2
+    if logits.element_size() >= 4:
+        return size
+    return min(size, max(size // 2, logits.numel() // 14))
 
 
 def read_block(
@@ -144,16 +147,18 @@ class TargetCheck:
         is_hard: Whether the loss is defined for 0 and 1 only.
     """
 
-    def __init__(self, target: Tensor, *, is_hard: bool) -> None:
+    def __init__(self, target: Tensor, valid: Tensor | None, *, is_hard: bool) -> None:
         self.is_hard = is_hard and target.is_floating_point()
-        self._is_needed = target.dtype != torch.bool
+        self._target, self._valid = target, valid
         self._extremes: list[Tensor] = []
         self._spreads: list[Tensor] = []
 
     def see(self, target: Tensor) -> None:
-        """Take note of a block, ignored pixels excluded."""
-        if self._is_needed and target.numel():
-            self._extremes.extend(torch.aminmax(target))
+        """Take note of a block in a floating-point type, ignored pixels excluded."""
+        if self._target.dtype != torch.bool and target.numel():
+            # Numbers from 0 on are ordered as their bits are, and integers compare faster.
+            bits = torch.aminmax(bits_of(target))
+            self._extremes.extend(extreme.view(target.dtype) for extreme in bits)
             if self.is_hard:
                 # Comparisons to bool are ten times slower on a CPU.
                 self._spreads.append((target - 0.5).abs_().amin())
@@ -167,17 +172,29 @@ class TargetCheck:
         if not self._extremes:
             return
         extremes = torch.stack(self._extremes)
-        low, high = float(extremes.amin()), float(extremes.amax())
-        if not (low >= 0 and high <= 1):
-            raise ValueError(
-                f"target has values from {low:g} to {high:g}; a loss needs 0 to 1: divide it by "
-                "its foreground's value, or leave pixels out by `valid`"
-            )
+        if extremes.signbit().any() or not extremes.amax() <= 1:  # or there is a harmless -0
+            self._raise_if_outside()
         if self._spreads and torch.stack(self._spreads).amin() < 0.5:
             raise ValueError(
                 "target has values between 0 and 1, for which this loss is not defined; "
                 "threshold it, or use a loss for soft targets such as jaccard_metric"
             )
+
+    def _raise_if_outside(self) -> None:
+        target = self._target
+        if self._valid is not None:
+            target = torch.where(self._valid, target, 0)
+        low, high = (float(extreme) for extreme in torch.aminmax(target))
+        if not (low >= 0 and high <= 1):
+            raise ValueError(
+                f"target has values from {low:g} to {high:g}; a loss needs 0 to 1: divide it by "
+                "its foreground's value, or leave pixels out by `valid`"
+            )
+
+
+def bits_of(numbers: Tensor) -> Tensor:
+    """The same memory as signed integers: the sign is a float's first bit, as it is theirs."""
+    return numbers.view({2: torch.int16, 4: torch.int32, 8: torch.int64}[numbers.itemsize])
 
 
 def _describe(tensor: Tensor) -> str:

@@ -17,6 +17,7 @@ from vesica.losses.rows import (
     Pool,
     TargetCheck,
     as_rows,
+    bits_of,
     blocks,
     read_block,
     wide,
@@ -34,7 +35,8 @@ class PixelFormula(NamedTuple):
             shape (rows,), by differentiable operations.
         slope: Derivative by the logits, written to its last argument: logits, target, gradients
             by the sums of shape (num_sums, rows, 1), and where to write, (rows, pixels) in the
-            logits' type; it may be the logits. `terms` says the same to autograd.
+            logits' type; it may be the logits, and then the target may be written over too.
+            `terms` says the same to autograd.
         is_hard: Whether it is defined for targets of 0 and 1 only.
     """
 
@@ -101,8 +103,11 @@ def probability(logits: Tensor) -> Tensor:
 
 def times_sigmoid_slope(factor: Tensor, logits: Tensor, out: Tensor) -> None:
     """Write factor times s(x) s(-x) to `out`, which may be the logits."""
-    # s(-|x|) is at most 1/2, so that one minus it loses nothing.
-    torch.abs(logits, out=out).neg_().sigmoid_()
+    # s(-|x|) is at most 1/2, so that one minus it loses nothing. Setting the sign bit makes -|x|
+    # in one pass.
+    bits = bits_of(out)
+    torch.bitwise_or(bits_of(logits), torch.iinfo(bits.dtype).min, out=bits)
+    out.sigmoid_()
     torch.ops.aten.sigmoid_backward.grad_input(factor, out, grad_input=out)
 
 
@@ -133,11 +138,11 @@ class _PixelSums(torch.autograd.Function):
     ) -> Tensor:
         dtype = wide(logits.dtype)
         sums = logits.new_zeros((formula.num_sums, len(logits)), dtype=dtype)
-        check = TargetCheck(target, is_hard=formula.is_hard)
+        check = TargetCheck(target, valid, is_hard=formula.is_hard)
         for rows, pixels in blocks(logits):
             block, truth = read_block(logits, target, valid, rows, pixels, dtype)
             check.see(truth)
-            sums[:, rows] += torch.stack(formula.terms(block, truth))
+            sums[:, rows].add_(torch.stack(formula.terms(block, truth)))
         check.finish()
         return sums
 
@@ -160,6 +165,8 @@ class _PixelSums(torch.autograd.Function):
             place = grad[rows, pixels]
             # A widened block is a copy, which may be written over.
             slope = place if place.dtype == block.dtype else block
+            if slope is block and truth.dtype == target.dtype:
+                truth = truth.clone()
             ctx.formula.slope(block, truth, by_sums[:, rows], slope)
             if slope is block:
                 place.copy_(slope)

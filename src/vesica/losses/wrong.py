@@ -68,7 +68,7 @@ def find_wrong(pixels: Pixels, dtype: torch.dtype) -> Wrong:
     Raises:
         ValueError: If a target value is not 0 or 1.
     """
-    check = TargetCheck(pixels.target, is_hard=True)
+    check = TargetCheck(pixels.target, pixels.valid, is_hard=True)
     num_rows, num_pixels = pixels.logits.shape
     num_positives = torch.zeros(num_rows, dtype=torch.int64, device=pixels.logits.device)
     num_wrong = torch.zeros_like(num_positives)

@@ -38,7 +38,7 @@ class Reliability:
 
 
 def bin_probabilities(probs: NDArray[np.float32], truth: NDArray[np.bool_]) -> Reliability:
-    """Put pixels into bins of equal width, each with its upper end.
+    """Put pixels into bins of equal width, each with its lower end and the last with both.
 
     Args:
         probs: Probability of foreground, shape (num_images, *pixels).
