@@ -157,7 +157,7 @@ def bench(size: tuple[int, ...], dtype: torch.dtype, kind: str, rounds: int) -> 
         Case(
             *words,
             name,
-            round(1000 * seconds, 2),
+            round(1000 * seconds, 4),
             round(seconds / best["copy"], 2),
             round(memory.get(name, 0) / logits.nbytes, 2),
         )

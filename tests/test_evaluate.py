@@ -10,7 +10,7 @@ from vesica.materials import make_fabric
 from vesica.metrics.threshold import NUM_BINS
 from vesica.models import FCN
 from vesica.models.fcn import initialise_output
-from vesica.trunk import Inputs
+from vesica.trunk import Images, Inputs
 
 NUM = 11
 ROWS = np.array([9, 2, 3, 4, 7, 8, 10])
@@ -30,7 +30,7 @@ def model() -> FCN:
 def inputs() -> Inputs:
     rng = np.random.default_rng(1)
     images = rng.integers(0, 256, (NUM, 64, 64, 3), dtype=np.uint8)
-    return Inputs((images,), rng.random((NUM, 64, 64)) < rng.random((NUM, 1, 1)))
+    return Inputs((Images(images),), rng.random((NUM, 64, 64)) < rng.random((NUM, 1, 1)))
 
 
 @pytest.mark.parametrize("batch", [1, 3, 100])

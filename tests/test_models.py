@@ -23,6 +23,7 @@ from vesica.data.synthetic import open_faces
 from vesica.errors import DataError
 from vesica.losses import iou_loss
 from vesica.models import FCN, MODELS, Weights, build_model, load_weights
+from vesica.models.spectral import SpectralConv2d
 from vesica.models.weights import INSTALL_HED
 from vesica.trunk import to_image
 
@@ -172,7 +173,7 @@ def test_dropout_is_behind_each_wide_layer(name: str) -> None:
     assert not any(isinstance(m, nn.Dropout) for m in shared(name).modules())
     wide = on_paper(name, dropout=0.3).wide
     kinds = [type(module) for module in wide]
-    assert kinds == [nn.Conv2d, nn.ReLU, nn.Dropout] * (len(kinds) // 3)
+    assert kinds == [SpectralConv2d, nn.ReLU, nn.Dropout] * (len(kinds) // 3)
     assert {module.p for module in wide if isinstance(module, nn.Dropout)} == {0.3}
 
 

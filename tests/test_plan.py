@@ -37,6 +37,7 @@ OTHER: dict[str, Any] = {
     "batch": 4,
     "patience": 7,
     "lr": 1e-3,
+    "flip": True,
     "reduction": "sum",
     "monitor": "val_iou",
     "keep": "last",

@@ -1,5 +1,4 @@
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -7,10 +6,10 @@ import torch
 from numpy.typing import NDArray
 from tiny import tiny
 
-from vesica import trunk
+from vesica.cached import BLOCK
 from vesica.models import FCN
-from vesica.shapes import Features
-from vesica.trunk import BLOCK, Inputs, compute_features, to_image, trunk_key
+from vesica.store import Stored
+from vesica.trunk import Images, Inputs, compute_features, mirror, to_image, trunk_key
 
 CPU = torch.device("cpu")
 NUM = 3 * BLOCK + 5
@@ -29,7 +28,7 @@ def images() -> NDArray[np.uint8]:
 
 def compute(
     model: FCN, images: NDArray[np.uint8], rows: list[int], folder: Path, precision: str = "fp32"
-) -> NDArray[np.float32]:
+) -> Stored:
     (features,) = compute_features(
         model, images, np.array(rows), folder, device=CPU, precision=precision
     )
@@ -42,27 +41,7 @@ def test_rows_are_what_the_trunk_gives(
     features = compute(model, images, list(range(NUM)), tmp_path)
     with torch.inference_mode():
         (expected,) = model.trunk(to_image(images))
-    np.testing.assert_allclose(features, expected.numpy(), rtol=1e-5, atol=1e-6)
-
-
-def test_only_what_is_needed_is_computed_and_never_twice(
-    model: FCN, images: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls: list[int] = []
-    run = trunk._run_trunk
-
-    def count(model: FCN, stored: NDArray[np.uint8], *rest: Any) -> Features:
-        calls.append(len(stored))
-        return run(model, stored, *rest)
-
-    monkeypatch.setattr(trunk, "_run_trunk", count)
-    compute(model, images, [0, BLOCK - 1, 2 * BLOCK], tmp_path)
-    assert calls == [1, BLOCK, BLOCK]  # one image to learn the shape, then two of four blocks
-    done = np.load(tmp_path / "done.npy")
-    assert done.sum() == 2 * BLOCK
-    calls.clear()
-    compute(model, images, list(range(NUM)), tmp_path)
-    assert calls == [BLOCK, 5]
+    torch.testing.assert_close(features.rows(np.arange(NUM)), expected)
 
 
 def test_the_order_of_asking_changes_no_bit(
@@ -72,42 +51,7 @@ def test_the_order_of_asking_changes_no_bit(
     compute(model, images, [40], tmp_path / "parts")
     compute(model, images, [3, 17], tmp_path / "parts")
     parts = compute(model, images, list(range(NUM)), tmp_path / "parts")
-    np.testing.assert_array_equal(whole, parts)
-
-
-def test_a_stop_loses_only_the_block_under_way(
-    model: FCN, images: NDArray[np.uint8], tmp_path: Path
-) -> None:
-    def stop(done: int, total: int) -> None:
-        if done == 2:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        compute_features(
-            model,
-            images,
-            np.arange(NUM),
-            tmp_path,
-            device=CPU,
-            precision="fp32",
-            progress=stop,
-        )
-    assert np.load(tmp_path / "done.npy").sum() == 2 * BLOCK
-    whole = compute(model, images, list(range(NUM)), tmp_path / "whole")
-    np.testing.assert_array_equal(compute(model, images, list(range(NUM)), tmp_path), whole)
-
-
-@pytest.mark.parametrize("name", ["0.npy", "done.npy"])
-@pytest.mark.parametrize("length", [0, 100, None])
-def test_a_damaged_store_is_computed_anew(
-    name: str, length: int | None, model: FCN, images: NDArray[np.uint8], tmp_path: Path
-) -> None:
-    whole = np.array(compute(model, images, list(range(NUM)), tmp_path))
-    if length is None:
-        (tmp_path / name).unlink()
-    else:
-        (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:length])
-    np.testing.assert_array_equal(compute(model, images, list(range(NUM)), tmp_path), whole)
+    np.testing.assert_array_equal(whole.values, parts.values)
 
 
 def test_bfloat16_is_stored_in_half_the_space(
@@ -115,24 +59,51 @@ def test_bfloat16_is_stored_in_half_the_space(
 ) -> None:
     exact = compute(model, images, [0], tmp_path / "fp32")
     stored = compute(model, images, [0], tmp_path / "bf16", "bf16")
-    assert stored.nbytes * 2 == exact.nbytes
+    assert stored.values.nbytes * 2 == exact.values.nbytes
     inputs = Inputs((stored,), np.zeros((NUM, 64, 64), bool))
     (features,), _ = inputs.batch(np.array([0, 1]), CPU)
     assert features.dtype == torch.bfloat16
-    np.testing.assert_allclose(features.float()[0], exact[0], rtol=0.02, atol=0.02)
+    torch.testing.assert_close(
+        features.float()[:1], exact.rows(np.array([0])), rtol=0.02, atol=0.02
+    )
 
 
 def test_an_unfrozen_network_takes_the_images(images: NDArray[np.uint8]) -> None:
-    inputs = Inputs((images,), np.zeros((NUM, 64, 64), bool))
+    inputs = Inputs((Images(images),), np.zeros((NUM, 64, 64), bool))
     (image,), target = inputs.batch(np.array([2, 0]), CPU)
     assert image.shape == (2, 3, 64, 64)
     assert target.shape == (2, 64, 64)
     assert float(image[0, 1, 5, 7]) == pytest.approx(images[2, 5, 7, 1] / 255)
 
 
+@pytest.mark.parametrize("freeze", [True, False])
+def test_a_mirrored_row_is_the_mirror_image(
+    freeze: bool, images: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    model = tiny(freeze=freeze).eval()
+    masks = np.random.default_rng(1).random((NUM, 64, 64)) < 0.3
+    if freeze:
+        both = [
+            compute_features(model, i, np.arange(NUM), f, device=CPU, precision="fp32")
+            for i, f in ((images, tmp_path / "a"), (mirror(images), tmp_path / "b"))
+        ]
+        inputs = Inputs(both[0], masks, both[1])
+    else:
+        inputs = Inputs((Images(images),), masks, (Images(mirror(images)),))
+    rows, is_mirrored = np.array([5, 0, 9]), np.array([False, True, True])
+    features, target = inputs.batch(rows, CPU, is_mirrored)
+    image = to_image(images[rows])
+    image[1:] = image[1:].flip(-1)
+    with torch.inference_mode():
+        torch.testing.assert_close(model.head(features, (64, 64)), model(image))
+    expected = masks[rows]
+    expected[1:] = expected[1:, :, ::-1]
+    np.testing.assert_array_equal(target, expected)
+
+
 def test_every_part_of_the_key_matters() -> None:
-    base = ("data", "weights", "bfcn32s", 224, "fp32")
+    base = ("data", "weights", "bfcn32s", 224, "fp32", False)
     keys = {trunk_key(*base)}
-    for index, other in enumerate(("data2", "weights2", "fcresnet", 128, "bf16")):
+    for index, other in enumerate(("data2", "weights2", "fcresnet", 128, "bf16", True)):
         keys.add(trunk_key(*(*base[:index], other, *base[index + 1 :])))  # type: ignore[arg-type]
-    assert len(keys) == 6
+    assert len(keys) == 7

@@ -17,6 +17,7 @@ from vesica.errors import DataError
 from vesica.losses import parse_loss
 from vesica.materials import Materials, make_fabric
 from vesica.models import FCN
+from vesica.optimizer import BlockwiseRMSprop
 from vesica.plan import Cell
 from vesica.results import read_cell
 from vesica.trunk import to_image
@@ -24,8 +25,12 @@ from vesica.trunk import to_image
 TYPICAL_EPOCHS = 93
 """Mean over the paper's 32 set-ups (tables 3 to 6)."""
 
-FEW, MORE = 2, 6
+FEW, MORE = 8, 24
 """Batch sizes measured; a step costs a fixed part (the optimiser) and a part per image."""
+
+WORTH_IT = 1.2
+"""Cells run side by side if they are so many times as fast: measured alone, they do not share
+caches and memory yet."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +42,15 @@ class Cost:
         hours_most: If every cell uses all epochs that it may.
         memory_bytes: At the largest moment.
         disk_bytes: Of the run's folder and the cache.
+        gain: How many times as fast as one after the other as many cells are that run side by
+            side, a thread each.
     """
 
     hours: float
     hours_most: float
     memory_bytes: int
     disk_bytes: int
+    gain: float = 1.0
 
 
 def estimate(cells: Sequence[Cell], run: Path, materials: Materials) -> Cost:
@@ -67,7 +75,15 @@ def estimate(cells: Sequence[Cell], run: Path, materials: Materials) -> Cost:
         sum(cost.hours_most for cost in waiting),
         max((cost.memory_bytes for cost in waiting), default=0),
         sum(cost.disk_bytes for cost in waiting) + sum(shared.values()),
+        min((cost.gain for cost in waiting), default=1.0),
     )
+
+
+def choose_jobs(cost: Cost, num_waiting: int) -> int:
+    """How many cells to run side by side: as many as threads, if that is faster and fits."""
+    most = min(torch.get_num_threads(), num_waiting)
+    fits = most * cost.memory_bytes < installed_memory()
+    return most if fits and cost.gain > WORTH_IT and not torch.cuda.is_available() else 1
 
 
 def check_disk(cost: Cost, *folders: Path) -> None:
@@ -97,12 +113,14 @@ def _measure(cell: Cell, materials: Materials) -> tuple[Cost, int]:
     """Cost of one cell, and bytes of the features that the cache still lacks."""
     model, rows = materials.model(cell), materials.rows(cell.data)
     fabric = make_fabric(cell.recipe.precision)
-    optimizer = torch.optim.RMSprop(p for p in model.parameters() if p.requires_grad)
+    optimizer = BlockwiseRMSprop(p for p in model.parameters() if p.requires_grad)
     module, optimizer = fabric.setup(model, optimizer)
     module.mark_forward_method("head")
     arrays = materials.arrays(cell.data, cell.size)
-    features, trunk_s = _timed(lambda: model.trunk(to_image(arrays.images[:FEW]).to(fabric.device)))
+    features, trunk_s = _timed(lambda: model.trunk(to_image(arrays.images[:2]).to(fabric.device)))
     loss = parse_loss(cell.loss)
+
+    few, more = min(FEW, cell.recipe.batch), min(MORE, cell.recipe.batch)
 
     def step(num: int) -> int:
         batch = tuple(t[:1].expand(num, *t.shape[1:]).contiguous() for t in features)
@@ -115,27 +133,32 @@ def _measure(cell: Cell, materials: Materials) -> tuple[Cost, int]:
         optimizer.zero_grad()
         return saved.num_bytes
 
-    step(FEW)
-    _, few_s = _timed(lambda: step(FEW))
-    saved, more_s = _timed(lambda: step(MORE))
-    per_image_s = max(more_s - few_s, 0.1 * more_s) / (MORE - FEW)
-    per_step_s = max(0.0, few_s - FEW * per_image_s)
+    step(few)
+    _, few_s = _timed(lambda: step(few))
+    saved, more_s = _timed(lambda: step(more))
+    gain = more_s / _time_on_one_thread(lambda: step(more)) * torch.get_num_threads()
+    per_image_s = max(more_s - few_s, 0.1 * more_s) / max(1, more - few)
+    per_step_s = max(0.0, few_s - few * per_image_s)
     num_steps = -(-len(rows.train) // cell.recipe.batch)
     forward_s = per_image_s / 3  # backward costs twice a forward pass
     epoch_s = num_steps * per_step_s + len(rows.train) * per_image_s + len(rows.val) * forward_s
     once_s = len(rows.test) * forward_s
     features_bytes = 0
     if model.num_frozen and not materials.features_folder(cell).exists():
-        once_s += len(rows.all) * trunk_s / FEW / 2  # shared with at least one other cell
-        features_bytes = sum(t.nbytes for t in features) // FEW * len(arrays.images)
+        once_s += (
+            len(rows.all) * trunk_s / len(features[0]) / 2
+        )  # shared with at least one other cell
+        features_bytes = sum(t.nbytes for t in features) // len(features[0]) * len(arrays.images)
+        features_bytes *= 1 + cell.recipe.flip
     trained = _trained_bytes(model)
     # Weights, gradients, the optimiser's average and the best epoch's copy.
-    memory = 4 * trained + saved // MORE * min(cell.recipe.batch, len(rows.train)) * 3 // 2
+    memory = 4 * trained + saved // more * min(cell.recipe.batch, len(rows.train)) * 3 // 2
     cost = Cost(
         (once_s + epoch_s * min(TYPICAL_EPOCHS, cell.recipe.max_epochs)) / 3600,
         (once_s + epoch_s * cell.recipe.max_epochs) / 3600,
         memory + 1_000_000_000,
         trained + len(rows.test) * cell.size**2 // 8,
+        gain,
     )
     return cost, features_bytes
 
@@ -159,6 +182,15 @@ def _timed(action: Any) -> tuple[Any, float]:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return result, time.perf_counter() - started
+
+
+def _time_on_one_thread(action: Any) -> float:
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _timed(action)[1]
+    finally:
+        torch.set_num_threads(num_threads)
 
 
 def _trained_bytes(model: FCN) -> int:

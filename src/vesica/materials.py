@@ -16,7 +16,8 @@ from vesica.losses import parse_loss
 from vesica.models import FCN, MODELS, Weights, build_model, load_weights
 from vesica.plan import Cell, Source, replace
 from vesica.sources import decode_source, describe_source, open_source, split_source
-from vesica.trunk import Inputs, compute_features, trunk_key
+from vesica.store import Stored
+from vesica.trunk import Images, Inputs, compute_features, mirror, trunk_key
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
@@ -98,21 +99,56 @@ class Materials:
 
     def inputs(self, cell: Cell, model: FCN, fabric: Fabric) -> Inputs:
         """What the cell's head trains on; computes what the cache does not have."""
-        arrays = self.arrays(cell.data, cell.size)
+        arrays, rows = self.arrays(cell.data, cell.size), self.rows(cell.data)
+        images, mirrored = arrays.images, mirror(arrays.images)
         if model.num_frozen == 0:
-            return Inputs((arrays.images,), arrays.masks)
-        features = compute_features(
+            return Inputs((Images(images),), arrays.masks, (Images(mirrored),))
+        features = self._features(cell, model, fabric, images, rows.all)
+        if not cell.recipe.flip:
+            return Inputs(features, arrays.masks)
+        of_mirrored = self._features(cell, model, fabric, mirrored, rows.train, is_mirrored=True)
+        return Inputs(features, arrays.masks, of_mirrored)
+
+    def prepare(self, cells: Sequence[Cell]) -> None:
+        """Compute what several processes will read."""
+        folders: set[tuple[Path, bool]] = set()
+        for cell in cells:
+            wanted = self.features_folder(cell), cell.recipe.flip
+            if cell.recipe.freeze == "paper" and wanted not in folders:
+                folders.add(wanted)
+                self.inputs(cell, self.model(cell), make_fabric(cell.recipe.precision))
+
+    def _features(
+        self,
+        cell: Cell,
+        model: FCN,
+        fabric: Fabric,
+        images: NDArray[np.uint8],
+        rows: NDArray[np.int64],
+        *,
+        is_mirrored: bool = False,
+    ) -> tuple[Stored, ...]:
+        what = "frozen layers" + (" of mirror images" if is_mirrored else "")
+        return compute_features(
             model.to(fabric.device),
-            arrays.images,
-            self.rows(cell.data).all,
-            self.features_folder(cell),
+            images,
+            rows,
+            self.features_folder(cell, is_mirrored=is_mirrored),
             device=fabric.device,
             precision=cell.recipe.precision,
-            progress=lambda *n: self.progress("computing frozen layers", *n),
+            about={
+                "what": what,
+                "data": Path(cell.data.path.partition(":")[0]).name,
+                "model": cell.model,
+                "weights": cell.weights.partition(":")[0],
+                "size_px": cell.size,
+                "precision": cell.recipe.precision,
+            },
+            progress=lambda *n: self.progress(f"computing {what}", *n),
+            waiting=lambda: self.progress("waiting for another process to compute them", 0, 1),
         )
-        return Inputs(features, arrays.masks)
 
-    def features_folder(self, cell: Cell) -> Path:
+    def features_folder(self, cell: Cell, *, is_mirrored: bool = False) -> Path:
         """Where the trunk's output for the cell's images is kept."""
         key = trunk_key(
             cell.data.fingerprint,
@@ -120,6 +156,7 @@ class Materials:
             cell.model,
             cell.size,
             cell.recipe.precision,
+            is_mirrored,
         )
         return self.cache / "trunk" / key
 

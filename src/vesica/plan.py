@@ -59,6 +59,7 @@ class Recipe(Frozen):
         batch: Images per step.
         patience: Stop after so many epochs without a better `monitor`.
         lr: Learning rate of RMSprop.
+        flip: Half of the training images are mirrored, others in each epoch.
         reduction: How a batch's losses become one: the paper adds, "mean" is the default.
         monitor: What decides which epoch is the best.
         keep: Which epoch's weights are scored.
@@ -72,6 +73,7 @@ class Recipe(Frozen):
     batch: int = Field(100, ge=1)
     patience: int = Field(20, ge=1)
     lr: float = Field(1e-4, gt=0, le=1e38, allow_inf_nan=False)
+    flip: bool = False
     reduction: Literal["mean", "sum"] = "mean"
     monitor: Literal["val_loss", "val_iou"] = "val_loss"
     keep: Literal["best", "last"] = "best"

@@ -75,6 +75,13 @@ def cell_folder(run: Path, cell: Cell) -> Path:
     return run / "cells" / cell.key
 
 
+def read_jobs(run: Path) -> int | None:
+    """How many cells a run trains side by side; None where it does not say."""
+    path = run / "plan.json"
+    jobs: int | None = read_json(path).get("jobs") if path.exists() else None
+    return jobs
+
+
 def read_plan(run: Path) -> list[Cell]:
     """The cells of a run.
 

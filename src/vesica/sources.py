@@ -27,6 +27,8 @@ NUM_LOOKED_AT = 200
 
 def default_cache() -> Path:
     """Where decoded images and trunk features are kept unless a user says otherwise."""
+    if chosen := os.environ.get("VESICA_CACHE"):
+        return Path(chosen).expanduser()
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(base).expanduser() / "vesica"
 

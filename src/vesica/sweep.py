@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from vesica.files import write_json
 from vesica.materials import Materials
 from vesica.plan import Cell
 from vesica.results import SCHEMA, cell_folder, read_cell, read_plan
+from vesica.sidebyside import run_side_by_side
 from vesica.train import State
 
 
@@ -22,13 +24,13 @@ class Watcher:
 
     Attributes:
         on_cell: A cell begins: its number (from 1), how many there are, the cell.
-        on_step: A step or an epoch of it ended: the state, the steps per epoch.
+        on_step: A step or an epoch of a cell ended: its state, the steps per epoch.
         on_result: It has a result now, or had one already.
         should_stop: Asked after each step.
     """
 
     on_cell: Callable[[int, int, Cell], None] = lambda number, total, cell: None
-    on_step: Callable[[State, int], None] = lambda state, num_steps: None
+    on_step: Callable[[Cell, State, int], None] = lambda cell, state, num_steps: None
     on_result: Callable[[Cell, dict[str, Any]], None] = lambda cell, result: None
     should_stop: Callable[[], bool] = lambda: False
 
@@ -76,7 +78,7 @@ def check_folder(run: Path) -> None:
         raise DataError(f"{run}: exists and is no run of Vesica; pass another --out")
 
 
-def enter_run(run: Path, cells: Sequence[Cell]) -> list[Cell]:
+def enter_run(run: Path, cells: Sequence[Cell], num_jobs: int = 1) -> list[Cell]:
     """Make the run's folder, or add to it; returns all its cells.
 
     Raises:
@@ -89,25 +91,49 @@ def enter_run(run: Path, cells: Sequence[Cell]) -> list[Cell]:
         "command": provenance.command_line(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": provenance.versions(),
+        "jobs": num_jobs,
         "cells": [cell.model_dump(mode="json") for cell in everything],
     }
     write_json(run / "plan.json", plan)
     return everything
 
 
-def run_cells(cells: Sequence[Cell], run: Path, materials: Materials, watcher: Watcher) -> None:
-    """Run what has no result yet, in order; a failed cell is tried again."""
-    for number, cell in enumerate(cells, start=1):
+def run_cells(
+    cells: Sequence[Cell], run: Path, materials: Materials, watcher: Watcher, num_jobs: int = 1
+) -> None:
+    """Run what has no result yet, in order, so many at once; a failed cell is tried again."""
+    numbers = {cell.key: number for number, cell in enumerate(cells, start=1)}
+    waiting = []
+    for cell in cells:
         found = read_cell(run, cell)
-        if found is not None and found.status != "failed":
+        if found is None or found.status == "failed":
+            waiting.append(cell)
+        else:
             watcher.on_result(cell, found.result)
-            continue
-        watcher.on_cell(number, len(cells), cell)
+
+    def start(cell: Cell) -> None:
+        watcher.on_cell(numbers[cell.key], len(cells), cell)
+
+    if min(num_jobs, len(waiting)) > 1:
+        materials.prepare(waiting)  # with all cores, and not by every process
+        run_side_by_side(
+            waiting,
+            run,
+            materials.cache,
+            min(num_jobs, len(waiting)),
+            on_start=start,
+            on_step=watcher.on_step,
+            on_result=watcher.on_result,
+            should_stop=watcher.should_stop,
+        )
+        return
+    for cell in waiting:
+        start(cell)
         result = run_cell(
             cell,
             materials,
             cell_folder(run, cell),
-            on_step=watcher.on_step,
+            on_step=partial(watcher.on_step, cell),
             should_stop=watcher.should_stop,
         )
         watcher.on_result(cell, result)

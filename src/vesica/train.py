@@ -17,6 +17,7 @@ from vesica.checkpoint import load_checkpoint, save_checkpoint
 from vesica.evaluate import validate
 from vesica.losses import Loss, reduce_values
 from vesica.models import FCN
+from vesica.optimizer import BlockwiseRMSprop
 from vesica.plan import Recipe
 from vesica.trunk import Inputs
 
@@ -128,7 +129,7 @@ def fit(
         Diverged: If the training or validation loss is not finite.
         Stopped: If `should_stop` said so, after writing the checkpoint.
     """
-    optimizer = torch.optim.RMSprop(
+    optimizer = BlockwiseRMSprop(
         [p for p in model.parameters() if p.requires_grad], lr=recipe.lr, alpha=0.9, eps=1e-7
     )
     module, optimizer = fabric.setup(model, optimizer)
@@ -143,12 +144,14 @@ def fit(
 
     while not is_over(state, recipe):
         order = train[epoch_order(len(train), seed, state.epoch)]
+        is_mirrored = mirrored_images(len(train), seed, state.epoch) & recipe.flip
         module.train()
         while state.step < num_steps:
             started = time.monotonic()
-            rows = order[state.step * recipe.batch : (state.step + 1) * recipe.batch]
+            part = slice(state.step * recipe.batch, (state.step + 1) * recipe.batch)
+            rows = order[part]
             torch.manual_seed(derive_seed(seed, state.epoch, fabric.global_rank, state.step))
-            features, target = inputs.batch(rows, fabric.device)
+            features, target = inputs.batch(rows, fabric.device, is_mirrored[part])
             with fabric.autocast():
                 logits = module.head(features, inputs.size)
             value = reduce_values(
@@ -224,6 +227,11 @@ def best_epoch(history: list[Epoch], monitor: str) -> int:
 def epoch_order(num: int, seed: int, epoch: int) -> NDArray[np.int64]:
     """The order of the training images in an epoch; the same for every loss."""
     return np.random.default_rng([seed, epoch]).permutation(num)
+
+
+def mirrored_images(num: int, seed: int, epoch: int) -> NDArray[np.bool_]:
+    """Which images of an epoch, in its order, are mirrored; the same for every loss."""
+    return np.random.default_rng([seed, epoch, 1]).random(num) < 0.5
 
 
 def derive_seed(*parts: int) -> int:

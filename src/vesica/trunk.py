@@ -1,8 +1,4 @@
-"""The frozen layers' output, computed once per image and shared by every cell.
-
-One folder of plain files per key: `<tensor>.npy` holds a row per sample, `done.npy` says which
-rows are there. Only the rows that a cell needs are computed; the rest of a file stays empty.
-"""
+"""The frozen layers' output, computed once per image and shared by every cell."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,14 +10,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vesica.files import replacing
 from vesica.models import FCN
 from vesica.plan import digest_of
 from vesica.shapes import Features, ImageBatch
+from vesica.store import Stored, fill
 
-BLOCK = 16
-"""Rows computed together. Blocks start at fixed rows, so that a row's value never depends on
-which rows were asked for, or on where an earlier computation was stopped."""
+VERSION = 2
+"""Raise it when the same images and weights give other features."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images as stored, where nothing is frozen: uint8, shape (rows, height, width, 3)."""
+
+    values: NDArray[np.uint8]
+
+    def rows(self, rows: NDArray[np.int64]) -> ImageBatch:
+        """Some of them, as a network takes them."""
+        return to_image(self.values[rows])
 
 
 @dataclass(frozen=True)
@@ -29,13 +35,14 @@ class Inputs:
     """What a head trains on: one row per sample of the data set.
 
     Attributes:
-        features: The trunk's tensors, mapped from disk; or, where nothing is frozen, the images
-            as stored (uint8, rows x height x width x 3).
+        features: The trunk's tensors, mapped from disk; or the images.
         masks: Shape (rows, height, width), bool.
+        mirrored: The same of every image's mirror image; empty where a recipe mirrors none.
     """
 
-    features: tuple[NDArray[Any], ...]
+    features: tuple[Stored | Images, ...]
     masks: NDArray[np.bool_]
+    mirrored: tuple[Stored | Images, ...] = ()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -43,10 +50,27 @@ class Inputs:
         height, width = self.masks.shape[1:]
         return height, width
 
-    def batch(self, rows: NDArray[np.int64], device: torch.device) -> tuple[Features, Tensor]:
-        """What `head` takes for these samples, and their masks, on a device."""
-        tensors = tuple(_to_tensor(stored[rows]).to(device) for stored in self.features)
-        return tensors, torch.from_numpy(self.masks[rows]).to(device)
+    def batch(
+        self,
+        rows: NDArray[np.int64],
+        device: torch.device,
+        is_mirrored: NDArray[np.bool_] | None = None,
+    ) -> tuple[Features, Tensor]:
+        """What `head` takes for these samples, and their masks, on a device.
+
+        Args:
+            rows: The samples.
+            device: Where the tensors go.
+            is_mirrored: Of each of them, whether it is its mirror image that counts.
+        """
+        tensors = [stored.rows(rows) for stored in self.features]
+        target = torch.from_numpy(self.masks[rows])
+        if is_mirrored is not None and is_mirrored.any():
+            places = torch.from_numpy(np.flatnonzero(is_mirrored))
+            for tensor, stored in zip(tensors, self.mirrored, strict=True):
+                tensor[places] = stored.rows(rows[is_mirrored])
+            target[places] = target[places].flip(-1)
+        return tuple(tensor.to(device) for tensor in tensors), target.to(device)
 
 
 def to_image(stored: NDArray[np.uint8]) -> ImageBatch:
@@ -55,9 +79,22 @@ def to_image(stored: NDArray[np.uint8]) -> ImageBatch:
     return torch.tensor(stored).permute(0, 3, 1, 2).contiguous().float() / 255
 
 
-def trunk_key(cell_data: str, weights_digest: str, model: str, size_px: int, precision: str) -> str:
+def mirror(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Images as stored, left and right exchanged; nothing is copied."""
+    return images[:, :, ::-1]
+
+
+def trunk_key(
+    cell_data: str,
+    weights_digest: str,
+    model: str,
+    size_px: int,
+    precision: str,
+    is_mirrored: bool = False,
+) -> str:
     """Names the folder of one trunk's features: everything that they depend on."""
-    return digest_of(["trunk", 1, cell_data, weights_digest, model, size_px, precision])
+    parts = [cell_data, weights_digest, model, size_px, precision, is_mirrored]
+    return digest_of(["trunk", VERSION, *parts])
 
 
 def compute_features(
@@ -68,9 +105,11 @@ def compute_features(
     *,
     device: torch.device,
     precision: str,
-    progress: Callable[[int, int], None] | None = None,
-) -> tuple[NDArray[Any], ...]:
-    """Fill in the missing rows among `rows` and return the mapped files.
+    about: dict[str, Any] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    waiting: Callable[[], None] = lambda: None,
+) -> tuple[Stored, ...]:
+    """The trunk's output for `rows`, computed where the folder does not have it.
 
     Args:
         model: Only its trunk is used.
@@ -79,80 +118,25 @@ def compute_features(
         folder: Where the files are or will be.
         device: Computes the trunk.
         precision: "fp32" or "bf16", of the computation and of the files.
+        about: What to write beside them, for people.
         progress: Called with the number of blocks done and to do.
+        waiting: Called again and again while another process computes them.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    stores = _open_stores(model, images, folder, device, precision)
-    done = np.lib.format.open_memmap(folder / "done.npy", mode="r+")
-    blocks = [b for b in np.unique(rows // BLOCK) if not done[b * BLOCK : (b + 1) * BLOCK].all()]
-    for number, block in enumerate(blocks):
-        span = slice(block * BLOCK, (block + 1) * BLOCK)
-        for store, tensor in zip(
-            stores, _run_trunk(model, images[span], device, precision), strict=True
-        ):
-            store[span] = _to_stored(tensor)
-            store.flush()
-        done[span] = True  # after the rows are on the disk, never before
-        if progress is not None:
-            progress(number + 1, len(blocks))
-    done.flush()
-    return tuple(np.load(path, mmap_mode="r") for path in _store_paths(folder, len(stores)))
-
-
-def _open_stores(
-    model: FCN, images: NDArray[np.uint8], folder: Path, device: torch.device, precision: str
-) -> list[Any]:
-    if not _is_whole(folder, len(images)):
-        for path in folder.glob("*.npy"):
-            path.unlink()
-        tensors = _run_trunk(model, images[:1], device, precision)
-        for path, tensor in zip(_store_paths(folder, len(tensors)), tensors, strict=True):
-            row = _to_stored(tensor)
-            _create(path, (len(images), *row.shape[1:]), row.dtype)
-        _create(folder / "done.npy", (len(images),), np.dtype(bool))  # last: the others exist
-    num = len(list(folder.glob("[0-9].npy")))
-    return [np.lib.format.open_memmap(path, mode="r+") for path in _store_paths(folder, num)]
-
-
-def _is_whole(folder: Path, num_rows: int) -> bool:
-    """Whether all files are there in full; a short one would be extended with zeros."""
-    try:
-        files = [folder / "done.npy", *_store_paths(folder, len(list(folder.glob("[0-9].npy"))))]
-        return len(files) > 1 and all(
-            len(np.load(file, mmap_mode="r")) == num_rows for file in files
-        )
-    except (OSError, ValueError, EOFError):
-        return False
-
-
-def _store_paths(folder: Path, num: int) -> list[Path]:
-    return [folder / f"{index}.npy" for index in range(num)]
-
-
-def _create(target: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    with replacing(target) as path:
-        np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    return fill(
+        folder,
+        len(images),
+        rows,
+        lambda span: _run_trunk(model, images[span], device, precision),
+        about=about or {},
+        progress=progress,
+        waiting=waiting,
+    )
 
 
 @torch.inference_mode()
 def _run_trunk(
     model: FCN, stored: NDArray[np.uint8], device: torch.device, precision: str
 ) -> Features:
-    image = to_image(stored).to(device)
+    image = to_image(np.ascontiguousarray(stored)).to(device)
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
         return model.eval().trunk(image)
-
-
-def _to_stored(tensor: Tensor) -> NDArray[Any]:
-    """As NumPy keeps it: bfloat16, which NumPy lacks, as its bits in uint16."""
-    tensor = tensor.cpu().contiguous()
-    if tensor.dtype == torch.bfloat16:
-        tensor = tensor.view(torch.uint16)
-    return tensor.numpy()
-
-
-def _to_tensor(rows: NDArray[Any]) -> Tensor:
-    if rows.dtype == np.uint8:
-        return to_image(rows)
-    tensor = torch.from_numpy(rows)
-    return tensor.view(torch.bfloat16) if rows.dtype == np.uint16 else tensor

@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 
 from vesica import __version__
-from vesica.cli import compare, run
 
 app = typer.Typer(
     name="vesica",
@@ -43,3 +42,4 @@ app.command("compare")(compare.compare)
 app.command("run")(run.run)
 app.command("status")(run.status)
 app.command("report")(run.report)
+app.command("cache")(cache.list_cache)

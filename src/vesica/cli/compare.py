@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from vesica.cli.options import Cache, DryRun, Json, Margin, Out
+from vesica.cli.options import Cache, DryRun, Jobs, Json, Margin, Out
 
 Split = Literal["big", "small"]
 
@@ -15,6 +15,7 @@ def demo(
     cache: Cache = None,
     seeds: Annotated[int, typer.Option(min=1, max=1000, help="Runs per loss.")] = 3,
     margin: Margin = 0.5,
+    jobs: Jobs = None,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -27,6 +28,7 @@ def demo(
         out or default_out("demo"),
         cache,
         margin=margin,
+        jobs=jobs,
         dry_run=dry_run,
         as_json=as_json,
     )
@@ -99,6 +101,9 @@ def compare(
         ),
     ] = "auto",
     dropout: Annotated[float, typer.Option(help="Behind each wide layer.")] = 0.0,
+    flip: Annotated[
+        bool, typer.Option("--flip", help="Mirror half of the training images, anew each epoch.")
+    ] = False,
     reduction: Annotated[
         Literal["mean", "sum"], typer.Option(help="Over a batch; the paper adds.")
     ] = "mean",
@@ -113,6 +118,7 @@ def compare(
     ] = "fp32",
     margin: Margin = 0.5,
     cache: Cache = None,
+    jobs: Jobs = None,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -147,6 +153,7 @@ def compare(
             batch=batch,
             patience=patience,
             lr=lr,
+            flip=flip,
             reduction=reduction,
             monitor=monitor,
             keep=keep,
@@ -161,6 +168,7 @@ def compare(
         out or default_out(name),
         cache,
         margin=margin,
+        jobs=jobs,
         dry_run=dry_run,
         as_json=as_json,
     )

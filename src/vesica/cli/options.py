@@ -13,13 +13,22 @@ Cache = Annotated[
     Path | None,
     typer.Option(
         help="Folder for decoded images and frozen layers' output, shared by all runs. "
-        "[default: the user's cache folder]",
+        "[default: $VESICA_CACHE, or the user's cache folder]",
         show_default=False,
     ),
 ]
 Margin = Annotated[
     float,
     typer.Option(help="Differences smaller than this do not matter, in points of IoU.", min=0),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=64,
+        help="Cells trained side by side. [default: as many as cores where that is faster]",
+        show_default=False,
+    ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, print the cost, stop.")]
 Json = Annotated[bool, typer.Option("--json", help="Print results.json on standard output.")]

@@ -30,10 +30,9 @@ class Display:
             transient=True,
             disable=not console.is_terminal,
         )
-        self.task: TaskID | None = None
-        self.label = ""
-        self.cell: Cell | None = None
-        self.said_at = time.monotonic()
+        self.tasks: dict[str, TaskID] = {}
+        self.labels: dict[str, str] = {}
+        self.said_at: dict[str, float] = {}
 
     def __enter__(self) -> Self:
         self.progress.start()
@@ -44,28 +43,29 @@ class Display:
 
     def preparing(self, what: str, done: int, total: int) -> None:
         """Show a preparation; `Materials` calls this."""
-        self._show(what, done, total, f"{done}/{total}")
+        self._show("", what, done, total, f"{done}/{total}")
 
     def watcher(self, should_stop: Callable[[], bool]) -> Watcher:
         """What a sweep tells, shown here."""
         return Watcher(self._on_cell, self._on_step, self._on_result, should_stop)
 
     def _on_cell(self, number: int, total: int, cell: Cell) -> None:
-        self.cell = cell
-        self.label = f"[{number}/{total}] {cell.loss}, seed {cell.seed}"
-        self._show(self.label, 0, 1, "starting")
+        self._remove("")  # preparations are over
+        self.labels[cell.key] = escape(f"[{number}/{total}] {cell.loss}, seed {cell.seed}")
+        self._show(cell.key, self.labels[cell.key], 0, 1, "starting")
 
-    def _on_step(self, state: State, num_steps: int) -> None:
-        assert self.cell is not None
-        limit = self.cell.recipe.max_epochs
+    def _on_step(self, cell: Cell, state: State, num_steps: int) -> None:
+        limit = cell.recipe.max_epochs
         detail = f"epoch {min(state.epoch + 1, limit)}"
         if state.history:
             last = state.history[-1]
             detail += f", val IoU {last.val_iou:.3f}, best epoch {state.kept}"
             detail += " [red]all one class[/]" if last.is_one_class else ""
-        self._show(self.label, state.epoch * num_steps + state.step, limit * num_steps, detail)
+        done = state.epoch * num_steps + state.step
+        self._show(cell.key, self.labels[cell.key], done, limit * num_steps, detail)
 
     def _on_result(self, cell: Cell, result: dict[str, Any]) -> None:
+        self._remove(cell.key)
         name = escape(f"{cell.loss}, seed {cell.seed}")
         if result["status"] == "failed":
             self.console.print(f"[red]{name}: failed[/] - {escape(result['reason'])}")
@@ -75,12 +75,20 @@ class Display:
             text += f" - [red]collapsed[/]: {result['reason']}"
         self.console.print(f"{text} ({result['train_time_s']:.0f} s)")
 
-    def _show(self, what: str, done: int, total: int, detail: str) -> None:
+    def _show(self, key: str, what: str, done: int, total: int, detail: str) -> None:
+        """A line for each cell under way; "" is the preparation's."""
         if not self.console.is_terminal:
-            if time.monotonic() - self.said_at > PLAIN_EVERY_S:
-                self.said_at = time.monotonic()
+            now = time.monotonic()
+            if now - self.said_at.setdefault(key, now) > PLAIN_EVERY_S:
+                self.said_at[key] = now
                 self.console.print(f"{what}: {detail}")
             return
-        if self.task is not None:
-            self.progress.remove_task(self.task)
-        self.task = self.progress.add_task(what, completed=done, total=total, detail=detail)
+        if key not in self.tasks:
+            self.tasks[key] = self.progress.add_task(what, total=total, detail=detail)
+        self.progress.update(
+            self.tasks[key], description=what, completed=done, total=total, detail=detail
+        )
+
+    def _remove(self, key: str) -> None:
+        if key in self.tasks:
+            self.progress.remove_task(self.tasks.pop(key))

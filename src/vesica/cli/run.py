@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from vesica.cli.options import Cache, DryRun, Json, Margin, Out
+from vesica.cli.options import Cache, DryRun, Jobs, Json, Margin, Out
 
 Run = Annotated[Path, typer.Argument(help="A run's folder.")]
 
@@ -22,6 +22,7 @@ def run(
     out: Out = None,
     cache: Cache = None,
     margin: Margin = 0.5,
+    jobs: Jobs = None,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -35,6 +36,7 @@ def run(
         out or default_out(Path(plan).stem),
         cache,
         margin=margin,
+        jobs=jobs,
         dry_run=dry_run,
         as_json=as_json,
     )

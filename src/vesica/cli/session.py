@@ -40,6 +40,7 @@ def execute(
     cache: Path | None,
     *,
     margin: float,
+    jobs: int | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -49,9 +50,10 @@ def execute(
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     from vesica.cli.progress import Display
     from vesica.compare import compare_run
-    from vesica.estimate import check_disk, estimate
+    from vesica.estimate import check_disk, choose_jobs, estimate
     from vesica.materials import Materials
     from vesica.report import write_report
+    from vesica.results import read_jobs
     from vesica.sources import default_cache
     from vesica.sweep import check_folder, check_plan, check_run, enter_run, run_cells
     from vesica.train import Stopped
@@ -70,12 +72,14 @@ def execute(
             resolved = check_plan(cells, materials)
             check_run(out, resolved)
             cost = estimate(resolved, out, materials)
-            print_cost(console, resolved, cost, out, materials.describe(resolved))
+            # As before, as another number of threads gives other roundings.
+            num_jobs = jobs or read_jobs(out) or choose_jobs(cost, len(resolved))
+            print_cost(console, resolved, cost, out, materials.describe(resolved), num_jobs)
             check_disk(cost, out, cache)
             if dry_run:
                 return
-            everything = enter_run(out, resolved)
-            run_cells(resolved, out, materials, display.watcher(should_stop))
+            everything = enter_run(out, resolved, num_jobs)
+            run_cells(resolved, out, materials, display.watcher(should_stop), num_jobs)
         except Stopped:
             console.print(
                 f"Stopped. Run the same command with [bold]--out {escape(str(out))}[/] to go on."
@@ -106,7 +110,12 @@ def judge(run: Path, cache: Path | None, *, margin: float | None, as_json: bool)
 
 
 def print_cost(
-    console: Console, cells: Sequence[Cell], cost: Any, out: Path, notes: Sequence[str]
+    console: Console,
+    cells: Sequence[Cell],
+    cost: Any,
+    out: Path,
+    notes: Sequence[str],
+    num_jobs: int,
 ) -> None:
     """What will run and what it takes."""
     from vesica.estimate import installed_memory
@@ -125,9 +134,12 @@ def print_cost(
         console.print(f"  {escape(note)}", style="yellow" if note.startswith("Warning") else "dim")
     if num_seeds < MIN_SEEDS:
         console.print(f"  Below {MIN_SEEDS} seeds there will be no verdict.", style="yellow")
+    gain = cost.gain if num_jobs > 1 else 1.0
+    beside = f" with {num_jobs} cells side by side" if num_jobs > 1 else ""
     console.print(
-        f"Estimated: {_hours(cost.hours)}, at most {_hours(cost.hours_most)} if no cell stops "
-        f"early; {cost.memory_bytes / 1e9:.1f} GB memory, {cost.disk_bytes / 1e9:.2f} GB disk. "
+        f"Estimated: {_hours(cost.hours / gain)}{beside}, at most "
+        f"{_hours(cost.hours_most / gain)} if no cell stops early; "
+        f"{num_jobs * cost.memory_bytes / 1e9:.1f} GB memory, {cost.disk_bytes / 1e9:.2f} GB disk. "
         f"Results go to {escape(str(out))}"
     )
     if cost.memory_bytes > (owned := installed_memory()):

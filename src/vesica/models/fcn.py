@@ -9,6 +9,7 @@ The protocol that every network of Vesica follows:
 `image` is RGB in [0, 1]; normalisation and channel order are buffers of the model.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from torch.nn import functional
 from torchvision.models import resnet50
 from torchvision.models.vgg import cfgs, make_layers
 
+from vesica.models.spectral import SpectralConv2d
 from vesica.shapes import Features, ImageBatch, LogitMaps
 
 STRIDE = 32
@@ -76,10 +78,10 @@ class FCN(nn.Module):
         self.num_frozen = num_frozen
         wide: list[nn.Module] = []
         for channels, kernel in [(num_channels, 7), (width, 1)][:num_wide]:
-            wide += [nn.Conv2d(channels, width, kernel, padding="same"), nn.ReLU()]
+            wide += [SpectralConv2d(channels, width, kernel), nn.ReLU()]
             wide += [nn.Dropout(dropout)] if dropout else []
         self.wide = nn.Sequential(*wide)
-        self.score = nn.Conv2d(width, 1, 1)
+        self.score = SpectralConv2d(width, 1, 1)
         self.upsample = nn.ConvTranspose2d(1, 1, 2 * STRIDE, STRIDE, padding=STRIDE // 2)
         self.encoder[:num_frozen].requires_grad_(False)
 
@@ -99,7 +101,9 @@ class FCN(nn.Module):
         if self.num_frozen == 0:
             maps = self.normalise(pad(maps))
         maps = self.encoder[self.num_frozen :](maps)
-        logits = self.upsample(self.score(self.wide(maps)))
+        scores = self.score(self.wide(maps))
+        with _uncast(scores.device.type):  # ten times slower in bfloat16 on a CPU
+            logits = self.upsample(scores.to(self.upsample.weight.dtype))
         return crop(logits.squeeze(1), size)
 
     def train(self, mode: bool = True) -> "FCN":
@@ -116,6 +120,13 @@ class FCN(nn.Module):
             for name, tensor in self.state_dict().items()
             if not name.startswith((*frozen, "normalise."))
         }
+
+
+def _uncast(device_type: str) -> AbstractContextManager[Any]:
+    """Leave autocast, where there is such a thing."""
+    if torch.amp.is_autocast_available(device_type):
+        return torch.autocast(device_type, enabled=False)
+    return nullcontext()
 
 
 def pad(image: ImageBatch) -> ImageBatch:
@@ -167,10 +178,12 @@ def initialise(module: nn.Module, init: str, generator: torch.Generator) -> None
     """
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            drawn = torch.empty(layer.weight.shape)  # in this order, however they are stored
             if init == "keras":
-                nn.init.xavier_uniform_(layer.weight, generator=generator)
+                nn.init.xavier_uniform_(drawn, generator=generator)
             else:
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
+                nn.init.kaiming_normal_(drawn, nonlinearity="relu", generator=generator)
+            layer.weight.data.copy_(drawn)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
 
