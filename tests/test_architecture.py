@@ -36,6 +36,7 @@ ORDER = [
     "sidebyside",
     "sweep",
     "statistics",
+    "published",
     "baselines",
     "compare",
     "estimate",
@@ -110,7 +111,9 @@ def test_no_two_modules_import_each_other() -> None:
     TopologicalSorter({module: imports_of(module) for module in MODULES}).prepare()
 
 
-@pytest.mark.parametrize("module", ["vesica.metrics", "vesica.statistics", "vesica.baselines"])
+@pytest.mark.parametrize(
+    "module", ["vesica.metrics", "vesica.statistics", "vesica.published", "vesica.baselines"]
+)
 def test_judge_shares_no_code_with_the_judged(module: str) -> None:
     assert not {found for found in reached(module) if place(found) in ("losses", "train")}
 
@@ -127,8 +130,9 @@ def test_no_drawer_for_odds_and_ends() -> None:
         "import vesica.plan, vesica.results, vesica.statistics, vesica.compare",
         "from vesica.__main__ import app; app(['--help'], standalone_mode=False)",
         "from vesica.__main__ import app; app(['cache'], standalone_mode=False)",
+        "from vesica.__main__ import app; app(['paper', '--published'], standalone_mode=False)",
     ],
-    ids=["data", "compare", "help", "cache"],
+    ids=["data", "compare", "help", "cache", "paper"],
 )
 def test_needs_no_torch(code: str) -> None:
     check = (

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from vesica import __version__
+from vesica.cli import cache, compare, paper, run
 
 app = typer.Typer(
     name="vesica",
@@ -40,6 +41,7 @@ def _options(
 app.command("demo")(compare.demo)
 app.command("compare")(compare.compare)
 app.command("run")(run.run)
+app.command("paper")(paper.paper)
 app.command("status")(run.status)
 app.command("report")(run.report)
 app.command("cache")(cache.list_cache)

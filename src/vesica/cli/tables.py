@@ -1,11 +1,13 @@
 """Results as tables in a terminal."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from rich.console import JustifyMethod
 from rich.markup import escape
 from rich.table import Table
 
+from vesica.report.sections import BOLD, Grid, Section
 from vesica.report.tables import METRICS, baseline_rows, score_rows
 
 
@@ -37,3 +39,26 @@ def _say_tuned(group: dict[str, Any]) -> str:
         if row.get("iou_per_image_tuned") is not None
     ]
     return f"IoU per image, threshold tuned on validation: {', '.join(found)}" if found else ""
+
+
+def section_blocks(sections: Sequence[Section]) -> Iterator[str | Table]:
+    """Headings, paragraphs and tables, in rich's markup."""
+    for section in sections:
+        if section.title:
+            yield f"[bold underline]{escape(section.title)}[/]"
+        for block in section.blocks:
+            yield _mark(block) if isinstance(block, str) else _grid(block)
+
+
+def _grid(grid: Grid) -> Table:
+    table = Table(title=escape(grid.title) or None, title_justify="left", show_lines=False)
+    for column, heading in enumerate(grid.header):
+        justify: JustifyMethod = "right" if grid.is_number(column) else "left"
+        table.add_column(escape(heading), justify=justify, overflow="fold")
+    for row in grid.rows:
+        table.add_row(*map(_mark, row))
+    return table
+
+
+def _mark(text: str) -> str:
+    return BOLD.sub(r"[bold]\1[/]", escape(text))

@@ -16,6 +16,15 @@ from vesica.metrics.counts import (
     precision,
     recall,
 )
+from vesica.metrics.decision import (
+    expected_iou_counts,
+    expected_iou_masks,
+    expected_iou_threshold,
+    fit_temperature,
+    fit_temperature_to_histograms,
+    negative_log_likelihood,
+    temper,
+)
 from vesica.metrics.scores import THRESHOLD, Scores, Tally
 from vesica.metrics.threshold import counts_at, histogram, tune_threshold
 
@@ -33,11 +42,18 @@ __all__ = [
     "count_pixels",
     "counts_at",
     "dice",
+    "expected_iou_counts",
+    "expected_iou_masks",
+    "expected_iou_threshold",
+    "fit_temperature",
+    "fit_temperature_to_histograms",
     "hd95",
     "histogram",
     "iou",
     "iou_soft",
+    "negative_log_likelihood",
     "precision",
     "recall",
+    "temper",
     "tune_threshold",
 ]

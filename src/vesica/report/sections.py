@@ -1,0 +1,75 @@
+"""Text and tables once, to be written as Markdown, HTML or on a terminal.
+
+The only markup within a text is **bold**.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+BOLD = re.compile(r"\*\*(.+?)\*\*")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table.
+
+    Attributes:
+        header: Of the columns.
+        rows: Cells as text.
+        num_words: So many leading columns are words, the others numbers; None: all are words.
+        title: Above it.
+    """
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    num_words: int | None = 1
+    title: str = ""
+
+    def is_number(self, column: int) -> bool:
+        """Whether a column is aligned to the right."""
+        return self.num_words is not None and column >= self.num_words
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading with paragraphs and tables below it."""
+
+    title: str
+    blocks: Sequence[str | Grid]
+
+
+def to_markdown(title: str, sections: Sequence[Section]) -> str:
+    """A page of GitHub's Markdown."""
+    parts = [f"# {title}"]
+    for section in sections:
+        parts += [f"## {section.title}"] if section.title else []
+        parts += [b if isinstance(b, str) else _grid_as_markdown(b) for b in section.blocks]
+    return "\n\n".join(parts) + "\n"
+
+
+def to_html(title: str, sections: Sequence[Section]) -> str:
+    """One file that needs no other."""
+    environment = Environment(
+        loader=PackageLoader("vesica", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["marked"] = lambda text: Markup(BOLD.sub(r"<b>\1</b>", str(escape(text))))
+    environment.tests["text"] = lambda block: isinstance(block, str)
+    template = environment.get_template("sections.html.jinja")
+    return template.render(title=title, sections=sections)
+
+
+def _grid_as_markdown(grid: Grid) -> str:
+    def line(cells: Sequence[str]) -> str:
+        return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+    rule = ["---:" if grid.is_number(column) else "---" for column in range(len(grid.header))]
+    lines = [line(cells) for cells in (grid.header, rule, *grid.rows)]
+    return "\n".join([f"**{grid.title}**\n"] * bool(grid.title) + lines)

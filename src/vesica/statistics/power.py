@@ -1,0 +1,154 @@
+"""How many seeds or test images a verdict needs.
+
+Power is asked for a true difference of the margin, the smallest that matters, never for the
+difference observed: power at that is the p-value in other words (Hoenig and Heisey 2001, The
+American Statistician 55, 19-24).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from vesica.statistics.verdict import (
+    LEVEL,
+    MARGIN,
+    MIN_SEEDS,
+    MIN_UNITS,
+    Comparison,
+    MeanSquares,
+    half_width,
+)
+
+POWER = 0.8
+NUM_DRAWS = 4000
+UNLIMITED = 10**6
+"""Seeds or units so many that more would change nothing."""
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Standard deviations of the difference, in the unit of the scores.
+
+    Attributes:
+        seed_sd: From seed to seed.
+        unit_sd: From test image (or group) to test image.
+        residual_sd: Beyond both.
+    """
+
+    seed_sd: float
+    unit_sd: float
+    residual_sd: float
+
+    @classmethod
+    def of(cls, found: Comparison) -> "Noise":
+        """As a comparison estimated it; with few seeds, `seed_sd` may be off by a factor of 2.
+
+        Raises:
+            ValueError: If the comparison has no estimate.
+        """
+        if found.seed_sd is None or found.unit_sd is None or found.residual_sd is None:
+            raise ValueError("one seed or one image shows no noise; run two seeds or more")
+        return cls(found.seed_sd, found.unit_sd, found.residual_sd)
+
+
+@dataclass(frozen=True)
+class Need:
+    """How many are needed, or why no number is enough.
+
+    Attributes:
+        num: The smallest number that has the power; None if none has.
+        power: At that number; at an unlimited one where `num` is None.
+        reason: Why no number is enough; "" if one is.
+    """
+
+    num: int | None
+    power: float
+    reason: str
+
+
+def power_at(
+    noise: Noise, num_seeds: int, num_units: int, *, margin: float = MARGIN, level: float = LEVEL
+) -> float:
+    """The probability that the interval excludes 0 where the true difference is the margin.
+
+    With normal effects the mean squares are independent of the mean and of each other, each a
+    chi-square variable: they are drawn, and the mean's normal probability is exact. The draws are
+    the same in every call.
+
+    Args:
+        noise: How much differences vary.
+        num_seeds: Two or more.
+        num_units: Two or more.
+        margin: The true difference, a fraction.
+        level: Of the interval.
+    """
+    seed, unit, residual = noise.seed_sd**2, noise.unit_sd**2, noise.residual_sd**2
+    df_seed, df_unit = num_seeds - 1, num_units - 1
+    rng = np.random.default_rng(0)
+
+    def draw(expected: float, df: int) -> NDArray[np.float64]:
+        return np.asarray(expected * rng.chisquare(df, NUM_DRAWS) / df)
+
+    squares = MeanSquares(
+        seed=draw(residual + num_units * seed, df_seed),
+        unit=draw(residual + num_seeds * unit, df_unit),
+        residual=draw(residual, df_seed * df_unit),
+        num_seeds=num_seeds,
+        num_units=num_units,
+    )
+    error = (seed / num_seeds + unit / num_units + residual / (num_seeds * num_units)) ** 0.5
+    half = half_width(squares, 1 - level)
+    if error == 0:
+        return float(margin > 0)
+    return float(np.mean(norm.sf((half - margin) / error) + norm.cdf((-half - margin) / error)))
+
+
+def seeds_needed(
+    noise: Noise,
+    num_units: int,
+    *,
+    margin: float = MARGIN,
+    level: float = LEVEL,
+    power: float = POWER,
+) -> Need:
+    """Seeds per loss that find a difference of the margin with this power, on these test images."""
+    return _search(
+        lambda num: power_at(noise, num, num_units, margin=margin, level=level),
+        MIN_SEEDS,
+        power,
+        f"no number of seeds is enough: {num_units} test images vary too much among themselves",
+    )
+
+
+def images_needed(
+    noise: Noise,
+    num_seeds: int,
+    *,
+    margin: float = MARGIN,
+    level: float = LEVEL,
+    power: float = POWER,
+) -> Need:
+    """Test images (or groups) that find a difference of the margin, with so many seeds."""
+    return _search(
+        lambda num: power_at(noise, num_seeds, num, margin=margin, level=level),
+        MIN_UNITS,
+        power,
+        f"no number of test images is enough: {num_seeds} seeds vary too much among themselves",
+    )
+
+
+def _search(power_of: Callable[[int], float], least: int, power: float, reason: str) -> Need:
+    """The smallest number with the power: doubled until it is enough, then halved in between."""
+    best = power_of(UNLIMITED)
+    if best < power:
+        return Need(None, best, reason)
+    low, high = least - 1, least
+    while power_of(high) < power:
+        low, high = high, min(2 * high, UNLIMITED)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if power_of(middle) < power else (low, middle)
+    return Need(high, power_of(high), "")
