@@ -15,9 +15,12 @@ from vesica.cell import run_cell
 from vesica.files import read_json
 from vesica.losses import parse_loss
 from vesica.materials import Materials, make_fabric
+from vesica.models import FCN
 from vesica.plan import Cell, Recipe, replace
 from vesica.results import read_table
+from vesica.shapes import Features, LogitMaps
 from vesica.train import Epoch, State, Stopped, best_epoch, epoch_order, has_converged, is_best
+from vesica.trunk import Images, Inputs, mirror
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +52,47 @@ def test_same_seed_same_run(materials: Materials, tmp_path: Path) -> None:
     assert_same_outcome(tmp_path / "one", tmp_path / "two")
 
 
+class Uncached(FCN):
+    """Runs its frozen layers in every step, as others do."""
+
+    def head(self, features: Features, size: tuple[int, int] | torch.Size) -> LogitMaps:
+        (image,) = features
+        with torch.no_grad():
+            maps = self.trunk(image)
+        return super().head(maps, size)
+
+
+@pytest.mark.parametrize("model", ["tiny", "bfcn32s", "fcresnet"])
+@pytest.mark.parametrize("flip", [False, True])
+def test_the_trunks_store_changes_nothing(
+    model: str, flip: bool, materials: Materials, tmp_path: Path
+) -> None:
+    cell = materials.resolve(replace(tiny_cell(flip=flip, dropout=0.0), model=model))
+    rows, fabric = materials.rows(cell.data), make_fabric("fp32", "cpu")
+    images, masks = materials.arrays(cell.data, 64).images, materials.arrays(cell.data, 64).masks
+    histories = []
+    for is_cached in (True, False):
+        network = materials.model(cell)
+        if is_cached:
+            inputs = materials.inputs(cell, network, fabric)
+        else:
+            network.__class__ = Uncached
+            inputs = Inputs((Images(images),), masks, (Images(mirror(images)),))
+        done = train.fit(
+            network,
+            parse_loss("iou"),
+            inputs,
+            rows.train,
+            rows.val,
+            recipe=cell.recipe,
+            seed=0,
+            fabric=fabric,
+            checkpoint=tmp_path / f"{is_cached}.safetensors",
+        )
+        histories.append([(row.train_loss, row.val_loss, row.val_iou) for row in done.history])
+    np.testing.assert_allclose(*histories, rtol=1e-3, atol=1e-4)
+
+
 def test_another_seed_is_another_run(materials: Materials, tmp_path: Path) -> None:
     run(tiny_cell(), materials, tmp_path / "one")
     run(replace(tiny_cell(), seed=1), materials, tmp_path / "two")
@@ -65,6 +109,7 @@ def test_another_seed_is_another_run(materials: Materials, tmp_path: Path) -> No
         {"init": "keras"},
         {"freeze": "none"},
         {"precision": "bf16"},
+        {"flip": True},
         {"loss": "bce"},
         {"width": 4},
     ],

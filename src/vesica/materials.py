@@ -1,5 +1,6 @@
 """What the cells of a plan share: images, splits, pretrained weights, trunk features."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -213,4 +214,6 @@ def resolve_precision(precision: str) -> str:
 def make_fabric(precision: str, device: str = "auto") -> Fabric:
     """One device, and the arithmetic that a cell's precision asks for."""
     name = {"fp32": "32-true", "bf16": "bf16-mixed"}[precision]
+    # It announces the precision, which Vesica prints itself; it sets its level when imported.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     return Fabric(accelerator=device, devices=1, precision=name)  # type: ignore[arg-type]

@@ -2,7 +2,6 @@
 
 import glob
 import json
-import logging
 import signal
 import sys
 import threading
@@ -46,8 +45,6 @@ def execute(
 ) -> None:
     """Run a plan's cells and print the verdict; with `as_json` everything else goes to stderr."""
     console = Console(stderr=as_json, highlight=False)
-    # Its announcements of the chosen precision repeat what is printed below.
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     from vesica.cli.progress import Display
     from vesica.compare import compare_run
     from vesica.estimate import check_disk, choose_jobs, estimate
