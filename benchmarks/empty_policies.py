@@ -1,24 +1,30 @@
 """What should an image without foreground be worth? Train one network with each policy.
 
-    python benchmarks/empty_policies.py DATA --labels 8,9
+    python benchmarks/empty_policies.py DATA --labels 8,9 --epochs 8,16,24
 
 DATA has `images/` and `labels/`, index masks paired by stem; some images have no pixel of the
 labels. A small U-Net trains from scratch with IoU loss, once per policy and seed, on the first
-80 % of the images by name, and is judged on the last 20 % after the last epoch.
+80 % of the images by name, and is judged on the last 20 % after some numbers of epochs. The first
+row is what a mask of nothing gets there: a policy below it has learnt less than nothing.
 """
 
 import argparse
 import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
 from vesica.losses import LossModule
 from vesica.metrics import count_pixels, iou
+
+Masks = NDArray[np.bool_]
+Row = tuple[float, float, float]
 
 
 class UNet(nn.Module):
@@ -69,63 +75,75 @@ def load(data: Path, labels: list[int], size_px: int, num: int) -> tuple[Tensor,
     return stacked, torch.from_numpy(np.stack(masks))
 
 
-def train(loss: str, images: Tensor, masks: Tensor, epochs: int, seed: int) -> nn.Module:
-    """Adam at 1e-3, batches of 16, the last epoch's weights."""
+def train(
+    loss: str, images: Tensor, masks: Tensor, stages: Sequence[int], seed: int
+) -> Iterator[nn.Module]:
+    """The network after so many epochs: Adam at 1e-3, batches of 16."""
     torch.manual_seed(seed)
     model, criterion = UNet(), LossModule(loss)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    for _ in range(epochs):
+    for epoch in range(1, max(stages) + 1):
+        model.train()
         for rows in torch.randperm(len(images)).split(16):
             value = criterion(model(images[rows] / 255), masks[rows])
             optimizer.zero_grad()
             value.backward()
             optimizer.step()
-    return model.eval()
+        if epoch in stages:
+            yield model.eval()
 
 
 @torch.inference_mode()
-def judge(model: nn.Module, images: Tensor, masks: Tensor) -> tuple[float, float, float]:
+def judge(model: nn.Module, images: Tensor, masks: Tensor) -> Row:
+    """Score the masks that a network finds."""
+    preds = torch.cat([model(part / 255) > 0 for part in images.split(50)])
+    return score(preds.numpy(), masks.numpy())
+
+
+def score(preds: Masks, truth: Masks) -> Row:
     """IoU of images with foreground, share of the empty ones left empty, and IoU of all."""
-    preds = torch.cat([model(part / 255) > 0 for part in images.split(50)]).numpy()
-    truth = masks.numpy()
     per_image, has_any = iou(count_pixels(preds, truth)), truth.any(axis=(1, 2))
     return per_image[has_any].mean(), per_image[~has_any].mean(), per_image.mean()
 
 
 def main() -> None:
-    """Print a row of Markdown for each loss."""
+    """Print a row of Markdown for each loss and number of epochs, once for each seed more."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--labels", default="8,9")
     parser.add_argument("--losses", default="iou:empty=formula,iou:empty=skip,iou:empty=background")
     parser.add_argument("--size", type=int, default=96)
     parser.add_argument("--num", type=int, default=1000)
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", default="8,16,24")
     parser.add_argument("--seeds", type=int, default=3)
     args = parser.parse_args()
-    labels = [int(label) for label in args.labels.split(",")]
+    labels, stages = (sorted(map(int, text.split(","))) for text in (args.labels, args.epochs))
     images, masks = load(args.data, labels, args.size, args.num)
     num_train = len(images) * 4 // 5
+    train_images, train_masks = images[:num_train], masks[:num_train]
+    test_images, test_masks = images[num_train:], masks[num_train:]
     empty = ~masks.flatten(1).any(dim=1)
     print(f"{len(images)} images, {int(empty.sum())} without foreground", flush=True)
-    print("| loss | IoU with foreground | empty left empty | IoU of all |")
-    print("| --- | ---: | ---: | ---: |", flush=True)
-    for loss in args.losses.split(","):
-        found = np.array(
-            [
-                judge(
-                    train(loss, images[:num_train], masks[:num_train], args.epochs, seed),
-                    images[num_train:],
-                    masks[num_train:],
-                )
-                for seed in range(args.seeds)
-            ]
-        )
-        cells = [
-            f"{mean:.3f} ± {sd:.3f}"
-            for mean, sd in zip(found.mean(axis=0), found.std(axis=0, ddof=1), strict=True)
-        ]
-        print(f"| {loss} | {' | '.join(cells)} |", flush=True)
+    found: dict[tuple[str, int], list[Row]] = {}
+    for seed in range(args.seeds):
+        for loss in args.losses.split(","):
+            models = train(loss, train_images, train_masks, stages, seed)
+            for stage, model in zip(stages, models, strict=True):
+                row = judge(model, test_images, test_masks)
+                found.setdefault((loss, stage), []).append(row)
+                print(seed, loss, stage, *(f"{value:.3f}" for value in row), flush=True)
+        print_table(found, score(np.zeros(test_masks.shape, dtype=bool), test_masks.numpy()))
+
+
+def print_table(found: dict[tuple[str, int], list[Row]], nothing: Row) -> None:
+    """Mean and standard deviation over seeds."""
+    print("\n| loss | epochs | IoU with foreground | empty left empty | IoU of all |")
+    print("| --- | ---: | ---: | ---: | ---: |")
+    print("| *nothing predicted* | |", " | ".join(f"{value:.3f}" for value in nothing), "|")
+    for (loss, stage), rows in found.items():
+        means, sds = np.mean(rows, axis=0), np.std(rows, axis=0, ddof=len(rows) > 1)
+        cells = [f"{mean:.3f} ± {sd:.3f}" for mean, sd in zip(means, sds, strict=True)]
+        print(f"| {loss} | {stage} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -53,3 +53,23 @@ def train_step(rows: list[int]) -> dict[str, tuple[float, list[float]]]:
         grads = [grad for p in model.parameters() if (grad := p.grad) is not None]
         found[spelling] = float(value.detach()), torch.cat([g.flatten() for g in grads]).tolist()
     return found
+
+
+def lopsided_step(rows: list[int]) -> dict[str, float]:
+    """Loss of some images over the world, where the last two of five have no foreground.
+
+    Pixels are ignored in the first three alone, and who has none of those passes no `valid`.
+    """
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn((5, 3, 6, 6), generator=generator, dtype=torch.float64)
+    classes = torch.randint(0, 3, (5, 6, 6), generator=generator)
+    valid = torch.rand((5, 6, 6), generator=generator) < 0.8
+    classes[3:], valid[3:] = 0, True
+    mask = valid[rows] if 0 in rows else None
+    found = {}
+    for spelling in SPELLINGS:
+        module = LossModule(spelling, pool="world")
+        found[spelling] = float(module(logits[rows, 0], classes[rows] > 0, mask))
+        module = LossModule(spelling, pool="world", softmax=True)
+        found[f"{spelling}, softmax"] = float(module(logits[rows], classes[rows], mask))
+    return found

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from test_losses import draw
+from torch import Tensor
 
 from vesica.losses import LOSSES
 
@@ -38,13 +39,45 @@ def test_switched_losses_have_the_same_values() -> None:
     logits, target = draw((4, 1, 16, 16), dtype=torch.float32)
     assert len(names["switches"]) == 7
     for old, new in names["switches"]:
-        values = []
-        for loss in (old, new):
-            again = logits.clone().requires_grad_()
-            value = loss(again, target)
-            values.append((value.detach(), torch.autograd.grad(value, again)[0]))
-        torch.testing.assert_close(values[1][0], values[0][0], rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(values[1][1], values[0][1], rtol=1e-3, atol=1e-6)
+        assert_same(old, new, logits, target)
+    scores, classes = 2 * draw((4, 3, 16, 16), dtype=torch.float32)[0], torch.arange(256) % 3
+    classes = classes[torch.randperm(256, generator=torch.Generator().manual_seed(0))]
+    classes = classes.view(1, 1, 16, 16).repeat(4, 1, 1, 1)
+    assert len(names["class_switches"]) == 4
+    for old, new in names["class_switches"]:
+        assert_same(old, new, scores, classes)
+
+
+def assert_same(old: Any, new: Any, logits: Tensor, target: Tensor) -> None:
+    """Value and gradient, up to the other library's constants against 0/0."""
+    values = []
+    for loss in (old, new):
+        again = logits.clone().requires_grad_()
+        value = loss(again, target)
+        values.append((value.detach(), torch.autograd.grad(value, again)[0]))
+    torch.testing.assert_close(values[1][0], values[0][0], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(values[1][1], values[0][1], rtol=1e-3, atol=1e-6)
+    assert values[1][1].abs().max() > 1e-5
+
+
+def test_page_about_metrics_runs_and_names_what_there_is() -> None:
+    page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    (block,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    exec(block, names)  # our own page
+    summary = names["summary"]
+    assert summary["iou_per_image"] == names["per_image"].mean()
+    assert summary["iou_pooled"] == names["pooled"]
+    assert summary["num_empty"] == 1
+    assert summary["iou_soft"] < names["without"]["iou_soft"] - 0.1
+    assert names["names"] == [f"image {row}" for row in range(4)]
+    assert names["scores"].summary() == pytest.approx(summary)
+    stated: set[str] = set()
+    for row in re.findall(r"^\| (`\w.*?) \| ", page, flags=re.MULTILINE):
+        for name in re.findall(r"`(\w+…?)`", row):
+            both = [name.replace("…", end) for end in ("per_image", "pooled")]
+            stated |= set(both if "…" in name else [name])
+    assert stated == set(summary)
 
 
 def test_page_names_every_loss_and_what_it_says_exists() -> None:

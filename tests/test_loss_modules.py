@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import reference
 import torch
-from processes import run_processes, train_step
+from processes import lopsided_step, run_processes, train_step
 from test_losses import NAMES, draw, every_loss
 from torch import Tensor, nn
 from torch.nn import functional
@@ -107,6 +107,19 @@ def test_skipping_over_a_pool() -> None:
     assert whole(logits, torch.zeros_like(target)) == 0
 
 
+@pytest.mark.parametrize("options", [{}, {"bits": 16}, {"bits": 16, "pool": "world"}])
+def test_batch_of_no_image_is_zero(options: dict[str, Any]) -> None:
+    for empty in ("background", "skip", "formula"):
+        logits = torch.zeros((0, 8, 8), requires_grad=True)
+        value = losses.LovaszHingeLoss(empty=empty, **options)(logits, torch.zeros(0, 8, 8))
+        assert value == 0
+        value.backward()
+        if "bits" not in options:
+            value = losses.IoULoss(empty=empty)(logits, torch.zeros(0, 8, 8))
+            assert value == 0
+            value.backward()
+
+
 def test_channels() -> None:
     logits, target = draw((4, 3, 5, 6))
     values = losses.IoULoss(channels=True, reduction="none")(logits, target)
@@ -121,6 +134,8 @@ def test_channels() -> None:
         ({"pool": "all"}, "'image', 'batch' or 'world'"),
         ({"channels": True, "softmax": True}, "pass one"),
         ({"empty": "one"}, "formula, skip, background"),
+        ({"smooth": -1}, "smooth=-1: expected a number of at least 0"),
+        ({"smooth": float("nan")}, "smooth=nan: expected a number of at least 0"),
     ],
 )
 def test_bad_options_are_refused_when_made(options: dict[str, Any], message: str) -> None:
@@ -188,6 +203,33 @@ def test_softmax_of_every_loss_trains_and_ignores() -> None:
         assert module(logits, classes, torch.zeros_like(classes)).count_nonzero() == 0
 
 
+@pytest.mark.parametrize("dirt", [torch.nan, torch.inf, -torch.inf])
+def test_softmax_hides_what_is_ignored(dirt: float) -> None:
+    logits, classes = draw_classes(3)
+    valid = torch.rand(classes.shape, generator=torch.Generator().manual_seed(1)) < 0.7
+    dirty = torch.where(valid.unsqueeze(1), logits, dirt)
+    for name in NAMES:
+        module = MODULES[name](softmax=True)
+        expected, exact = gradient(lambda x, t, m=module: m(x, t, valid), logits, classes)
+        value, found = gradient(lambda x, t, m=module: m(x, t, valid), dirty, classes)
+        assert torch.equal(value, expected)
+        assert torch.equal(found, exact)
+        assert found.isfinite().all()
+        assert found.movedim(1, -1)[~valid].count_nonzero() == 0
+
+
+def test_class_that_is_only_ignored_is_not_present() -> None:
+    logits, classes = draw_classes(3)
+    classes[0, 0, 0] = 2
+    valid = classes != 2
+    found = softmax_loss(parse_loss("iou"), logits, classes, valid=valid)
+    for row in range(len(logits)):
+        kept = logits[row][:, valid[row]].unsqueeze(0), classes[row][valid[row]].unsqueeze(0)
+        assert set(kept[1].flatten().tolist()) == {0, 1}
+        expected = softmax_loss(parse_loss("iou"), *kept)[0]
+        torch.testing.assert_close(found[row], expected)
+
+
 def test_softmax_over_a_batch() -> None:
     logits, classes = draw_classes(3)
     whole = softmax_loss(parse_loss("iou"), logits, classes, pool="batch")
@@ -220,6 +262,14 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
             assert part[spelling][0] == pytest.approx(value, rel=1e-9), spelling
             assert part[spelling][1] == pytest.approx(gradient, rel=1e-7, abs=1e-12), spelling
             assert np.abs(gradient).max() > 1e-6
+
+
+def test_processes_may_differ_in_what_they_have(tmp_path: Path) -> None:
+    """One without foreground and without ignored pixels, one with both, one without images."""
+    expected = lopsided_step([0, 1, 2, 3, 4])
+    assert expected["iou:empty=skip"] > 0.1
+    for part in run_processes(lopsided_step, [[0, 1, 2], [3, 4], []], tmp_path):
+        assert part == pytest.approx(expected, rel=1e-9)
 
 
 # Alone

@@ -10,7 +10,7 @@ import torch
 from test_losses import NAMES, SOFT, draw, every_loss
 from torch import Tensor
 
-from vesica.losses import LOSSES, iou_loss, jaccard_metric_loss, rows
+from vesica.losses import LOSSES, iou_loss, jaccard_metric_loss, parse_loss, rows, tversky_loss
 
 REGION = ["iou", "jaccard_distance", "dice", "tversky", "jaccard_metric"]
 WITH_EMPTY = [*REGION, "lovasz_hinge"]
@@ -22,6 +22,8 @@ VARIANTS: dict[str, Callable[..., Tensor]] = {
         f"{name}:empty=formula": functools.partial(LOSSES[name], empty="formula")
         for name in WITH_EMPTY
     },
+    "iou:empty=formula:smooth=1": functools.partial(iou_loss, empty="formula", smooth=1.0),
+    "tversky:alpha=0:beta=1": functools.partial(tversky_loss, alpha=0.0, beta=1.0),
     "lovasz_hinge:bits=16": functools.partial(LOSSES["lovasz_hinge"], bits=16),
 }
 every_variant = pytest.mark.parametrize("name", VARIANTS)
@@ -114,9 +116,36 @@ def test_all_ignored_is_zero(name: str, pool: str) -> None:
 
 
 @every_variant
-def test_no_pixels_is_zero(name: str) -> None:
-    assert VARIANTS[name](torch.zeros(2, 0), torch.zeros(2, 0)).tolist() == [0, 0]
-    assert VARIANTS[name](torch.zeros(0, 5), torch.zeros(0, 5)).shape == (0,)
+@pytest.mark.parametrize("shape", [(2, 0), (0, 5), (0, 3, 4)])
+def test_no_pixels_is_zero(name: str, shape: tuple[int, ...]) -> None:
+    pools = ["image", "batch"] + ["world"] * ("lovasz" not in name or "bits" in name)
+    for pool in pools:
+        logits = torch.zeros(shape, requires_grad=True)
+        value = VARIANTS[name](logits, torch.zeros(shape), pool=pool)
+        assert value.tolist() == [0] * (shape[0] if pool == "image" else 1)
+        (gradient,) = torch.autograd.grad(value.sum(), logits)
+        assert gradient.shape == shape
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "wrong"),
+    [
+        *((name, "smooth", wrong) for name in REGION for wrong in (-1.0, float("nan"))),
+        ("iou", "smooth", float("inf")),
+        ("tversky", "alpha", -1.0),
+        ("tversky", "beta", float("nan")),
+        ("focal", "gamma", -1.0),
+        ("focal", "alpha", -0.5),
+        ("focal", "alpha", 2.0),
+    ],
+)
+def test_parameters_are_checked_wherever_they_come_in(name: str, key: str, wrong: float) -> None:
+    """By the function; the spelling and the modules ask it before they take an image."""
+    message = f"{key}={wrong:g}: expected a number of at least 0"
+    with pytest.raises(ValueError, match=message):
+        LOSSES[name](torch.zeros(1, 4), torch.ones(1, 4), **{key: wrong})
+    with pytest.raises(ValueError, match=message):
+        parse_loss(f"{name}:{key}={wrong:g}")
 
 
 @every_loss
@@ -137,8 +166,8 @@ def test_channels_are_independent_labels(name: str) -> None:
     for channel in range(3):
         expected = VARIANTS[name](logits[:, channel], target[:, channel], valid=valid)
         torch.testing.assert_close(value[:, channel], expected)
-    whole = valid.unsqueeze(1).expand_as(target)
-    assert torch.equal(value, VARIANTS[name](logits, target, channels=True, valid=whole))
+    for same in (valid.unsqueeze(1), valid.unsqueeze(1).expand_as(target)):
+        assert torch.equal(value, VARIANTS[name](logits, target, channels=True, valid=same))
 
 
 @every_variant
@@ -191,6 +220,21 @@ def test_background_policy_keeps_the_weight_of_false_positives() -> None:
     none = torch.zeros_like(logits)
     value = LOSSES["tversky"](logits, none, alpha=0.3, beta=0.9)
     torch.testing.assert_close(value, LOSSES["tversky"](-logits, 1 - none, alpha=0.9, beta=0.3))
+
+
+def test_false_positives_without_weight_cost_nothing() -> None:
+    logits, _ = draw()
+    value, gradient = judge("tversky:alpha=0:beta=1", logits, torch.zeros_like(logits))
+    assert value.count_nonzero() == 0
+    assert gradient.count_nonzero() == 0
+    assert "With alpha = 0 a false positive costs\n    nothing" in (tversky_loss.__doc__ or "")
+
+
+def test_smooth_formula_pushes_an_empty_image_down() -> None:
+    logits, _ = draw()
+    value, gradient = judge("iou:empty=formula:smooth=1", logits, torch.zeros_like(logits))
+    torch.testing.assert_close(value, 1 - 1 / (logits.sigmoid().flatten(1).sum(1) + 1))
+    assert gradient.min() > 0
 
 
 @pytest.mark.parametrize("name", WITH_EMPTY)
@@ -256,6 +300,15 @@ def twice(name: str, logits: Tensor, target: Tensor, dtype: torch.dtype) -> Tens
     value = LOSSES[name](logits, target).sum()
     (gradient,) = torch.autograd.grad(value, logits, create_graph=True)
     return gradient.detach()
+
+
+def test_float16_gradient_needs_a_scaled_loss() -> None:
+    logits = torch.full((1, 1024, 1024), -4.0, dtype=torch.float16, requires_grad=True)
+    value = iou_loss(logits, torch.zeros_like(logits)).sum()
+    (plain,) = torch.autograd.grad(value, logits, retain_graph=True)
+    (scaled,) = torch.autograd.grad(2.0**16 * value, logits)
+    assert plain.count_nonzero() == 0
+    assert scaled.min() > 0
 
 
 # The metric loss at p == t
@@ -329,6 +382,21 @@ def test_first_and_second_derivative(name: str, pool: str) -> None:
 
     assert torch.autograd.gradcheck(loss, logits.requires_grad_())
     assert torch.autograd.gradgradcheck(loss, logits)
+
+
+@every_variant
+def test_second_derivative_by_transforms_is_the_same(name: str) -> None:
+    logits, target = draw((2, 2, 3))
+    target[0] = 0
+
+    def loss(logits: Tensor) -> Tensor:
+        return VARIANTS[name](logits, target).sum()
+
+    expected = torch.autograd.functional.hessian(loss, logits)  # type: ignore[no-untyped-call]
+    twice = torch.func.jacrev(torch.func.jacrev(loss))
+    torch.testing.assert_close(twice(logits), expected)
+    if "lovasz" not in name and name != "bce":
+        assert expected.abs().max() > 1e-4
 
 
 @every_variant

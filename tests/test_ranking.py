@@ -83,6 +83,18 @@ def test_float32_gradient_does_not_cancel(size_px: int, is_trained: bool) -> Non
     assert error_of(gradient_of(logits, target)[1], gradient_of(logits.double(), target)[1]) < 1e-7
 
 
+@pytest.mark.parametrize("is_trained", [True, False])
+def test_compiled_gradient_does_not_cancel(is_trained: bool) -> None:
+    torch._dynamo.reset()
+    logits, target = scene(512, is_trained=is_trained)
+    exact = by_subtraction(logits.double(), target)
+    assert error_of(by_subtraction(logits, target), exact) > 1e-3
+    logits.requires_grad_()
+    value = torch.compile(lovasz_hinge_loss, fullgraph=True, backend="eager")(logits, target)
+    (gradient,) = torch.autograd.grad(value.sum(), logits)
+    assert error_of(gradient, exact) < 1e-5
+
+
 def test_the_usual_way_does_cancel() -> None:
     logits, target = scene(1024, is_trained=False)
     exact = by_subtraction(logits.double(), target)
@@ -166,7 +178,25 @@ def test_gradient_of_buckets_is_close(bits: int, most: float, is_trained: bool) 
     assert (gradient_of(*everything, bits)[1] * side).sum().item() == pytest.approx(1, rel=1e-4)
 
 
-@pytest.mark.parametrize("bits", [-1, 1, 9, 23, 16.5])
+@pytest.mark.parametrize("logit", [1 - 1e-9, 1 - 1e-7, 1 - 1e-5])
+def test_errors_that_float32_cannot_hold_count_as_zero(logit: float) -> None:
+    logits, target = torch.tensor([[logit, 2, 2]], dtype=torch.float64), torch.ones(1, 3)
+    exact = float(lovasz_hinge_loss(logits, target))
+    coarse = float(lovasz_hinge_loss(logits, target, bits=16))
+    assert exact == pytest.approx((1 - logit) / 3)
+    assert -(2**-24) * exact <= exact - coarse <= exact / 2**8 + 2**-24 / 3
+    assert (coarse == 0) == (logit == 1 - 1e-9)
+
+
+@pytest.mark.parametrize(("is_trained", "stated"), [(True, 0.0001), (False, 0.016)])
+def test_gradient_of_16_bits_is_as_good_as_the_page_says(is_trained: bool, stated: float) -> None:
+    logits, target = scene(512, is_trained=is_trained)
+    exact = gradient_of(logits.double(), target)[1]
+    found = error_of(gradient_of(logits, target, 16)[1], exact)
+    assert found == pytest.approx(stated, rel=0.3)
+
+
+@pytest.mark.parametrize("bits", [-1, 1, 9, 23, 16.5, float("nan"), float("inf")])
 def test_bits_out_of_range_are_refused(bits: int) -> None:
     with pytest.raises(ValueError, match="whole number from 10 to 22"):
         lovasz_hinge_loss(torch.zeros(1, 4), torch.zeros(1, 4), bits=bits)

@@ -2,7 +2,9 @@
 
 import pickle
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +15,10 @@ from scipy import ndimage
 from torchmetrics.functional.classification import binary_calibration_error
 
 from vesica import metrics
+from vesica.cell import _summary
 from vesica.evaluate import gather_tallies
 from vesica.metrics import Scores, Tally
+from vesica.train import Epoch, Fit
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MONAI's own
@@ -137,6 +141,16 @@ def test_calibration_error_equals_torchmetrics() -> None:
     assert pooled == pytest.approx([float(whole)], rel=1e-5)
 
 
+def test_a_bin_has_its_lower_end_and_the_last_one_both() -> None:
+    edges = np.linspace(0, 1, 16, dtype=np.float32)
+    below = np.nextafter(edges[1:], np.float32(0))
+    probs = np.concatenate([edges, below])[None]
+    reliability = metrics.bin_probabilities(probs, np.ones_like(probs, dtype=bool))
+    assert reliability.count.tolist() == [[2] * 14 + [3]]
+    assert reliability.prob_sum[0, 3] == pytest.approx(float(edges[3]) + float(below[3]))
+    assert reliability.prob_sum[0, 0] == pytest.approx(float(below[0]))
+
+
 def test_certain_and_right_is_calibrated() -> None:
     truth = draw_shapes()
     reliability = metrics.bin_probabilities(truth.astype(np.float32), truth)
@@ -181,6 +195,128 @@ def test_of_equal_thresholds_the_one_nearest_to_a_half() -> None:
     assert metrics.tune_threshold(histograms) == 0.5
 
 
+def test_no_validation_image_is_refused() -> None:
+    with pytest.raises(ValueError, match="no histograms to tune"):
+        metrics.tune_threshold(np.zeros((0, 2, 256), dtype=np.int64))
+
+
+def test_result_of_a_cell_is_tuned_on_validation() -> None:
+    probs, truth = draw_probs(seed=3)
+    val, test = Scores.of(probs**3, truth), Scores.of(probs ** (1 / 3), truth)
+    fitted = Fit([Epoch(1, 0.5, 0.5, 0.5, False, 1.0)], 1, "epochs")
+    summary = _summary(fitted, val, test)
+    tuned, cheat = (metrics.tune_threshold(scores.histograms) for scores in (val, test))
+    assert cheat - tuned > 0.2
+    assert summary["threshold_tuned"] == tuned
+    counts = metrics.count_pixels(probs ** (1 / 3) >= tuned, truth)
+    assert summary["iou_per_image_tuned"] == metrics.iou(counts).mean()
+    assert summary["iou_pooled_tuned"] == metrics.iou(counts.pooled())[0]
+    assert summary["iou_per_image"] == metrics.iou(test.counts).mean()
+    assert summary["val_iou_per_image"] == metrics.iou(val.counts).mean()
+
+
+# What is handed in
+
+
+CALLS: dict[str, Callable[[Any, Any], Any]] = {
+    "count_pixels": lambda pred, truth: metrics.iou(metrics.count_pixels(pred, truth)),
+    "count_boundary": lambda pred, truth: metrics.iou(metrics.count_boundary(pred, truth)),
+    "hd95": metrics.hd95,
+    "iou_soft": metrics.iou_soft,
+    "bin_probabilities": lambda probs, truth: metrics.calibration_error(
+        metrics.bin_probabilities(probs, truth)
+    ),
+    "histogram": metrics.histogram,
+    "Scores.of": lambda probs, truth: list(Scores.of(probs, truth).summary().values()),
+}
+HARD = ("count_pixels", "count_boundary", "hd95")
+every_call = pytest.mark.parametrize("name", CALLS)
+
+
+def first_of(name: str) -> tuple[Any, Masks]:
+    """A call's first argument, and the true masks."""
+    probs, truth = draw_probs(4)
+    return (probs >= 0.5 if name in HARD else probs), truth
+
+
+@every_call
+@pytest.mark.parametrize("kind", [np.uint8, np.int64, np.int8])
+def test_masks_of_zeros_and_ones_are_masks(name: str, kind: type) -> None:
+    first, truth = first_of(name)
+    expected = CALLS[name](first, truth)
+    np.testing.assert_array_equal(CALLS[name](first, truth.astype(kind)), expected)
+    if name in HARD:
+        np.testing.assert_array_equal(CALLS[name](first.astype(kind), truth), expected)
+
+
+@every_call
+def test_other_masks_are_refused(name: str) -> None:
+    first, truth = first_of(name)
+    for scale, message in ((255, "truth has values from 0 to 255"), (-1, "from -1 to 0")):
+        with pytest.raises(ValueError, match=rf"{message} \(first in image 0\); expected 0 and 1"):
+            CALLS[name](first, scale * truth.astype(np.int64))
+    with pytest.raises(ValueError, match="truth is float32; expected a mask"):
+        CALLS[name](first, truth.astype(np.float32))
+    if name in HARD:
+        with pytest.raises(ValueError, match="pred is float64; expected a mask"):
+            CALLS[name](first * 0.7, truth)
+
+
+@pytest.mark.parametrize("name", [name for name in CALLS if name not in HARD])
+@pytest.mark.parametrize("wrong", [np.nan, -0.01, 1.01, np.inf])
+def test_what_is_no_probability_is_refused(name: str, wrong: float) -> None:
+    probs, truth = first_of(name)
+    probs[2, 0, 0] = wrong
+    with pytest.raises(
+        ValueError, match=r"\(first in image 2\); expected 0 to 1: take the sigmoid"
+    ):
+        CALLS[name](probs, truth)
+    with pytest.raises(ValueError, match="probs are uint8; expected floating-point"):
+        CALLS[name](truth.astype(np.uint8), truth)
+    if name == "histogram":
+        with pytest.raises(ValueError, match="take the sigmoid"):
+            metrics.expected_iou_masks(probs)
+
+
+@every_call
+def test_shapes_that_do_not_agree_are_refused(name: str) -> None:
+    first, truth = first_of(name)
+    for other in (truth[:1], truth[:, :8], truth[:, None], truth[..., :1], truth[0]):
+        with pytest.raises(ValueError, match=r"has shape .* and truth .*they must agree"):
+            CALLS[name](first, other)
+    for part in (slice(0, 0), np.s_[:, :0]):
+        with pytest.raises(ValueError, match="at least one image and one pixel"):
+            CALLS[name](first[part], truth[part])
+    if name in ("count_boundary", "hd95", "Scores.of"):
+        with pytest.raises(ValueError, match=r"expected \(num_images, height, width\)"):
+            CALLS[name](first[:, None], truth[:, None])
+
+
+def test_likelihood_takes_masks_alone() -> None:
+    probs, truth = draw_probs(4)
+    judges: list[Callable[[Any, Any], float]]
+    judges = [metrics.fit_temperature, metrics.negative_log_likelihood]
+    for judge in judges:
+        assert judge(probs, truth.astype(np.uint8)) == judge(probs, truth)
+        with pytest.raises(ValueError, match="from 0 to 255"):
+            judge(probs, np.where(truth, 255, 0).astype(np.uint8))
+        with pytest.raises(ValueError, match="must agree"):
+            judge(probs, truth[:1])
+
+
+def test_unknown_policy_is_refused() -> None:
+    probs, truth = draw_probs(4)
+    scores = Scores.of(probs, truth)
+    policy: Any = "bogus"
+    for metric in (metrics.iou, metrics.dice, metrics.precision, metrics.recall):
+        with pytest.raises(ValueError, match="empty is 'bogus'; it is one of: score, skip"):
+            metric(scores.counts, policy)
+    with pytest.raises(ValueError, match="empty is 'bogus'"):
+        metrics.hd95(truth, truth, empty=policy)
+    with pytest.raises(ValueError, match="empty is 'bogus'"):
+        scores.summary(policy)
+
+
 # All together
 
 
@@ -199,6 +335,16 @@ def test_summary_by_policy() -> None:
     assert without["hd95_px"] == pytest.approx(metrics.hd95(preds, truth)[has_any].mean())
     assert without["iou_soft"] == pytest.approx(metrics.iou_soft(probs, truth)[has_any].mean())
     assert summary["accuracy"] == without["accuracy"]
+    assert summary["num_empty"] == without["num_empty"] == 2
+
+
+def test_images_of_several_sizes_pool_by_their_pixels() -> None:
+    small, large = draw_probs(4), draw_probs(4, 48, seed=1)
+    summary = Scores.join([Scores.of(*small), Scores.of(*large)]).summary()
+    right = [((probs >= 0.5) == truth) for probs, truth in (small, large)]
+    pooled = sum(r.sum() for r in right) / sum(r.size for r in right)
+    assert summary["accuracy_pooled"] == pytest.approx(pooled)
+    assert abs(summary["accuracy"] - pooled) > 0.005
 
 
 def batches(rank: int, num_processes: int) -> list[list[int]]:
@@ -230,6 +376,23 @@ def test_same_name_with_other_scores_is_refused() -> None:
     tally = tally_of(0, 1)
     with pytest.raises(ValueError, match="'image 03' was scored twice with different results"):
         tally.update(["image 03"], 1 - probs[3:4], truth[3:4])
+
+
+def test_a_batch_has_a_name_for_each_image() -> None:
+    probs, truth = draw_probs()
+    tally = Tally()
+    for names in (["a", "b"], ["a", "b", "c", "d"]):
+        with pytest.raises(ValueError, match=f"{len(names)} names for 3 predictions and 3 masks"):
+            tally.update(names, probs[:3], truth[:3])
+    with pytest.raises(ValueError, match="2 names for 2 predictions and 3 masks"):
+        tally.update(["a", "b"], probs[:2], truth[:3])
+    with pytest.raises(ValueError, match=r"\['a'\] in one batch more than once"):
+        tally.update(["a", "b", "a"], probs[:3], truth[:3])
+    with pytest.raises(ValueError, match="no image was scored"):
+        tally.scores()
+    tally.update([], probs[:0], truth[:0])  # as the last batch of a process may be
+    tally.update(iter(["a", "b", "c"]), probs[:3], truth[:3])
+    assert tally.scores()[0] == ["a", "b", "c"]
 
 
 def test_processes_together_equal_one(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ same name around it: `iou_loss` and `IoULoss`. All of them keep to this:
   formula and gives one value; "world" adds them over all processes, with a gradient that is right
   under `DistributedDataParallel`.
 - The target gets no gradient. Losses can be differentiated twice, compiled and mapped by
-  `torch.vmap`.
+  `torch.vmap`; `torch.func` in reverse mode alone (`jacrev(jacrev(loss))`, not `hessian` or `jvp`).
 """
 
 from vesica.losses.module import (

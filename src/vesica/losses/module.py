@@ -77,7 +77,7 @@ class LossModule(nn.Module):
             valid = None if valid is None else _without_axis(valid, logits.ndim - 1)
             values = softmax_values(self.loss, logits, target, valid=valid, pool=self.pool)
             weights = None
-            if valid is not None:
+            if valid is not None or self.pool == "world":  # another process may have some
                 weights = weights_of(target, valid=valid, pool=self.pool).expand_as(values)
             return reduce_values(values, weights, self.reduction)
         if not self.channels:

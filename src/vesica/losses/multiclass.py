@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from vesica.losses.pooling import pool_rows
-from vesica.losses.rows import Pool
+from vesica.losses.rows import Pool, expand_valid
 from vesica.losses.table import Loss
 from vesica.shapes import PerImage, Valid
 
@@ -36,14 +36,18 @@ def softmax_values(
     Source:
         Classes "present" as in Berman et al. 2018.
     """
+    if valid is not None:
+        valid = expand_valid(valid, classes, channels=False).bool()
     num_classes = logits.shape[1]
     _check_classes(logits, classes, valid)
+    if valid is not None:  # a NaN would pass from a pixel's gradient to those of all classes
+        logits = torch.where(valid.unsqueeze(1), logits, 0)
     # Which pixels have which class, by shape (batch, classes, *pixels).
     index = torch.arange(num_classes, device=classes.device)
     target = classes.unsqueeze(1) == index.view(-1, *[1] * (classes.ndim - 1))
     values = loss.values(one_vs_rest(logits), target, valid=valid, channels=True, pool=pool)
     if valid is not None:
-        target = target & valid.bool().unsqueeze(1)
+        target = target & valid.unsqueeze(1)
     present = pool_rows(target.flatten(2).sum(dim=2).unsqueeze(0), pool)[0] > 0
     return (values * present).sum(dim=2) / present.sum(dim=1).clamp_min(1)
 
@@ -86,7 +90,7 @@ def _check_classes(logits: Tensor, classes: Tensor, valid: Valid | None) -> None
         )
     if torch.compiler.is_compiling() or not classes.numel():
         return
-    counted = classes if valid is None else torch.where(valid.bool(), classes, 0)
+    counted = classes if valid is None else torch.where(valid, classes, 0)
     low, high = (int(extreme) for extreme in torch.aminmax(counted))
     if low < 0 or high >= logits.shape[1]:
         raise ValueError(

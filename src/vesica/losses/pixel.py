@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vesica.losses.rows import Pool
+from vesica.losses.rows import Pool, check_parameters
 from vesica.losses.sums import PixelFormula, mean_over_pixels, sum_pixels
 from vesica.shapes import Logits, PerImage, Target, Valid
 
@@ -67,11 +67,14 @@ def focal_loss(
         Loss in [0, inf), shape (batch,), float32 or wider.
 
     Raises:
-        ValueError: If the shapes differ or a target value is not 0 or 1.
+        ValueError: If the shapes differ, a target value is not 0 or 1, or a parameter is not
+            allowed.
 
     Source:
         Lin et al. 2017, eq. 5.
     """
+    check_parameters(gamma=gamma)
+    check_parameters(alpha=alpha, most=1)
     formula = PixelFormula(
         1,
         partial(_focal_terms, alpha=alpha, gamma=gamma),

@@ -1,5 +1,6 @@
 """What is added up: sums over images before a formula, and values of images after it."""
 
+import math
 from typing import Any, Literal
 
 import torch
@@ -66,15 +67,14 @@ def weights_of(
     Returns:
         The shape of the loss's values, float32.
     """
-    shape = target.shape[: 2 if channels else 1]
-    if valid is None and empty != "skip":
-        return target.new_ones(shape if pool == "image" else (1, *shape[1:]), dtype=torch.float32)
-    counted = torch.ones_like(target, dtype=torch.bool)
+    counted = torch.ones((), dtype=torch.bool, device=target.device).expand_as(target)
     if valid is not None:
         counted = expand_valid(valid, target, channels).bool()
     if empty == "skip":
         counted = counted & (target > 0)
-    counts = counted.reshape(1, *shape, -1).sum(dim=-1)
+    num_axes = 2 if channels else 1
+    shape, pixels = target.shape[:num_axes], target.shape[num_axes:]
+    counts = counted.reshape(1, *shape, math.prod(pixels)).sum(dim=-1)
     return (pool_rows(counts, pool)[0] > 0).float()
 
 

@@ -17,7 +17,16 @@ from torch import Tensor
 
 from vesica.losses.buckets import bucket_row
 from vesica.losses.pooling import add_over_processes
-from vesica.losses.rows import Empty, Pool, Rows, as_rows, groups, wide, without_ignored
+from vesica.losses.rows import (
+    Empty,
+    Pool,
+    Rows,
+    as_rows,
+    check_parameters,
+    groups,
+    wide,
+    without_ignored,
+)
 from vesica.losses.sorting import sort_rows
 from vesica.losses.sums import fold_mapped
 from vesica.losses.wrong import Pixels, Ranking
@@ -45,7 +54,8 @@ def lovasz_hinge_loss(
         target: 1 on foreground, 0 on background, nothing between; same shape.
         bits: Rank pixels by so many leading bits of their error, in time proportional to their
             number and without sorting: the value is too small by at most 1 / 2 ** (bits - 8) of
-            itself (16: 1 / 256, 19: 1 / 2048). 0 is exact.
+            itself (16: 1 / 256, 19: 1 / 2048), and the gradient is approximate. 0 is exact. Errors
+            below 2 ** -24, which only float64 logits can have, count as 0.
         empty: What an image without foreground is worth: "background" is the mean error,
             "formula" the largest one, "skip" 0 with weight 0.
         valid, channels, pool: As for every loss; see `vesica.losses`. "world" needs `bits`.
@@ -60,13 +70,12 @@ def lovasz_hinge_loss(
     Source:
         Berman et al. 2018, algorithm 1.
     """
-    if (bits and not FEWEST_BITS <= bits <= MOST_BITS) or bits != int(bits):
+    if bits and not (FEWEST_BITS <= bits <= MOST_BITS and bits == int(bits)):
         raise ValueError(
             f"bits is {bits:g}; it is 0, for exact, or a whole number from {FEWEST_BITS} to "
             f"{MOST_BITS}"
         )
-    if empty not in get_args(Empty):
-        raise ValueError(f"empty is {empty!r}; it is one of: {', '.join(get_args(Empty))}")
+    check_parameters(empty=empty)
     if pool == "world" and not bits:
         raise ValueError(
             "pixels of several processes cannot be sorted together; pass bits=16 with pool='world'"

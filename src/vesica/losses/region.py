@@ -7,19 +7,20 @@ is judged by a named policy, `empty`:
   the mean of p. It falls to 0 as the image is left alone, and every pixel has a gradient, for IoU
   s(x) s(-x) / (number of pixels).
 - `"skip"`: 0 without a gradient, and a mean over images leaves it out (`weights_of`).
-- `"formula"`: as the formula says, for IoU 1 whatever is predicted, with gradient 0.
+- `"formula"`: as the formula says. With `smooth=0` that is 1 whatever is predicted, with gradient
+  0; with `smooth > 0`, for IoU, 1 - smooth / (sum(p) + smooth), which falls as p does.
 
 A target may be soft, between 0 and 1: all of these are defined there, but only `jaccard_metric`
 and `jaccard_distance` are least where the prediction equals a soft target.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar, get_args
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
-from vesica.losses.rows import Empty, Pool
+from vesica.losses.rows import Empty, Pool, check_parameters
 from vesica.losses.sums import (
     PixelFormula,
     probability,
@@ -126,11 +127,13 @@ def iou_loss(
         Loss in [0, 1], shape (batch,), float32 or wider.
 
     Raises:
-        ValueError: If the shapes differ or a target value is not in [0, 1].
+        ValueError: If the shapes differ, a target value is not in [0, 1], or a parameter is not
+            allowed.
 
     Source:
         van Beers et al. 2019, eq. 3-4.
     """
+    check_parameters(empty=empty, smooth=smooth)
 
     def formula(sums: Overlap) -> Tensor:
         union = sums.probs + sums.positives - sums.intersection
@@ -163,11 +166,13 @@ def dice_loss(
         Loss in [0, 1], shape (batch,), float32 or wider.
 
     Raises:
-        ValueError: If the shapes differ or a target value is not in [0, 1].
+        ValueError: If the shapes differ, a target value is not in [0, 1], or a parameter is not
+            allowed.
 
     Source:
         Milletari et al. 2016, without the squares.
     """
+    check_parameters(empty=empty, smooth=smooth)
 
     def formula(sums: Overlap) -> Tensor:
         return _one_minus(2 * sums.intersection, sums.probs + sums.positives, smooth)
@@ -190,7 +195,8 @@ def tversky_loss(
 ) -> PerImage:
     """Tversky loss, one value per image: `1 - I / (I + alpha FP + beta FN)`.
 
-    alpha = beta = 0.5 is Dice, alpha = beta = 1 is IoU.
+    alpha = beta = 0.5 is Dice, alpha = beta = 1 is IoU. With alpha = 0 a false positive costs
+    nothing, so that an image without foreground has loss and gradient 0 whatever is predicted.
 
     Args:
         logits: Scores before the sigmoid, shape (batch, *pixels).
@@ -205,12 +211,13 @@ def tversky_loss(
         Loss in [0, 1], shape (batch,), float32 or wider.
 
     Raises:
-        ValueError: If the shapes differ or a target value is not in [0, 1].
+        ValueError: If the shapes differ, a target value is not in [0, 1], or a parameter is not
+            allowed.
 
     Source:
         Salehi et al. 2017.
     """
-
+    check_parameters(empty=empty, alpha=alpha, beta=beta, smooth=smooth)
     num_pixels, *sums = sum_pixels(OVERLAP, logits, target, valid, channels, pool)
     # What the foreground has too much, the background misses.
     is_background = (sums[2] == 0) & (empty == "background")
@@ -248,11 +255,13 @@ def jaccard_distance_loss(
         Loss in [0, 1], shape (batch,), float32 or wider.
 
     Raises:
-        ValueError: If the shapes differ or a target value is not in [0, 1].
+        ValueError: If the shapes differ, a target value is not in [0, 1], or a parameter is not
+            allowed.
 
     Source:
         Yuan et al. 2017, eq. 3.
     """
+    check_parameters(empty=empty, smooth=smooth)
 
     def formula(sums: Squares) -> Tensor:
         union = sums.probs_squared + sums.positives_squared - sums.intersection
@@ -287,11 +296,13 @@ def jaccard_metric_loss(
         Loss in [0, 1], shape (batch,), float32 or wider.
 
     Raises:
-        ValueError: If the shapes differ or a target value is not in [0, 1].
+        ValueError: If the shapes differ, a target value is not in [0, 1], or a parameter is not
+            allowed.
 
     Source:
         Wang et al. 2023, "Jaccard metric losses", eq. 5 (the first of the two).
     """
+    check_parameters(empty=empty, smooth=smooth)
 
     def formula(sums: Distance) -> Tensor:
         union = (sums.probs + sums.positives + sums.distance) / 2
@@ -311,8 +322,6 @@ def _one_minus(part: Tensor, whole: Tensor, smooth: float) -> Tensor:
 def _judge(
     formula: Callable[[Sums], Tensor], sums: Sums, num_pixels: Tensor | int, empty: Empty
 ) -> PerImage:
-    if empty not in get_args(Empty):
-        raise ValueError(f"empty is {empty!r}; it is one of: {', '.join(get_args(Empty))}")
     is_empty = sums.positives == 0
     if empty == "background":
         pairs = zip(sums.of_background(num_pixels), sums, strict=True)

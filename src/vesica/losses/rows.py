@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -73,14 +73,35 @@ def as_rows(logits: Logits, target: Target, valid: Valid | None, channels: bool)
     )
 
 
+def check_parameters(*, empty: Empty = "formula", most: float = math.inf, **numbers: float) -> None:
+    """What every loss asks of its own parameters before it looks at a pixel.
+
+    Args:
+        empty: Its policy for images without foreground, if it has one.
+        most: The largest number that is allowed.
+        numbers: By their names.
+
+    Raises:
+        ValueError: If there is no such policy, or a number is not in [0, most] or is infinite.
+    """
+    if empty not in get_args(Empty):
+        raise ValueError(f"empty is {empty!r}; it is one of: {', '.join(get_args(Empty))}")
+    for name, number in numbers.items():
+        if not (0 <= number <= most) or number == math.inf:
+            top = "" if most == math.inf else f" and at most {most:g}"
+            raise ValueError(f"{name}={number:g}: expected a number of at least 0{top}")
+
+
 def expand_valid(valid: Valid, other: Tensor, channels: bool) -> Tensor:
     """Valid pixels in the shape of another tensor; those of an image hold for all its channels.
 
     Raises:
         ValueError: If it has another shape.
     """
-    if channels and valid.shape == other.shape[:1] + other.shape[2:]:
-        return valid.unsqueeze(1).expand_as(other)
+    if channels:
+        of_image = valid.unsqueeze(1) if valid.ndim == other.ndim - 1 else valid
+        if of_image.shape == (len(other), 1, *other.shape[2:]):
+            return of_image.expand_as(other)
     if valid.shape != other.shape:
         raise ValueError(
             f"valid has shape {tuple(valid.shape)} and the target {tuple(other.shape)}; "

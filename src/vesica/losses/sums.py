@@ -7,6 +7,7 @@ differentiated again, the same formula runs as plain operations.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -89,7 +90,7 @@ def mean_over_pixels(total: Tensor, num_pixels: Tensor | int) -> Tensor:
 def zero_without_pixels(loss: Tensor, num_pixels: Tensor | int) -> Tensor:
     """The loss, and 0 where no pixel counts."""
     if isinstance(num_pixels, int):
-        return loss if num_pixels else torch.zeros_like(loss)
+        return loss if num_pixels else 0 * loss
     return torch.where(num_pixels > 0, loss, 0)
 
 
@@ -155,9 +156,9 @@ class _PixelSums(torch.autograd.Function):
     def backward(ctx: Any, grads: Tensor) -> tuple[None, Tensor, None, None]:
         logits, target, valid = ctx.saved_tensors
         if torch.is_grad_enabled():  # somebody will differentiate this gradient again
-            sums = _plain_sums(ctx.formula, logits, target, valid)
-            (grad,) = torch.autograd.grad(sums, logits, grads, create_graph=True)
-            return None, grad, None, None
+            plain = partial(_plain_sums, ctx.formula, target=target, valid=valid)
+            pull_back = torch.func.vjp(plain, logits)[1]  # which torch.func nests
+            return None, pull_back(grads)[0], None, None
         grad = torch.empty_like(logits)
         by_sums = grads.unsqueeze(-1)
         for rows, pixels in blocks(logits):

@@ -98,13 +98,22 @@ class Loss:
         )
 
     def weights(
-        self, target: Target, *, valid: Valid | None = None, **common: Any
+        self,
+        target: Target,
+        *,
+        valid: Valid | None = None,
+        channels: bool = False,
+        pool: Pool = "image",
     ) -> Tensor | None:
         """What each of `values` counts in a mean, same shape; None where all of them count."""
-        if valid is None and not any(term.empty == "skip" for term in self.terms):
+        may_skip = valid is not None or any(term.empty == "skip" for term in self.terms)
+        if not may_skip and pool != "world":  # where another process may have valid pixels
             return None
         return torch.stack(
-            [weights_of(target, empty=term.empty, valid=valid, **common) for term in self.terms]
+            [
+                weights_of(target, empty=term.empty, valid=valid, channels=channels, pool=pool)
+                for term in self.terms
+            ]
         )
 
 
@@ -184,10 +193,11 @@ def _choice(name: str, value: str) -> str:
 
 
 def _number(name: str, key: str, value: str) -> float:
+    """A finite number, of which the loss itself says whether it is allowed."""
     try:
         number = float(value)
     except ValueError:
         number = math.nan
-    if not math.isfinite(number) or number < 0:
+    if not math.isfinite(number):
         raise ValueError(f"{name}:{key}={value}: expected a number of at least 0")
     return number

@@ -73,7 +73,9 @@ def find_wrong(pixels: Pixels, dtype: torch.dtype) -> Wrong:
     num_positives = torch.zeros(num_rows, dtype=torch.int64, device=pixels.logits.device)
     num_wrong = torch.zeros_like(num_positives)
     ends = torch.arange(num_rows, device=pixels.logits.device) * num_pixels + num_pixels
-    margins, codes = [], []
+    # Where there is no pixel, these alone are left: other processes may wait for this one.
+    margins = [pixels.logits.new_empty(0, dtype=dtype)]
+    codes = [num_positives.new_empty(0, dtype=torch.int32)]
     for start, margin, truth in pixels.margins(dtype):
         check.see(truth)
         num_positives += truth.sum(dim=1).long()

@@ -3,12 +3,10 @@
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
-from vesica.metrics.counts import Counts, Empty, PerImage, count_pixels
-
-Masks = NDArray[np.bool_]
+from vesica.metrics.counts import Counts, Empty, PerImage, check_policy, count_pixels
+from vesica.metrics.inputs import Masks, check_masks
 
 
 def count_boundary(pred: Masks, truth: Masks, *, width_px: int | None = None) -> Counts:
@@ -19,9 +17,13 @@ def count_boundary(pred: Masks, truth: Masks, *, width_px: int | None = None) ->
         truth: Masks of the same shape.
         width_px: Of the band; None: 2 % of the image's diagonal, at least 1, as in the source.
 
+    Raises:
+        ValueError: If a mask holds anything but 0 and 1, or the shapes are others.
+
     Source:
         Cheng et al. 2021, eq. 2; the image's border counts as boundary, as in their code.
     """
+    pred, truth = check_masks(pred, truth, num_axes=3)
     if width_px is None:
         width_px = max(1, round(0.02 * math.hypot(*truth.shape[1:])))
     bands = ([_band(mask, width_px) for mask in masks] for masks in (pred, truth))
@@ -40,9 +42,15 @@ def hd95(pred: Masks, truth: Masks, *, empty: Empty = "score") -> PerImage:
         truth: Masks of the same shape.
         empty: What an image without foreground is worth.
 
+    Raises:
+        ValueError: If a mask holds anything but 0 and 1, the shapes are others, or there is no such
+            policy.
+
     Source:
         Huttenlocher et al. 1993, with percentiles in place of the largest distance.
     """
+    check_policy(empty)
+    pred, truth = check_masks(pred, truth, num_axes=3)
     distances = [_hd95(*pair) for pair in zip(pred, truth, strict=True)]
     found = np.array(distances, dtype=np.float64)
     if empty == "skip":

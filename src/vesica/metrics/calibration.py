@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesica.metrics.counts import PerImage
+from vesica.metrics.inputs import check_probs
 
 NUM_BINS = 15
 
@@ -43,7 +44,12 @@ def bin_probabilities(probs: NDArray[np.float32], truth: NDArray[np.bool_]) -> R
     Args:
         probs: Probability of foreground, shape (num_images, *pixels).
         truth: Masks of the same shape.
+
+    Raises:
+        ValueError: If a probability is not in [0, 1], a mask holds anything but 0 and 1, or the
+            shapes are others.
     """
+    probs, truth = check_probs(probs, truth)
     ends = np.linspace(0, 1, NUM_BINS + 1, dtype=np.float32)[1:-1]
     shape = len(probs), NUM_BINS
     rows = np.arange(len(probs)).reshape(-1, *[1] * (probs.ndim - 1)) * NUM_BINS

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+
+from vesica.metrics.inputs import check_masks, check_probs
 
 PerImage = NDArray[np.float64]
 
@@ -46,11 +48,9 @@ def count_pixels(pred: NDArray[np.bool_], truth: NDArray[np.bool_]) -> Counts:
     """Compare hard masks of shape (num_images, *pixels).
 
     Raises:
-        ValueError: If the shapes differ.
+        ValueError: If a mask holds anything but 0 and 1, or the shapes differ.
     """
-    if pred.shape != truth.shape:
-        raise ValueError(f"pred has shape {pred.shape} and truth {truth.shape}; they must agree")
-    pred, truth = (mask.reshape(len(mask), -1).astype(bool) for mask in (pred, truth))
+    pred, truth = (mask.reshape(len(mask), -1) for mask in check_masks(pred, truth))
     tp = np.sum(pred & truth, axis=1)
     fp = np.sum(pred, axis=1) - tp
     fn = np.sum(truth, axis=1) - tp
@@ -86,13 +86,21 @@ def recall(counts: Counts, empty: Empty = "score") -> PerImage:
 def iou_soft(probs: NDArray[np.float32], truth: NDArray[np.bool_]) -> PerImage:
     """IoU of the probabilities themselves, per image, without a threshold.
 
+    An image without foreground scores 0 as soon as one probability is above 0, as a sigmoid's
+    always are, and 1 if none is.
+
     Args:
         probs: Probability of foreground, shape (num_images, *pixels).
         truth: Masks of the same shape.
 
+    Raises:
+        ValueError: If a probability is not in [0, 1], a mask holds anything but 0 and 1, or the
+            shapes are others.
+
     Source:
         van Beers et al. 2019, eq. 3.
     """
+    probs, truth = check_probs(probs, truth)
     probs, truth = probs.reshape(len(probs), -1), truth.reshape(len(truth), -1)
     inside = np.where(truth, probs, 0).sum(axis=1, dtype=np.float64)
     outside = np.where(truth, 0, probs).sum(axis=1, dtype=np.float64)
@@ -102,7 +110,14 @@ def iou_soft(probs: NDArray[np.float32], truth: NDArray[np.bool_]) -> PerImage:
     return soft
 
 
+def check_policy(empty: Empty) -> None:
+    """Raise if there is no such policy."""
+    if empty not in get_args(Empty):
+        raise ValueError(f"empty is {empty!r}; it is one of: {', '.join(get_args(Empty))}")
+
+
 def _ratio(part: NDArray[Any], whole: NDArray[Any], counts: Counts, empty: Empty) -> PerImage:
+    check_policy(empty)
     ratio = np.zeros(whole.shape)
     np.divide(part, whole, out=ratio, where=whole > 0)
     is_empty = counts.tp + counts.fn == 0

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vesica.metrics.counts import Counts, PerImage
+from vesica.metrics.inputs import check_probs, check_truth
 from vesica.metrics.threshold import NUM_BINS
 
 MAX_STEPS = 100
@@ -34,10 +35,14 @@ def expected_iou_threshold(probs: NDArray[np.floating]) -> PerImage:
     Args:
         probs: Probability of foreground, shape (num_images, *pixels).
 
+    Raises:
+        ValueError: If a probability is not in [0, 1].
+
     Source:
         Nowozin 2014, Optimal decisions from probabilistic models: the intersection-over-union case.
     """
-    flat = np.asarray(probs, dtype=np.float64).reshape(len(probs), -1)
+    probs, _ = check_probs(probs)
+    flat = probs.astype(np.float64).reshape(len(probs), -1)
     return _maximise(flat, np.ones_like(flat))
 
 
@@ -88,15 +93,14 @@ def fit_temperature(logits: NDArray[np.floating], truth: NDArray[np.bool_]) -> f
         Between 0.05 and 20; an end where the likelihood grows beyond it (as with perfect masks).
 
     Raises:
-        ValueError: If the shapes differ.
+        ValueError: If a mask holds anything but 0 and 1, or the shapes differ.
 
     Source:
         Guo et al. 2017, On calibration of modern neural networks, section 4.2.
     """
-    scores, is_positive = np.asarray(logits, dtype=np.float64).ravel(), np.ravel(truth).astype(bool)
-    if np.shape(logits) != np.shape(truth):
-        raise ValueError(f"logits have shape {np.shape(logits)}, truth {np.shape(truth)}")
-    return _fit(np.where(is_positive, scores, -scores), np.ones(scores.size))
+    scores = np.asarray(logits, dtype=np.float64)
+    is_positive = check_truth(truth, scores.shape)
+    return _fit(np.where(is_positive, scores, -scores).ravel(), np.ones(scores.size))
 
 
 def fit_temperature_to_histograms(histograms: NDArray[np.integer]) -> float:
@@ -127,9 +131,14 @@ def temper(probs: ArrayLike, temperature: float) -> NDArray[np.float64]:
 def negative_log_likelihood(
     logits: NDArray[np.floating], truth: NDArray[np.bool_], temperature: float = 1.0
 ) -> float:
-    """Mean over pixels, in nats."""
+    """Mean over pixels, in nats.
+
+    Raises:
+        ValueError: If a mask holds anything but 0 and 1, or the shapes differ.
+    """
     scores = np.asarray(logits, dtype=np.float64) / temperature
-    return float(np.logaddexp(0, np.where(truth, -scores, scores)).mean())
+    is_positive = check_truth(truth, scores.shape)
+    return float(np.logaddexp(0, np.where(is_positive, -scores, scores)).mean())
 
 
 def _maximise(probs: NDArray[np.float64], weights: NDArray[np.float64]) -> PerImage:

@@ -19,6 +19,7 @@ from vesica.metrics.counts import (
     precision,
     recall,
 )
+from vesica.metrics.inputs import check_probs
 from vesica.metrics.threshold import histogram
 
 THRESHOLD = 0.5
@@ -49,7 +50,13 @@ class Scores:
 
     @classmethod
     def of(cls, probs: NDArray[np.float32], truth: NDArray[np.bool_]) -> "Scores":
-        """Score probabilities of shape (num_images, height, width) against masks."""
+        """Score probabilities of shape (num_images, height, width) against masks.
+
+        Raises:
+            ValueError: If a probability is not in [0, 1], a mask holds anything but 0 and 1, or the
+                shapes are others.
+        """
+        probs, truth = check_probs(probs, truth, num_axes=3)
         preds = probs >= THRESHOLD
         return cls(
             count_pixels(preds, truth),
@@ -73,14 +80,17 @@ class Scores:
         )
 
     def summary(self, empty: Empty = "score") -> dict[str, float]:
-        """Every metric, as the mean over images and pooled.
+        """Every metric, as the mean over images and pooled, and how many images are empty.
 
         A distance cannot be pooled, and the paper's soft IoU is a mean over images.
 
         Args:
             empty: What an image without foreground is worth; "skip" leaves it out of the means.
         """
-        summary = {"accuracy": float(accuracy(self.counts).mean())}
+        summary = {
+            "accuracy": float(accuracy(self.counts).mean()),
+            "accuracy_pooled": float(accuracy(self.counts.pooled())[0]),
+        }
         for name, metric, counts in (
             ("iou", iou, self.counts),
             ("dice", dice, self.counts),
@@ -90,6 +100,7 @@ class Scores:
         ):
             summary[f"{name}_per_image"] = _mean(metric(counts, empty))
             summary[f"{name}_pooled"] = float(metric(counts.pooled(), empty)[0])
+        summary["num_empty"] = float(self.counts.num_empty)
         is_empty = self.counts.tp + self.counts.fn == 0
         for name, values in (("hd95_px", self.hd95_px), ("iou_soft", self.iou_soft)):
             summary[name] = _mean(np.where(is_empty, np.nan, values) if empty == "skip" else values)
@@ -114,8 +125,18 @@ class Tally:
         """Score a batch of shape (num_images, height, width).
 
         Raises:
-            ValueError: If an image was seen before with other scores.
+            ValueError: If there is not one name for each image, a name stands twice, or an image
+                was seen before with other scores.
         """
+        names = list(names)
+        if not len(names) == len(probs) == len(truth):
+            raise ValueError(
+                f"{len(names)} names for {len(probs)} predictions and {len(truth)} masks; each "
+                "image needs one of each"
+            )
+        if len(set(names)) < len(names):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            raise ValueError(f"{twice} in one batch more than once; give each image its own name")
         self._add(
             {
                 name: Scores.of(probs[row : row + 1], truth[row : row + 1])
@@ -133,7 +154,13 @@ class Tally:
             self._add(other._rows)
 
     def scores(self) -> tuple[list[str], Scores]:
-        """Names in their order, and the scores of those images."""
+        """Names in their order, and the scores of those images.
+
+        Raises:
+            ValueError: If there are none.
+        """
+        if not self._rows:
+            raise ValueError("no image was scored; call update first")
         names = sorted(self._rows)
         return names, Scores.join([self._rows[name] for name in names])
 

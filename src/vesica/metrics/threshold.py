@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesica.metrics.counts import Counts, iou
+from vesica.metrics.inputs import check_probs
 
 NUM_BINS = 256
 """Of the histograms; 1/2 is an edge."""
@@ -18,7 +19,12 @@ def histogram(probs: NDArray[np.float32], truth: NDArray[np.bool_]) -> NDArray[n
 
     Returns:
         Shape (num_images, 2, NUM_BINS); bin b holds probabilities in [b / 256, (b + 1) / 256).
+
+    Raises:
+        ValueError: If a probability is not in [0, 1], a mask holds anything but 0 and 1, or the
+            shapes are others.
     """
+    probs, truth = check_probs(probs, truth)
     # Multiplying by 256 is exact in float32, so bin 128 begins exactly at 1/2.
     bins = np.minimum((probs * NUM_BINS).astype(np.int64), NUM_BINS - 1)
     rows = np.arange(len(probs)).reshape(-1, *[1] * (probs.ndim - 1))
@@ -45,7 +51,12 @@ def tune_threshold(histograms: NDArray[np.integer]) -> float:
 
     Returns:
         A multiple of 1 / NUM_BINS, above 0 and below 1.
+
+    Raises:
+        ValueError: If there is no image.
     """
+    if not len(histograms):
+        raise ValueError("no histograms to tune a threshold on; pass those of validation images")
     thresholds = [first / NUM_BINS for first in range(1, NUM_BINS)]
     means = [float(iou(counts_at(histograms, threshold)).mean()) for threshold in thresholds]
     return max(
