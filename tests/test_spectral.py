@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vesica.models import spectral
-from vesica.models.spectral import SpectralConv2d, is_cheaper, spectral_conv2d, tap_by_tap
+from vesica.models.spectral import SpectralConv2d, spectral_conv2d, tap_by_tap
 
 
 def draw(
@@ -60,7 +60,7 @@ def test_float32_is_as_exact_as_conv2d() -> None:
 
 def test_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     image, weight, _ = draw((7, 7), (7, 7))
-    monkeypatch.setattr(spectral, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(spectral, "CHUNK", 2)
     image.requires_grad_(), weight.requires_grad_()
     maps = spectral_conv2d(image, weight)
     expected = functional.conv2d(image, weight, padding="same")
@@ -79,12 +79,40 @@ def test_the_papers_layer_takes_148_products() -> None:
 
 
 def test_large_kernels_on_small_maps_are_cheaper() -> None:
-    assert is_cheaper(torch.Size((100, 512, 7, 7)), torch.Size((4096, 512, 7, 7)))
-    assert is_cheaper(torch.Size((100, 2048, 7, 7)), torch.Size((4096, 2048, 7, 7)))
-    assert not is_cheaper(torch.Size((100, 512, 7, 7)), torch.Size((4096, 512, 1, 1)))
-    assert not is_cheaper(torch.Size((1, 512, 7, 7)), torch.Size((4096, 512, 7, 7)))
-    assert not is_cheaper(torch.Size((100, 512, 14, 14)), torch.Size((512, 512, 3, 3)))
-    assert not is_cheaper(torch.Size((100, 64, 1, 1)), torch.Size((64, 64, 1, 1)))
+    def is_cheaper(image: tuple[int, ...], weight: tuple[int, ...], itemsize: int = 4) -> bool:
+        return spectral.is_cheaper(torch.Size(image), torch.Size(weight), itemsize)
+
+    assert is_cheaper((100, 512, 7, 7), (4096, 512, 7, 7))
+    assert is_cheaper((100, 2048, 7, 7), (4096, 2048, 7, 7))
+    assert not is_cheaper((100, 512, 7, 7), (4096, 512, 1, 1))
+    assert not is_cheaper((1, 512, 7, 7), (4096, 512, 7, 7))
+    assert not is_cheaper((100, 512, 14, 14), (512, 512, 3, 3))
+    assert is_cheaper((100, 512, 14, 14), (512, 512, 3, 3), itemsize=2)
+    assert not is_cheaper((100, 64, 224, 224), (64, 64, 3, 3))
+
+
+@pytest.mark.parametrize("size", [(7, 7), (4, 5), (1, 1), (6, 3)])
+@pytest.mark.parametrize("kernel", [(7, 7), (1, 1), (3, 5)])
+def test_products_are_counted_right(size: tuple[int, int], kernel: tuple[int, int]) -> None:
+    assert spectral.count_products(size, kernel) == len(spectral.transforms(size, kernel).image)
+
+
+def test_only_equals_are_replaced() -> None:
+    same = nn.Conv2d(3, 4, 3, padding=1)
+    others = [
+        nn.Conv2d(3, 4, 3),
+        nn.Conv2d(3, 4, 3, padding=1, stride=2),
+        nn.Conv2d(3, 4, 3, padding=2, dilation=2),
+        nn.Conv2d(4, 4, 3, padding=1, groups=2),
+        nn.Conv2d(3, 4, (3, 1), padding=(1, 0)),
+        nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect"),
+    ]
+    module = nn.ModuleList([same, *others])
+    spectral.make_spectral(module)
+    assert isinstance(module[0], SpectralConv2d)
+    assert not any(isinstance(layer, SpectralConv2d) for layer in module[1:])
+    image = draw((5, 6), (3, 3), torch.float32)[0][:, :3]
+    torch.testing.assert_close(module[0](image), same(image))
 
 
 def test_it_is_an_ordinary_convolution() -> None:

@@ -90,7 +90,7 @@ def test_the_trunks_store_changes_nothing(
             checkpoint=tmp_path / f"{is_cached}.safetensors",
         )
         histories.append([(row.train_loss, row.val_loss, row.val_iou) for row in done.history])
-    np.testing.assert_allclose(*histories, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(histories[0], histories[1], rtol=1e-3, atol=1e-4)
 
 
 def test_another_seed_is_another_run(materials: Materials, tmp_path: Path) -> None:

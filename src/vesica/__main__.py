@@ -1,19 +1,16 @@
 """`vesica` and `python -m vesica`: a user's mistake is one sentence and exit code 2."""
 
-import os
 import sys
 
 from pydantic import ValidationError
 
 from vesica.cli import app
-
-# Gradients of wide layers are hundreds of MB, and are allocated anew in every step: on large pages
-# that takes a sixth of the time. PyTorch reads this at its first allocation.
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+from vesica.memory import keep_memory
 
 
 def main() -> None:
     """Run the command line."""
+    keep_memory()
     try:
         app()
     except ValidationError as error:

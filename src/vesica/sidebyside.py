@@ -16,6 +16,7 @@ import torch
 from vesica.cell import run_cell
 from vesica.errors import DataError
 from vesica.materials import Materials
+from vesica.memory import keep_memory
 from vesica.plan import Cell
 from vesica.results import cell_folder
 from vesica.train import State, Stopped
@@ -106,6 +107,7 @@ def _work(
     cells: list[Cell], run: Path, cache: Path, num_threads: int, tasks: Any, news: Any, stop: Any
 ) -> None:
     """One process: cell after cell, until none is left or somebody says stop."""
+    keep_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process asks, at the end of a step
     torch.set_num_threads(num_threads)
     parent = os.getppid()

@@ -18,7 +18,7 @@ from torch.nn import functional
 from torchvision.models import resnet50
 from torchvision.models.vgg import cfgs, make_layers
 
-from vesica.models.spectral import SpectralConv2d
+from vesica.models.spectral import SpectralConv2d, make_spectral
 from vesica.shapes import Features, ImageBatch, LogitMaps
 
 STRIDE = 32
@@ -78,7 +78,7 @@ class FCN(nn.Module):
         self.num_frozen = num_frozen
         wide: list[nn.Module] = []
         for channels, kernel in [(num_channels, 7), (width, 1)][:num_wide]:
-            wide += [SpectralConv2d(channels, width, kernel), nn.ReLU()]
+            wide += [SpectralConv2d(channels, width, kernel), nn.ReLU(inplace=True)]
             wide += [nn.Dropout(dropout)] if dropout else []
         self.wide = nn.Sequential(*wide)
         self.score = SpectralConv2d(width, 1, 1)
@@ -154,6 +154,7 @@ def bfcn32s(*, width: int = 4096, dropout: float = 0.0, freeze: bool = True) -> 
     """
     block_5 = 24  # conv5_1 in torchvision's numbering; layer 23 is the fourth pooling
     encoder = make_layers(cfgs["D"], batch_norm=False)
+    make_spectral(encoder)  # not in ResNet: batch norm is slow on maps stored pixel by pixel
     return FCN(encoder, block_5 if freeze else 0, 512, width=width, num_wide=2, dropout=dropout)
 
 

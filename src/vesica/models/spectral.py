@@ -14,7 +14,7 @@ gradients are the same with the transposed matrices.
 
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,11 +23,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-CHUNK_BYTES = 2**24
-"""Of the transformed weights that are made and used at once, while they are in the caches."""
+CHUNK = 256
+"""Output channels whose weights are transformed at once: fewer make narrow matrices, which multiply
+slowly, and more need more memory."""
 
-MAP_COST = 6.0
-"""Time of a multiplication in a map's transform beside others: it moves more memory."""
+MAP_COST, WEIGHT_COST = 3.0, 1.0
+WIDE_MAP_COST, WIDE_WEIGHT_COST = 6.0, 5.0
+"""Time of a multiplication in a transform beside one in a product, in 16 bits and in more: it moves
+more memory, and all the more of it where numbers are wider."""
 
 
 class SpectralConv2d(nn.Conv2d):
@@ -42,6 +45,16 @@ class SpectralConv2d(nn.Conv2d):
         super().__init__(num_in, num_out, kernel, padding="same", bias=bias)
         self.weight.data = tap_by_tap(self.weight.data)
 
+    @classmethod
+    def like(cls, layer: nn.Conv2d) -> "SpectralConv2d":
+        """Another with the weights of an ordinary one."""
+        num_out, num_in, taps, _ = layer.weight.shape
+        with torch.device("meta"):
+            other = cls(num_in, num_out, taps, bias=layer.bias is not None)
+        other.weight = nn.Parameter(tap_by_tap(layer.weight.data), layer.weight.requires_grad)
+        other.bias = layer.bias
+        return other
+
     def forward(self, input: Tensor) -> Tensor:
         """As `nn.Conv2d`."""
         # Compilers and exporters know an ordinary convolution; a GPU has its own fast ones.
@@ -52,7 +65,7 @@ class SpectralConv2d(nn.Conv2d):
         if weight.shape[2:] == (1, 1):  # twice as fast as a convolution, in bfloat16
             maps = functional.linear(input.permute(2, 3, 0, 1), weight[:, :, 0, 0], self.bias)
             return maps.permute(2, 3, 0, 1)
-        if is_cheaper(input.shape, weight.shape):
+        if is_cheaper(input.shape, weight.shape, _product_type(input).itemsize):
             return spectral_conv2d(input, weight, self.bias)
         return functional.conv2d(input, weight, self.bias, padding="same")
 
@@ -60,6 +73,21 @@ class SpectralConv2d(nn.Conv2d):
 def tap_by_tap(weight: Tensor) -> Tensor:
     """The same weights, (out, in, rows, columns), with the taps outermost in memory."""
     return weight.permute(2, 3, 0, 1).contiguous().permute(2, 3, 0, 1)
+
+
+def make_spectral(module: nn.Module) -> None:
+    """Put a `SpectralConv2d` in the place of every convolution below that it can stand for."""
+    for name, layer in list(module.named_modules()):
+        if isinstance(layer, nn.Conv2d) and _has_equal(layer):
+            module.set_submodule(name, SpectralConv2d.like(layer))
+
+
+def _has_equal(layer: nn.Conv2d) -> bool:
+    rows, columns = layer.kernel_size
+    same = (rows // 2, columns // 2)
+    is_plain = layer.groups == 1 and layer.stride == layer.dilation == (1, 1)
+    is_padded = layer.padding == same and layer.padding_mode == "zeros"
+    return is_plain and is_padded and rows == columns and rows % 2 == 1
 
 
 def reachable(weight: Tensor, image: torch.Size) -> Tensor:
@@ -71,23 +99,34 @@ def reachable(weight: Tensor, image: torch.Size) -> Tensor:
     return weight[:, :, rows, columns]
 
 
-def is_cheaper(image: torch.Size, weight: torch.Size) -> bool:
+def is_cheaper(image: torch.Size, weight: torch.Size, itemsize: int) -> bool:
     """Whether the Fourier domain takes less time, by the number of multiplications.
 
     Args:
         image: Shape (batch, in, height, width).
         weight: Shape (out, in, rows, columns).
+        itemsize: Bytes of a number in the products.
     """
     num, num_in, *size = image
     num_out, _, *kernel = weight
     num_pixels, num_taps, channels = math.prod(size), math.prod(kernel), num_in * num_out
-    num_products = len(transforms(tuple(size), tuple(kernel)).image)
+    num_products = count_products(size, kernel)
     # The backward pass takes twice as much either way, and so changes nothing.
     direct = num * num_pixels * num_taps * channels
     products = num * num_products * channels
     of_maps = num * num_products * num_pixels * (num_in + num_out)
     of_weights = num_products * num_taps * channels
-    return products + MAP_COST * of_maps + of_weights < direct
+    is_wide = itemsize > 2
+    map_cost = WIDE_MAP_COST if is_wide else MAP_COST
+    weight_cost = WIDE_WEIGHT_COST if is_wide else WEIGHT_COST
+    return products + map_cost * of_maps + weight_cost * of_weights < direct
+
+
+def count_products(size: Sequence[int], kernel: Sequence[int]) -> int:
+    """Rows of the transforms' matrices, without making them."""
+    lengths = [length + taps // 2 for length, taps in zip(size, kernel, strict=True)]
+    num_real = math.prod(2 - length % 2 for length in lengths)
+    return num_real + 3 * (math.prod(lengths) - num_real) // 2
 
 
 def spectral_conv2d(image: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -103,10 +142,14 @@ def spectral_conv2d(image: Tensor, weight: Tensor, bias: Tensor | None = None) -
     Returns:
         Shape (batch, out, height, width), stored pixel by pixel.
     """
-    if torch.is_autocast_enabled(image.device.type):
-        image = image.to(torch.get_autocast_dtype(image.device.type))
-    maps: Tensor = _Spectral.apply(image, weight, bias)
+    maps: Tensor = _Spectral.apply(image.to(_product_type(image)), weight, bias)
     return maps
+
+
+def _product_type(image: Tensor) -> torch.dtype:
+    if torch.is_autocast_enabled(image.device.type):
+        return torch.get_autocast_dtype(image.device.type)
+    return image.dtype
 
 
 class Transforms(NamedTuple):
@@ -208,13 +251,9 @@ def _flat_taps(weight: Tensor) -> Tensor:
 
 def _chunks(weight: Tensor, of_taps: Tensor) -> Iterator[tuple[slice, Tensor]]:
     """Some output channels and their taps, (taps, some, in), in the type of the products."""
-    num_out, num_in = weight.shape[:2]
     flat = _flat_taps(weight)
-    bytes_each = len(of_taps) * num_in * of_taps.element_size()
-    # Few channels at once make narrow matrices, which multiply slowly.
-    step = max(16, CHUNK_BYTES // bytes_each)
-    for start in range(0, num_out, step):
-        part = slice(start, start + step)
+    for start in range(0, len(weight), CHUNK):
+        part = slice(start, start + CHUNK)
         yield part, flat[:, part].to(of_taps.dtype)
 
 
@@ -224,9 +263,13 @@ def _transform(matrix: Tensor, maps: Tensor) -> Tensor:
 
 
 def _inverse(matrix: Tensor, products: Tensor, shape: torch.Size) -> Tensor:
-    """(products, batch, channels) to (batch, channels, height, width)."""
-    maps = _apply(matrix, products)
-    return maps.view(*shape[2:], *maps.shape[1:]).permute(2, 3, 0, 1)
+    """(products, batch, channels) to (batch, channels, height, width), stored pixel by pixel."""
+    (num, _, *size), channels = shape, products.shape[2]
+    strides = (channels, 1, size[1] * num * channels, num * channels)
+    # No view, as what follows may work in place.
+    maps = products.new_empty_strided((num, channels, *size), strides)
+    torch.mm(matrix, products.flatten(1), out=maps.permute(2, 3, 0, 1).view(len(matrix), -1))
+    return maps
 
 
 def _apply(matrix: Tensor, stacked: Tensor) -> Tensor:
