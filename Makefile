@@ -5,7 +5,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test test-full setup format simulate bench-losses peers pictures clean
+.PHONY: demo test test-full setup format simulate bench-losses bench-training peers pictures what-holds clean
 
 demo: $(READY)
 	$(BIN)/vesica demo
@@ -29,9 +29,10 @@ format: $(READY)
 	$(BIN)/ruff check --fix src tests benchmarks
 	$(BIN)/ruff format src tests benchmarks
 
-# False-positive rates and power of the verdict, in full (about 7 minutes).
+# False-positive rates and power of the verdict and of other tests, in full (about 10 minutes).
 simulate: $(READY)
 	$(BIN)/python benchmarks/simulate_verdict.py
+	$(BIN)/python benchmarks/simulate_statistics.py
 
 # The tests that take a minute or several gigabytes, too.
 test-full: $(READY)
@@ -41,6 +42,13 @@ test-full: $(READY)
 bench-losses: $(READY)
 	$(BIN)/python benchmarks/bench_losses.py --markdown docs/results/losses/README.md
 
+# Training beside Keras 3 and plain PyTorch, parity first; then growth with the number of images
+# (together about 2 hours on an idle machine). TensorFlow takes 2 GB of disk.
+bench-training: $(READY)
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	$(BIN)/python benchmarks/bench_training.py --tries --markdown docs/results/training/README.md
+	$(BIN)/python benchmarks/bench_scaling.py --markdown docs/results/training/scaling.md
+
 # Where other libraries differ, and who is right.
 peers: $(READY)
 	$(BIN)/python benchmarks/compare_with_peers.py docs/peers.md
@@ -48,6 +56,11 @@ peers: $(READY)
 # The gradient of every loss on one prediction, and the page that shows it.
 pictures: $(READY)
 	$(BIN)/python benchmarks/draw_gradients.py docs/what-each-loss-sees.md
+
+# What holds of the paper, from its own tables.
+what-holds: $(READY)
+	$(BIN)/vesica paper --published --out build/published
+	cp build/published/what-holds.md docs/what-holds.md
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache
