@@ -12,7 +12,7 @@ from test_losses import draw
 from torch import Tensor
 from torch.nn import functional
 
-from vesica.losses import lovasz_hinge_loss, sorting
+from vesica.losses import lovasz_hinge_loss, rows, sorting
 
 
 def scene(size_px: int, *, is_trained: bool, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -205,3 +205,21 @@ def test_bits_out_of_range_are_refused(bits: int) -> None:
 def test_exact_order_over_processes_is_refused() -> None:
     with pytest.raises(ValueError, match="bits=16"):
         lovasz_hinge_loss(torch.zeros(1, 4), torch.zeros(1, 4), pool="world")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("bits", [0, 16])
+def test_blocks_do_not_matter(
+    dtype: torch.dtype, bits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn((23, 70), generator=generator).to(dtype).requires_grad_()
+    target = torch.rand((23, 70), generator=generator) < 0.3
+    whole = lovasz_hinge_loss(logits, target, bits=bits)
+    (gradient,) = torch.autograd.grad(whole.sum(), logits)
+    for size in (64, 256, 1024):
+        monkeypatch.setattr(rows, "BLOCK_SIZE", size)
+        loss = lovasz_hinge_loss(logits, target, bits=bits)
+        torch.testing.assert_close(loss, whole)
+        if dtype == torch.float32:  # bfloat16 has ties, which may be sorted either way
+            torch.testing.assert_close(torch.autograd.grad(loss.sum(), logits)[0], gradient)

@@ -21,8 +21,8 @@ this is 0 in every floating-point format."""
 
 BLOCK_SIZE = 2**19
 """Pixels that are worked on at once on a CPU: 2 MiB in float32, which stays in its caches.
-Fewer of float16 or bfloat16, so that two wide copies are at most 0.3 times all of them; half as
-many where there are few, as every call of PyTorch has its price."""
+Half as many of float16 or bfloat16, whose wide copies would be large beside them. It must depend on
+nothing but the type: what is divided into blocks once is divided again."""
 
 BLOCK_SIZE_GPU = 2**25
 """There, starting a kernel costs more than a pass through memory."""
@@ -140,9 +140,7 @@ def blocks(logits: Tensor) -> Iterator[tuple[slice, slice]]:
 
 def _block_size(logits: Tensor) -> int:
     size = BLOCK_SIZE if logits.device.type == "cpu" else BLOCK_SIZE_GPU
-    if logits.element_size() >= 4:
-        return size
-    return min(size, max(size // 2, logits.numel() // 14))
+    return size if logits.element_size() >= 4 else size // 2
 
 
 def read_block(

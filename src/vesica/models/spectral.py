@@ -201,9 +201,10 @@ def _grid(lengths: tuple[int, ...] | list[int]) -> NDArray[Any]:
 class _Spectral(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, image: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(image, weight)
         to_products, of_taps, back = _matrices(image, weight)
         spectrum = _transform(to_products, image)  # (products, batch, in)
+        ctx.save_for_backward(spectrum, weight)
+        ctx.shape = image.shape
         maps = spectrum.new_empty((*spectrum.shape[:2], len(weight)))
         for part, taps in _chunks(weight, of_taps):
             maps[..., part] = spectrum @ _apply(of_taps, taps).mT
@@ -213,27 +214,25 @@ class _Spectral(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        image, weight = ctx.saved_tensors
+        spectrum, weight = ctx.saved_tensors
         needs_image, needs_weight, needs_bias = ctx.needs_input_grad
-        to_products, of_taps, back = _matrices(image, weight)
+        to_products, of_taps, back = _matrices(grad, weight)
         by_maps = _transform(back.T, grad)  # (products, batch, out)
-        by_spectrum = by_weight = spectrum = None
+        by_spectrum = by_weight = None
         if needs_image:  # float32 or wider: it is added up
-            shape = *by_maps.shape[:2], image.shape[1]
-            dtype = torch.promote_types(image.dtype, torch.float32)
-            by_spectrum = by_maps.new_zeros(shape, dtype=dtype)
+            dtype = torch.promote_types(spectrum.dtype, torch.float32)
+            by_spectrum = torch.zeros_like(spectrum, dtype=dtype)
         if needs_weight:
             by_weight = torch.empty_like(_flat_taps(weight))
-            spectrum = _transform(to_products, image)
         for part, taps in _chunks(weight, of_taps):
             by_part = by_maps[..., part]
             if by_spectrum is not None:
                 by_spectrum += by_part @ _apply(of_taps, taps)
-            if by_weight is not None and spectrum is not None:
+            if by_weight is not None:
                 by_weight[:, part] = _apply(of_taps.T, by_part.mT @ spectrum)
         by_image = None
         if by_spectrum is not None:
-            by_image = _inverse(to_products.T, by_spectrum.to(image.dtype), image.shape)
+            by_image = _inverse(to_products.T, by_spectrum.to(grad.dtype), ctx.shape)
         if by_weight is not None:
             by_weight = by_weight.view(*weight.shape[2:], *weight.shape[:2]).permute(2, 3, 0, 1)
         by_bias = grad.sum(dim=(0, 2, 3), dtype=weight.dtype) if needs_bias else None
