@@ -15,6 +15,7 @@ ROOT = Path(vesica.__file__).parent
 ORDER = [
     "errors",
     "files",
+    "memory",
     "shapes",
     "losses",
     "metrics",
@@ -38,10 +39,13 @@ ORDER = [
     "statistics",
     "published",
     "baselines",
+    "decisions",
     "compare",
     "estimate",
     "plans",
+    "replication",
     "report",
+    "kinds",
     "cli",
     "__main__",
 ]
@@ -112,7 +116,14 @@ def test_no_two_modules_import_each_other() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["vesica.metrics", "vesica.statistics", "vesica.published", "vesica.baselines"]
+    "module",
+    [
+        "vesica.metrics",
+        "vesica.statistics",
+        "vesica.published",
+        "vesica.baselines",
+        "vesica.decisions",
+    ],
 )
 def test_judge_shares_no_code_with_the_judged(module: str) -> None:
     assert not {found for found in reached(module) if place(found) in ("losses", "train")}

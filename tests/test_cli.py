@@ -79,6 +79,9 @@ def test_compare_runs_from_a_folder_to_a_verdict(vesica: Terminal, folder: Path)
     assert (code, err) == (0, "")
     assert "4 cells: bce, iou with 2 seeds" in out
     assert "mean mask" in out
+    assert (
+        out.count("Is it only the threshold? With bce's alone tuned on validation: iou minus") == 1
+    )
     assert "for this training set and split; too few test images" in " ".join(out.split())
     page = Path("run/report.html").read_text()
     assert "<script src" not in page
@@ -139,7 +142,7 @@ def test_a_full_disk_is_noticed_before_training(
 ) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
     code, out, err = vesica("compare", folder, *TINY, "--out", "run")
-    assert (code, "epoch" in out) == (2, False)
+    assert (code, "test IoU" in out) == (2, False)
     assert "GB free and this plan needs about" in err
     assert not Path("run").exists()
 

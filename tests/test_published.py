@@ -199,10 +199,11 @@ def test_clusters_have_the_mean_of_all(metric: Metric) -> None:
 
 
 def test_clusters_are_sums_of_their_rows() -> None:
-    found = cluster_sums("iou", LEVELS["data set x network"])
+    found, sizes = cluster_sums("iou", LEVELS["data set x network"])
     # BFCN-32s on LFW: 15 + 30 + 44 + 35; on HELEN: 39 + 41 + 28 + 34; FCResNet: 3 - 41 + 91 + 41
     # and 95 + 24 + 41 + 30.
     assert found.tolist() == [124, 142, 94, 190]
+    assert sizes.tolist() == [4, 4, 4, 4]
 
 
 def test_ranks_without_ties_are_scipys() -> None:

@@ -21,7 +21,14 @@ from vesica.files import write_json
 from vesica.plan import Cell, Recipe, Source, across
 from vesica.report import svg, write_report
 from vesica.report.pictures import outline, rank_images
-from vesica.results import TestScores, cell_folder, write_masks, write_scores, write_table
+from vesica.results import (
+    TestScores,
+    cell_folder,
+    write_histograms,
+    write_masks,
+    write_scores,
+    write_table,
+)
 from vesica.sources import decode_source, open_source, split_source
 
 SIZE_PX = 32
@@ -86,6 +93,10 @@ class Run:
         names = tuple(self.arrays.names[row] for row in self.test)
         write_scores(folder / "scores.csv", TestScores(names, names, counts, iou))
         write_masks(folder / "masks.npz", preds)
+        # The loss that is shifted finds more at a lower threshold.
+        probs = np.where(preds, np.float32(0.8), np.where(truth, np.float32(0.45), 0))
+        histograms = metrics.histogram(probs.astype(np.float32), truth)
+        write_histograms(folder / "histograms.npz", val=histograms, test=histograms)
         is_collapsed = status == "collapsed"
         history = [
             (n, 1 / n, 1.2 / n, 0.0 if is_collapsed else 1 - 1 / (n + 1), is_collapsed, 0.5)
@@ -324,7 +335,7 @@ def test_images_that_are_gone_cost_the_pictures_only(finished: Run) -> None:
     assert not page.find("svg", "photo")
 
 
-@pytest.mark.parametrize("name", ["history.csv", "masks.npz"])
+@pytest.mark.parametrize("name", ["history.csv", "masks.npz", "histograms.npz"])
 def test_a_missing_file_costs_its_figure_only(finished: Run, name: str) -> None:
     for cell in finished.cells:
         (cell_folder(finished.folder, cell) / name).unlink()
@@ -332,6 +343,32 @@ def test_a_missing_file_costs_its_figure_only(finished: Run, name: str) -> None:
     assert page.find("span", "badge better")
     assert bool(page.find("path", "kept")) == (name != "history.csv")
     assert bool(page.find("svg", "photo")) == (name != "masks.npz")
+    assert ("largest expected IoU" in page.text) == (name != "histograms.npz")
+    assert ("earlier versions wrote none" in page.text) == (name == "histograms.npz")
+
+
+def test_what_is_left_is_shown_with_intervals(finished: Run) -> None:
+    text = finished.report().text
+    section = text.partition("Is it only the threshold?")[2].partition("Differences by seed")[0]
+    assert "left if only bce gets it" in section
+    assert "95 % intervals as for the verdict" in section
+    row = section.partition("threshold tuned on validation")[2].split("largest")[0]
+    assert re.fullmatch(
+        r" \d\.\d{3} \d\.\d{3}( [+\N{MINUS SIGN}]\d+\.\d \([^)]+ to [^)]+\)){2} ", row
+    ), row
+    assert "that are not in the masks" in section
+    assert re.search(r"bce 0\.\d{3} and 0\.\d{3} \(temperature \d+\.\d\d\); iou", section)
+
+
+def test_groups_are_said_to_count_once(finished: Run) -> None:
+    for cell in finished.cells:
+        scores = cell_folder(finished.folder, cell) / "scores.csv"
+        first, second, third, *rest = scores.read_text().splitlines()
+        name, _, values = third.split(",", 2)
+        third = f"{name},{second.split(',')[1]},{values}"
+        scores.write_text("\n".join([first, second, third, *rest]) + "\n")
+    num_units = len(finished.test) - 1
+    assert f"count each of their {num_units} groups once" in finished.report().text
 
 
 def test_long_histories_are_thinned_out(new_run: NewRun) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vesica import metrics, provenance, statistics
 from vesica.baselines import score_baselines
+from vesica.decisions import compare_decisions
 from vesica.errors import DataError
 from vesica.files import read_json, write_json
 from vesica.plan import Cell
@@ -36,6 +37,9 @@ MORE_METRICS = (
     "calibration_error_pooled",
 )
 """Runs of an earlier version have none of these."""
+
+IN_OTHER_WORDS = ("format", "fingerprint", "weights_digest")
+"""Fields that the names of the images and of the weights stand for."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,11 @@ def group_cells(cells: Sequence[Cell]) -> list[Group]:
     for cell in cells:
         grouped.setdefault(json.dumps(cell.setting(), sort_keys=True), []).append(cell)
     flat = [_flatten(members[0].setting()) for members in grouped.values()]
-    varying = [name for name in flat[0] if len({str(row[name]) for row in flat}) > 1]
+    varying = [
+        name
+        for name in flat[0]
+        if name not in IN_OTHER_WORDS and len({str(row[name]) for row in flat}) > 1
+    ]
     return [
         Group(", ".join(f"{name} {row[name]}" for name in varying), tuple(members))
         for row, members in zip(flat, grouped.values(), strict=True)
@@ -119,8 +127,7 @@ def _unit_scores(results: Sequence[CellResult]) -> NDArray[np.float64]:
     rows = []
     for found in sorted(results, key=lambda found: found.cell.seed):
         scores = read_test_scores(found)
-        _, unit = np.unique(scores.groups, return_inverse=True)
-        rows.append(np.bincount(unit, weights=metrics.iou(scores.counts)) / np.bincount(unit))
+        rows.append(scores.by_unit(metrics.iou(scores.counts)))
     return np.array(rows)
 
 
@@ -208,7 +215,7 @@ def _judge_pair(
         if judged["verdict"] != "undecided" and all(f.status == "collapsed" for f in found):
             reason = f"every run of {found[0].cell.loss} collapsed to one class"
             judged |= {"verdict": "undecided", "reason": reason}
-    return judged
+    return judged | compare_decisions(baseline, challenger, level)
 
 
 def _baselines(cell: Cell, cache: Path) -> tuple[dict[str, dict[str, float]], list[str]]:

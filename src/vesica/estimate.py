@@ -56,25 +56,31 @@ class Cost:
 def estimate(cells: Sequence[Cell], run: Path, materials: Materials) -> Cost:
     """Cost of those cells of a checked plan that have no result yet.
 
-    Each setting is measured once, on random features of the right shape.
+    Each network and recipe is measured once, on random features of the right shape.
     """
-    costs: dict[str, Cost] = {}
-    shared: dict[Path, int] = {}
+    steps: dict[str, _Step] = {}
+    features: dict[Path, _Features] = {}
     waiting = []
     for cell in cells:
         found = read_cell(run, cell)
         if found is not None and found.has_scores:
             continue
-        setting = json.dumps(cell.setting(), sort_keys=True)
-        if setting not in costs:
-            costs[setting], features_bytes = _measure(cell, materials)
-            shared[materials.features_folder(cell)] = features_bytes
-        waiting.append(costs[setting])
+        fields = cell.setting()
+        del fields["data"]
+        name = json.dumps(fields, sort_keys=True)
+        if name not in steps:
+            steps[name] = _measure(cell, materials)
+        waiting.append(_cost(cell, steps[name], materials))
+        folder = materials.features_folder(cell)
+        if steps[name].has_trunk and not folder.exists():
+            features.setdefault(folder, _Features(steps[name])).add(cell, materials)
+    trunk_hours = sum(found.hours for found in features.values())
     return Cost(
-        sum(cost.hours for cost in waiting),
-        sum(cost.hours_most for cost in waiting),
+        sum(cost.hours for cost in waiting) + trunk_hours,
+        sum(cost.hours_most for cost in waiting) + trunk_hours,
         max((cost.memory_bytes for cost in waiting), default=0),
-        sum(cost.disk_bytes for cost in waiting) + sum(shared.values()),
+        sum(cost.disk_bytes for cost in waiting)
+        + sum(found.num_bytes for found in features.values()),
         min((cost.gain for cost in waiting), default=1.0),
     )
 
@@ -109,9 +115,69 @@ def installed_memory() -> float:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def _measure(cell: Cell, materials: Materials) -> tuple[Cost, int]:
-    """Cost of one cell, and bytes of the features that the cache still lacks."""
-    model, rows = materials.model(cell), materials.rows(cell.data)
+@dataclass(frozen=True)
+class _Step:
+    """What was measured of a network with a recipe; times in seconds.
+
+    Attributes:
+        image_s: Of a training step, for each image.
+        fixed_s: Of a training step, whatever the batch.
+        has_trunk: Whether layers are frozen.
+        trunk_s: Of the frozen layers, for each image.
+        feature_bytes: Of what they give for an image.
+        saved_bytes: What the backward pass keeps for an image.
+        trained_bytes: Of the tensors that train.
+        gain: As in `Cost`.
+    """
+
+    image_s: float
+    fixed_s: float
+    has_trunk: bool
+    trunk_s: float
+    feature_bytes: int
+    saved_bytes: int
+    trained_bytes: int
+    gain: float
+
+
+class _Features:
+    """The frozen layers' output that the cache lacks, shared by all cells of a data set."""
+
+    def __init__(self, step: _Step) -> None:
+        self.step, self.rows, self.num_bytes = step, set[int](), 0
+
+    def add(self, cell: Cell, materials: Materials) -> None:
+        """Count what a cell needs too."""
+        self.rows |= set(materials.rows(cell.data).all.tolist())
+        num_images = len(materials.arrays(cell.data, cell.size).images)
+        num_bytes = self.step.feature_bytes * num_images * (1 + cell.recipe.flip)
+        self.num_bytes = max(self.num_bytes, num_bytes)
+
+    @property
+    def hours(self) -> float:
+        return len(self.rows) * self.step.trunk_s / 3600
+
+
+def _cost(cell: Cell, step: _Step, materials: Materials) -> Cost:
+    """Cost of one cell, without the features that it shares."""
+    rows, batch = materials.rows(cell.data), cell.recipe.batch
+    forward_s = step.image_s / 3  # backward costs twice a forward pass
+    num_steps = -(-len(rows.train) // batch)
+    epoch_s = num_steps * step.fixed_s + len(rows.train) * step.image_s + len(rows.val) * forward_s
+    once_s = len(rows.test) * forward_s
+    # Weights, gradients, the optimiser's average and the best epoch's copy.
+    memory = 4 * step.trained_bytes + step.saved_bytes * min(batch, len(rows.train)) * 3 // 2
+    return Cost(
+        (once_s + epoch_s * min(TYPICAL_EPOCHS, cell.recipe.max_epochs)) / 3600,
+        (once_s + epoch_s * cell.recipe.max_epochs) / 3600,
+        memory + 1_000_000_000,
+        step.trained_bytes + len(rows.test) * cell.size**2 // 8,
+        step.gain,
+    )
+
+
+def _measure(cell: Cell, materials: Materials) -> _Step:
+    model = materials.model(cell)
     fabric = make_fabric(cell.recipe.precision)
     optimizer = BlockwiseRMSprop(p for p in model.parameters() if p.requires_grad)
     module, optimizer = fabric.setup(model, optimizer)
@@ -137,30 +203,18 @@ def _measure(cell: Cell, materials: Materials) -> tuple[Cost, int]:
     _, few_s = _timed(lambda: step(few))
     saved, more_s = _timed(lambda: step(more))
     gain = more_s / _time_on_one_thread(lambda: step(more)) * torch.get_num_threads()
-    per_image_s = max(more_s - few_s, 0.1 * more_s) / max(1, more - few)
-    per_step_s = max(0.0, few_s - few * per_image_s)
-    num_steps = -(-len(rows.train) // cell.recipe.batch)
-    forward_s = per_image_s / 3  # backward costs twice a forward pass
-    epoch_s = num_steps * per_step_s + len(rows.train) * per_image_s + len(rows.val) * forward_s
-    once_s = len(rows.test) * forward_s
-    features_bytes = 0
-    if model.num_frozen and not materials.features_folder(cell).exists():
-        once_s += (
-            len(rows.all) * trunk_s / len(features[0]) / 2
-        )  # shared with at least one other cell
-        features_bytes = sum(t.nbytes for t in features) // len(features[0]) * len(arrays.images)
-        features_bytes *= 1 + cell.recipe.flip
-    trained = _trained_bytes(model)
-    # Weights, gradients, the optimiser's average and the best epoch's copy.
-    memory = 4 * trained + saved // more * min(cell.recipe.batch, len(rows.train)) * 3 // 2
-    cost = Cost(
-        (once_s + epoch_s * min(TYPICAL_EPOCHS, cell.recipe.max_epochs)) / 3600,
-        (once_s + epoch_s * cell.recipe.max_epochs) / 3600,
-        memory + 1_000_000_000,
-        trained + len(rows.test) * cell.size**2 // 8,
+    image_s = max(more_s - few_s, 0.1 * more_s) / max(1, more - few)
+    num = len(features[0])
+    return _Step(
+        image_s,
+        max(0.0, few_s - few * image_s),
+        model.num_frozen > 0,
+        trunk_s / num,
+        sum(t.nbytes for t in features) // num,
+        saved // more,
+        _trained_bytes(model),
         gain,
     )
-    return cost, features_bytes
 
 
 class _CountSaved(torch.autograd.graph.saved_tensors_hooks):

@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -126,6 +127,19 @@ class Cell(Frozen):
         return digest_of(self.identity())
 
 
+@dataclass(frozen=True)
+class Axis:
+    """Fields in which a run may grow, apart from its losses and seeds.
+
+    Attributes:
+        fields: Named as in `across`.
+        following: Fields that may differ only where `fields` do.
+    """
+
+    fields: tuple[str, ...]
+    following: tuple[str, ...] = ()
+
+
 def across(cells: Cell | Iterable[Cell], **fields: Sequence[Any]) -> list[Cell]:
     """Every cell with every combination of the given values, the last field varying fastest.
 
@@ -167,6 +181,21 @@ def field_names() -> list[str]:
     """Every name that `across` takes."""
     names = [*Cell.model_fields, *Source.model_fields, *Recipe.model_fields]
     return [name for name in names if name not in ("data", "recipe")]
+
+
+def place_of(name: str) -> str:
+    """What stands before the name of a field: "data.", "recipe." or nothing."""
+    if name in Source.model_fields:
+        return "data."
+    return "recipe." if name in Recipe.model_fields else ""
+
+
+def flatten(fields: dict[str, Any]) -> dict[str, Any]:
+    """A cell's fields without their places, as each name has one place alone."""
+    flat: dict[str, Any] = {}
+    for name, value in fields.items():
+        flat |= value if isinstance(value, dict) else {name: value}
+    return flat
 
 
 def digest_of(value: Any) -> str:

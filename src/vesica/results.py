@@ -69,6 +69,11 @@ class TestScores:
     boundary: metrics.Counts | None = None
     hd95_px: NDArray[np.float64] | None = None
 
+    def by_unit(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Means of the images of each group, which a comparison counts once."""
+        _, unit = np.unique(self.groups, return_inverse=True)
+        return np.bincount(unit, weights=values) / np.bincount(unit)
+
 
 def cell_folder(run: Path, cell: Cell) -> Path:
     """Where a cell's files are, within the folder of its run."""
@@ -80,6 +85,12 @@ def read_jobs(run: Path) -> int | None:
     path = run / "plan.json"
     jobs: int | None = read_json(path).get("jobs") if path.exists() else None
     return jobs
+
+
+def read_kind(run: Path) -> str:
+    """What a run is beyond a list of cells, such as "paper"; "" where it does not say."""
+    path = run / "plan.json"
+    return str(read_json(path).get("kind", "")) if path.exists() else ""
 
 
 def read_plan(run: Path) -> list[Cell]:
@@ -186,5 +197,6 @@ def write_histograms(target: Path, *, val: NDArray[np.int64], test: NDArray[np.i
 
 def read_histograms(path: Path) -> dict[str, NDArray[np.int32]]:
     """Read probability histograms by part of the split."""
-    with np.load(path) as stored:
+    # Opened here, since NumPy leaves a damaged file open.
+    with path.open("rb") as file, np.load(file) as stored:
         return dict(stored)

@@ -80,7 +80,7 @@ def decode_source(
 def describe_source(dataset: Dataset, split: Split, arrays: Arrays) -> list[str]:
     """What a user should know of these images before training, a sentence each."""
     sentences = [
-        f"{dataset.format}, {dataset.target}: {len(dataset.samples)} images; "
+        f"{dataset.target}, in the {dataset.format} layout: {len(dataset.samples)} images; "
         f"{len(split.train)} train, {len(split.val)} validate, {len(split.test)} test."
     ]
     masks = arrays.masks[list(split.train[:NUM_LOOKED_AT])]

@@ -1,5 +1,6 @@
 """Many cells: the whole plan is checked, then each cell runs unless it has a result already."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,8 +13,8 @@ from vesica.cell import run_cell
 from vesica.errors import DataError
 from vesica.files import write_json
 from vesica.materials import Materials
-from vesica.plan import Cell
-from vesica.results import SCHEMA, cell_folder, read_cell, read_plan
+from vesica.plan import Axis, Cell, flatten, place_of
+from vesica.results import SCHEMA, cell_folder, read_cell, read_kind, read_plan
 from vesica.sidebyside import run_side_by_side
 from vesica.train import State
 
@@ -53,15 +54,20 @@ def check_plan(cells: Sequence[Cell], materials: Materials) -> list[Cell]:
     return resolved
 
 
-def check_run(run: Path, cells: Sequence[Cell]) -> list[Cell]:
-    """The cells that the run's folder knows already; it may grow by losses and seeds.
+def check_run(run: Path, cells: Sequence[Cell], grows_by: Sequence[Axis] = ()) -> list[Cell]:
+    """The cells that the run's folder knows already.
+
+    Args:
+        run: The folder.
+        cells: What is to be run in it.
+        grows_by: In what it may grow, apart from losses and seeds.
 
     Raises:
         DataError: If the folder holds something else.
     """
     check_folder(run)
     known = read_plan(run) if (run / "plan.json").exists() else []
-    _check_same_settings(run, known, cells)
+    _check_growth(run, known, cells, grows_by)
     return known
 
 
@@ -78,16 +84,31 @@ def check_folder(run: Path) -> None:
         raise DataError(f"{run}: exists and is no run of Vesica; pass another --out")
 
 
-def enter_run(run: Path, cells: Sequence[Cell], num_jobs: int = 1) -> list[Cell]:
+def enter_run(
+    run: Path,
+    cells: Sequence[Cell],
+    num_jobs: int = 1,
+    kind: str = "",
+    grows_by: Sequence[Axis] = (),
+) -> list[Cell]:
     """Make the run's folder, or add to it; returns all its cells.
+
+    Args:
+        run: The folder.
+        cells: Resolved.
+        num_jobs: Cells trained side by side.
+        kind: What the plan is, beyond a list of cells; kept for whoever reads the folder.
+        grows_by: As in `check_run`.
 
     Raises:
         DataError: If the folder holds something else.
     """
     keys = {cell.key for cell in cells}
-    everything = [cell for cell in check_run(run, cells) if cell.key not in keys] + list(cells)
+    known = [cell for cell in check_run(run, cells, grows_by) if cell.key not in keys]
+    everything = known + list(cells)
     plan = {
         "schema": SCHEMA,
+        "kind": kind or read_kind(run),
         "command": provenance.command_line(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": provenance.versions(),
@@ -139,22 +160,25 @@ def run_cells(
         watcher.on_result(cell, result)
 
 
-def _check_same_settings(run: Path, known: Sequence[Cell], cells: Sequence[Cell]) -> None:
-    settings = [cell.setting() for cell in known]
-    for cell in cells:
-        if settings and cell.setting() not in settings:
-            changed = "; ".join(_differences(settings[0], cell.setting()))
-            raise DataError(
-                f"{run}: holds a run of other settings ({changed}); "
-                "pass another --out, or the settings that it was begun with"
-            )
-
-
-def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    lines = []
-    for name, value in new.items():
-        if isinstance(value, dict):
-            lines += _differences(old[name], value, f"{prefix}{name}.")
-        elif old[name] != value:
-            lines.append(f"{prefix}{name} was {old[name]}, now {value}")
-    return lines
+def _check_growth(
+    run: Path, known: Sequence[Cell], cells: Sequence[Cell], grows_by: Sequence[Axis]
+) -> None:
+    """New settings differ from known ones along the axes alone."""
+    settings = [flatten(cell.setting()) for cell in known]
+    axes = [*grows_by, Axis(())]  # what follows from no field is the same everywhere
+    moving = {name for axis in grows_by for name in (*axis.fields, *axis.following)}
+    for new in (flatten(cell.setting()) for cell in cells):
+        for old, axis in itertools.product(settings, axes):
+            if new in settings or any(old[name] != new[name] for name in axis.fields):
+                continue
+            fixed = axis.following if axis.fields else [n for n in new if n not in moving]
+            changed = [
+                f"{place_of(name)}{name} was {old[name]}, now {new[name]}"
+                for name in fixed
+                if old[name] != new[name]
+            ]
+            if changed:
+                raise DataError(
+                    f"{run}: holds a run of other settings ({'; '.join(changed)}); "
+                    "pass another --out, or the settings that it was begun with"
+                )

@@ -116,6 +116,15 @@ def compare(
     precision: Annotated[
         Literal["fp32", "bf16", "auto"], typer.Option(help="auto: bf16 where the hardware has it.")
     ] = "fp32",
+    fairness: Annotated[
+        bool,
+        typer.Option(
+            "--fairness",
+            help="Is it only the recipe? 12 recipes for each loss and seed: learning rates 3e-5, "
+            "1e-4, 3e-4, 1e-3, and the epoch best by loss, best by IoU, or last; in place of "
+            "--lr, --monitor and --keep.",
+        ),
+    ] = False,
     margin: Margin = 0.5,
     cache: Cache = None,
     jobs: Jobs = None,
@@ -128,6 +137,7 @@ def compare(
     """
     from vesica.cli.session import default_out, execute
     from vesica.plan import Cell, Recipe, Source, across
+    from vesica.plans.fairness import fairness as fairness_plan
 
     base = Cell(
         data=Source(
@@ -163,6 +173,9 @@ def compare(
     # Seeds vary slowest, so that every pair of losses is complete as early as possible.
     cells = across(base, seed=range(seeds), loss=losses.split(","))
     name = Path(data.partition(":")[0]).resolve().name
+    if fairness:
+        cells = fairness_plan(base, losses=losses.split(","), seeds=seeds)
+        name += "-fairness"
     execute(
         cells,
         out or default_out(name),
@@ -171,4 +184,5 @@ def compare(
         jobs=jobs,
         dry_run=dry_run,
         as_json=as_json,
+        kind="fairness" if fairness else "",
     )

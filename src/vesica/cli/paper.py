@@ -1,38 +1,123 @@
-"""`vesica paper`: the paper's tables and what holds of them."""
+"""`vesica paper`: the paper's grid, its tables beside ours, and what holds of them."""
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 
+from vesica.cli.options import Cache, DryRun, Jobs, Margin
+
 
 def paper(
+    lfw: Annotated[
+        str | None, typer.Option(help="Folder of LFW Part Labels.", show_default=False)
+    ] = None,
+    helen: Annotated[
+        str | None, typer.Option(help="Folder in HELEN's layout.", show_default=False)
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option(min=1, max=1000, help="Runs per cell; below 3 there is no verdict.")
+    ] = 1,
+    scale: Annotated[
+        Literal["full", "lite"],
+        typer.Option(help="full: 224 pixels, width 4096, at most 1000 epochs; lite: 128, 512, 15."),
+    ] = "full",
+    only: Annotated[
+        str,
+        typer.Option(
+            help="A part, by comma: lfw, helen, bfcn32s, fcresnet, big, small, hair, nohair, "
+            "bce, iou. More can be added later with the same --out.",
+            show_default=False,
+        ),
+    ] = "",
+    weights: Annotated[
+        str,
+        typer.Option(
+            help="Pretrained encoders: torchvision (ImageNet's), hed (VGG-16; FCResNet then trains "
+            "from scratch), none; NAME:PATH reads a file."
+        ),
+    ] = "torchvision",
+    recipe: Annotated[
+        Literal["default", "paper"],
+        typer.Option(
+            help="paper: BCE summed over pixels (eq. 1), both losses over the batch, Keras' "
+            "initial weights."
+        ),
+    ] = "default",
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=1, help="At most so many, instead of the scale's.", show_default=False),
+    ] = None,
+    precision: Annotated[
+        Literal["fp32", "bf16", "auto"], typer.Option(help="auto: bf16 where the hardware has it.")
+    ] = "fp32",
+    margin: Margin = 0.5,
     published: Annotated[
-        bool, typer.Option("--published", help="The published tables and their analysis alone.")
+        bool,
+        typer.Option(
+            "--published", help="The published tables and their analysis alone; trains nothing."
+        ),
     ] = False,
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for what-holds.md, what-holds.html, published.json, published.csv.",
+            help="The run's folder [default: runs/paper-SCALE-DATE]; with --published, a folder "
+            "for what-holds.md, what-holds.html, published.json, published.csv.",
             show_default=False,
         ),
     ] = None,
+    cache: Cache = None,
+    jobs: Jobs = None,
+    dry_run: DryRun = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print published.json on standard output.")
+        bool,
+        typer.Option("--json", help="Print results.json, or published.json, on standard output."),
     ] = False,
 ) -> None:
-    """The paper's tables, its statistics recomputed, and which of its sentences hold.
+    """The paper's 32 cells, its tables beside ours, and which of its sentences hold.
 
-    Example: vesica paper --published
+    Examples: vesica paper --published, vesica paper --lfw DIR --scale lite --weights hed
     """
+    if published:
+        if lfw is not None or helen is not None:
+            raise typer.BadParameter("--published trains nothing: leave out --lfw and --helen")
+        _judge_published(out, as_json=as_json)
+        return
+    if lfw is None and helen is None:
+        raise typer.BadParameter("pass --lfw DIR, --helen DIR or both, or --published")
+    from vesica.cli.session import default_out, execute
+    from vesica.plans.paper import paper as paper_plan
+
+    cells = paper_plan(
+        lfw,
+        helen,
+        seeds=seeds,
+        scale=scale,
+        only=[name for name in only.split(",") if name],
+        weights=weights,
+        recipe=recipe,
+        max_epochs=epochs,
+        precision=precision,
+    )
+    execute(
+        cells,
+        out or default_out(f"paper-{scale}"),
+        cache,
+        margin=margin,
+        jobs=jobs,
+        dry_run=dry_run,
+        as_json=as_json,
+        kind="paper",
+    )
+
+
+def _judge_published(out: Path | None, *, as_json: bool) -> None:
     from vesica.cli.tables import section_blocks
     from vesica.published import analyse
     from vesica.report.published import published_sections, write_published
 
-    if not published:
-        raise typer.BadParameter("pass --published")
     document = analyse()
     console = Console(stderr=as_json, highlight=False)
     if not as_json:

@@ -32,6 +32,7 @@ class Display:
         )
         self.tasks: dict[str, TaskID] = {}
         self.labels: dict[str, str] = {}
+        self.names: dict[str, str] = {}
         self.said_at: dict[str, float] = {}
 
     def __enter__(self) -> Self:
@@ -45,13 +46,31 @@ class Display:
         """Show a preparation; `Materials` calls this."""
         self._show("", what, done, total, f"{done}/{total}")
 
-    def watcher(self, should_stop: Callable[[], bool]) -> Watcher:
-        """What a sweep tells, shown here."""
-        return Watcher(self._on_cell, self._on_step, self._on_result, should_stop)
+    def watcher(
+        self,
+        should_stop: Callable[[], bool],
+        names: dict[str, str],
+        on_result: Callable[[], None] = lambda: None,
+    ) -> Watcher:
+        """What a sweep tells, shown here.
+
+        Args:
+            should_stop: Asked after each step.
+            names: What cells are called, by key.
+            on_result: Called after each new result is shown.
+        """
+        self.names = names
+
+        def show_result(cell: Cell, result: dict[str, Any]) -> None:
+            self._on_result(cell, result)
+            if cell.key in self.labels:  # it ran now
+                on_result()
+
+        return Watcher(self._on_cell, self._on_step, show_result, should_stop)
 
     def _on_cell(self, number: int, total: int, cell: Cell) -> None:
         self._remove("")  # preparations are over
-        self.labels[cell.key] = escape(f"[{number}/{total}] {cell.loss}, seed {cell.seed}")
+        self.labels[cell.key] = escape(f"[{number}/{total}] {self.names[cell.key]}")
         self._show(cell.key, self.labels[cell.key], 0, 1, "starting")
 
     def _on_step(self, cell: Cell, state: State, num_steps: int) -> None:
@@ -66,7 +85,7 @@ class Display:
 
     def _on_result(self, cell: Cell, result: dict[str, Any]) -> None:
         self._remove(cell.key)
-        name = escape(f"{cell.loss}, seed {cell.seed}")
+        name = escape(self.names[cell.key])
         if result["status"] == "failed":
             self.console.print(f"[red]{name}: failed[/] - {escape(result['reason'])}")
             return

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from vesica.plan import Cell
+from vesica.plan import Cell, flatten
 
 LONG_HOURS = 1.0
 
@@ -42,12 +42,17 @@ def execute(
     jobs: int | None,
     dry_run: bool,
     as_json: bool,
+    kind: str = "",
 ) -> None:
-    """Run a plan's cells and print the verdict; with `as_json` everything else goes to stderr."""
+    """Run a plan's cells and print the verdict; with `as_json` everything else goes to stderr.
+
+    `kind` is a key of `KINDS`.
+    """
     console = Console(stderr=as_json, highlight=False)
     from vesica.cli.progress import Display
     from vesica.compare import compare_run
     from vesica.estimate import check_disk, choose_jobs, estimate
+    from vesica.kinds import KINDS
     from vesica.materials import Materials
     from vesica.report import write_report
     from vesica.results import read_jobs
@@ -57,6 +62,7 @@ def execute(
 
     out, cache = out.expanduser(), (cache or default_cache()).expanduser()
     check_folder(out)
+    grows_by = KINDS[kind].grows_by
     with Display(console) as display, _asking_to_stop(console) as should_stop:
 
         def preparing(what: str, done: int, total: int) -> None:
@@ -67,16 +73,26 @@ def execute(
         materials = Materials(cache, preparing)
         try:
             resolved = check_plan(cells, materials)
-            check_run(out, resolved)
+            check_run(out, resolved, grows_by)
             cost = estimate(resolved, out, materials)
             # As before, as another number of threads gives other roundings.
             num_jobs = jobs or read_jobs(out) or choose_jobs(cost, len(resolved))
             print_cost(console, resolved, cost, out, materials.describe(resolved), num_jobs)
+            if cost.hours > LONG_HOURS and _is_large(resolved[0]):
+                shorter = KINDS[kind].shorter
+                console.print(f"That is long: [bold]{shorter}[/] gives a first answer sooner.")
             check_disk(cost, out, cache)
             if dry_run:
                 return
-            everything = enter_run(out, resolved, num_jobs)
-            run_cells(resolved, out, materials, display.watcher(should_stop), num_jobs)
+            everything = enter_run(out, resolved, num_jobs, kind, grows_by)
+
+            def fill() -> None:
+                if KINDS[kind].is_live:
+                    _summarise(kind, out, everything, margin / 100, None)
+
+            fill()
+            watcher = display.watcher(should_stop, _names(resolved), fill)
+            run_cells(resolved, out, materials, watcher, num_jobs)
         except Stopped:
             console.print(
                 f"Stopped. Run the same command with [bold]--out {escape(str(out))}[/] to go on."
@@ -84,9 +100,7 @@ def execute(
             raise typer.Exit(130) from None
         document = compare_run(out, everything, cache, margin / 100)
         page = write_report(out, document, everything, cache)
-    print_results(console, document, page)
-    if as_json:
-        print(json.dumps(document, indent=2))
+    _conclude(console, kind, out, everything, document, page, as_json=as_json)
     if any(loss["num_failed"] for group in document["groups"] for loss in group["losses"]):
         raise typer.Exit(1)
 
@@ -95,15 +109,54 @@ def judge(run: Path, cache: Path | None, *, margin: float | None, as_json: bool)
     """Judge what a run has so far, without training; needs no torch."""
     from vesica.compare import compare_run
     from vesica.report import write_report
-    from vesica.results import read_plan
+    from vesica.results import read_kind, read_plan
     from vesica.sources import default_cache
 
     cells, cache = read_plan(run), (cache or default_cache()).expanduser()
     document = compare_run(run, cells, cache, None if margin is None else margin / 100)
     page = write_report(run, document, cells, cache)
-    print_results(Console(stderr=as_json, highlight=False), document, page)
+    console = Console(stderr=as_json, highlight=False)
+    _conclude(console, read_kind(run), run, cells, document, page, as_json=as_json)
+
+
+def _conclude(
+    console: Console,
+    kind: str,
+    run: Path,
+    cells: Sequence[Cell],
+    document: dict[str, Any],
+    page: Path,
+    *,
+    as_json: bool,
+) -> None:
+    """Print what a run found: by its kind's own analysis, where it has one."""
+    from vesica.cli.tables import section_blocks
+
+    summary = _summarise(kind, run, cells, document["margin"], document)
+    if summary is None:
+        print_results(console, document, page)
+    else:
+        for block in section_blocks(summary.sections):
+            console.print(block, end="\n\n")
+        console.print(f"Written: {escape(', '.join(map(str, summary.files(run))))}")
+        console.print(f"Report: {escape(str(page))}")
+        document = document | {kind: summary.document}
     if as_json:
         print(json.dumps(document, indent=2))
+
+
+def _summarise(
+    kind: str, run: Path, cells: Sequence[Cell], margin: float, judged: dict[str, Any] | None
+) -> Any:
+    """Write the analysis of a run's kind; None where it has none."""
+    from vesica.kinds import KINDS
+
+    summarise = KINDS[kind].summarise
+    if summarise is None:
+        return None
+    summary = summarise(run, cells, margin, judged)
+    summary.write(run)
+    return summary
 
 
 def print_cost(
@@ -122,10 +175,12 @@ def print_cost(
     num_seeds = len({cell.seed for cell in cells})
     seeds = f"{num_seeds} seed{'' if num_seeds == 1 else 's'}"
     first = cells[0]
+    models = dict.fromkeys((cell.model, cell.weights.partition(":")[0]) for cell in cells)
+    networks = " and ".join(f"{model} (weights {weights})" for model, weights in models)
     console.print(
         f"[bold]{len(cells)} cells[/]: {escape(', '.join(losses))} with {seeds}; "
-        f"{first.model}, {first.size}x{first.size} pixels, width {first.width}, "
-        f"weights {escape(first.weights.partition(':')[0])}, {first.recipe.precision}"
+        f"{escape(networks)}, {first.size}x{first.size} pixels, width {first.width}, at most "
+        f"{first.recipe.max_epochs} epochs, {first.recipe.precision}"
     )
     for note in notes:
         console.print(f"  {escape(note)}", style="yellow" if note.startswith("Warning") else "dim")
@@ -144,8 +199,6 @@ def print_cost(
             f"[red]This machine has {owned / 1e9:.1f} GB of memory:[/] pass a smaller --batch, "
             "--size or --width."
         )
-    if cost.hours > LONG_HOURS and (first.size > 128 or first.width > 512):
-        console.print("That is long: [bold]--size 128 --width 512[/] gives a first answer sooner.")
 
 
 def print_results(console: Console, document: dict[str, Any], page: Path) -> None:
@@ -159,6 +212,26 @@ def print_results(console: Console, document: dict[str, Any], page: Path) -> Non
         for sentence in group["sentences"]:
             console.print(escape(sentence), style="bold")
     console.print(f"\nReport: {escape(str(page))}")
+
+
+def _is_large(cell: Cell) -> bool:
+    return cell.size > 128 or cell.width > 512
+
+
+def _names(cells: Sequence[Cell]) -> dict[str, str]:
+    """What each cell is called while it runs: its loss, its seed, and what else varies."""
+    flat = {cell.key: flatten(cell.setting()) for cell in cells}
+    varying = [
+        name
+        for name in ("model", "format", "target", "split", "lr", "monitor", "keep", "size", "width")
+        if len({fields[name] for fields in flat.values()}) > 1
+    ]
+    return {
+        cell.key: ", ".join(
+            [cell.loss, f"seed {cell.seed}", *(f"{flat[cell.key][name]}" for name in varying)]
+        )
+        for cell in cells
+    }
 
 
 def _hours(hours: float) -> str:

@@ -7,6 +7,7 @@ from rich.console import JustifyMethod
 from rich.markup import escape
 from rich.table import Table
 
+from vesica.report.decisions import say_left
 from vesica.report.sections import BOLD, Grid, Section
 from vesica.report.tables import METRICS, baseline_rows, score_rows
 
@@ -27,7 +28,7 @@ def results_tables(document: dict[str, Any]) -> Iterator[Table]:
             table.add_row(loss, *cells)
         for name, cells in baseline_rows(group):
             table.add_row(name, *cells, "", "", style="dim")
-        table.caption = escape(_say_tuned(group))
+        table.caption = escape("\n".join(filter(None, [_say_tuned(group), say_left(group)])))
         yield table
 
 

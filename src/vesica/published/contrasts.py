@@ -1,6 +1,6 @@
 """Differences between rows of the tables: networks, sizes, hair."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,9 +77,10 @@ class Sparsity:
         )
 
 
-def matching(factor: str, value: str) -> list[Row]:
+def matching(factor: str, value: str, chosen: Sequence[Row] | None = None) -> list[Row]:
     """The rows with this value; of two values of a factor, they come in the same order."""
-    return [row for row in rows() if FACTORS[factor](row) == value]
+    named = rows() if chosen is None else chosen
+    return [row for row in named if FACTORS[factor](row) == value]
 
 
 def between_networks(metric: Metric) -> NDArray[np.int64]:
@@ -119,10 +120,12 @@ def mean_by(factor: str, value: str) -> float:
     return float(differences("iou", matching(factor, value)).mean() / 10)
 
 
-def categories() -> list[Category]:
-    """The paper's t-test within each category."""
-    named = [(f, v) for f, key in FACTORS.items() for v in dict.fromkeys(map(key, rows()))]
-    tests = [paired_t(differences("iou", matching(*name)) / 10) for name in named]
+def categories(chosen: Sequence[Row] | None = None) -> list[Category]:
+    """The paper's t-test within each category of two set-ups or more."""
+    every = rows() if chosen is None else chosen
+    named = [(f, v) for f, key in FACTORS.items() for v in dict.fromkeys(map(key, every))]
+    named = [name for name in named if len(matching(*name, every)) > 1]
+    tests = [paired_t(differences("iou", matching(*name, every)) / 10) for name in named]
     p_values = [1.0 if test.p_two_sided is None else test.p_two_sided for test in tests]
     return [
         Category(factor, value, test.mean, test.low, test.high, p, adjusted)

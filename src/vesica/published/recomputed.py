@@ -1,12 +1,14 @@
 """Every number of the paper's section 5, from its tables, and the definition that gives it."""
 
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import ttest_ind
 
-from vesica.published.tables import Metric, differences, values
+from vesica.published.tables import LOSSES, METRICS, Metric, Row, differences, values
 from vesica.statistics import PairedTest, paired_t
 
 
@@ -38,24 +40,28 @@ class Figure:
         return self.shown == self.stated
 
 
-def figures() -> list[Figure]:
-    """In the paper's order."""
-    accuracy, iou = differences("accuracy"), differences("iou")
+def figures(chosen: Sequence[Row] | None = None) -> list[Figure]:
+    """In the paper's order; tests that so few or such equal rows cannot give are left out.
+
+    Args:
+        chosen: The set-ups; by default the published ones.
+    """
+    accuracy, iou = differences("accuracy", chosen), differences("iou", chosen)
     largest = float(np.abs(accuracy).max() / 10)
     return [
-        _share("accuracy higher with IoU loss", "56.25 %", accuracy > 0),
-        _share("accuracy higher with BCE loss", "37.5 %", accuracy < 0),
+        _share("accuracy higher with IoU loss", "56.25 %", accuracy > 0, accuracy),
+        _share("accuracy higher with BCE loss", "37.5 %", accuracy < 0, accuracy),
         Figure(
             "largest difference of accuracy",
             "within 2.5 %",
             largest,
             "points",
             "within 2.5 %" if largest <= 2.5 else f"{largest:.1f} %",
-            "the largest of 16",
+            f"the largest of {len(accuracy)}",
             {},
         ),
-        _test("p-value, accuracy", "0.52", "accuracy", ".2f"),
-        _test("p-value, IoU", "4.7e-04", "iou", ".1e"),
+        *_test("p-value, accuracy", "0.52", "accuracy", ".2f", chosen),
+        *_test("p-value, IoU", "4.7e-04", "iou", ".1e", chosen),
         Figure(
             "set-ups with a higher IoU",
             "15 of 16",
@@ -65,66 +71,70 @@ def figures() -> list[Figure]:
             "set-ups with IoU loss above BCE loss",
             {},
         ),
-        _error_margin(),
-        _test("p-value, epochs", "0.256", "epochs", ".3f"),
+        *_error_margin(chosen),
+        *_test("p-value, epochs", "0.256", "epochs", ".3f", chosen),
     ]
 
 
-def error_reductions() -> dict[str, float]:
-    """Relative reductions of 1 - IoU, in percent, by definition."""
-    iou, bce = (1000 - values("iou", loss) for loss in ("iou", "bce"))
-    each = 1 - iou / bce
-    return {
-        "ratio of the mean errors": 100 * float(1 - iou.sum() / bce.sum()),
-        "mean of the 16 relative reductions": 100 * float(each.mean()),
-        "median of the 16": 100 * float(np.median(each)),
-        "geometric mean of the 16": 100 * float(1 - np.exp(np.log(iou / bce).mean())),
-        "mean of the 15 reductions, without the one increase": 100 * float(each[each > 0].mean()),
-        "relative increase of IoU itself": 100
-        * float(np.mean(values("iou", "iou") / values("iou", "bce")) - 1),
-    }
+def error_reductions(chosen: Sequence[Row] | None = None) -> dict[str, float]:
+    """Relative reductions of 1 - IoU, in percent, by definition; without those that divide by 0."""
+    return {name: value for name, value in _definitions(chosen).items() if np.isfinite(value)}
+
+
+def _definitions(chosen: Sequence[Row] | None) -> dict[str, float]:
+    iou, bce = (1000 - values("iou", loss, chosen) for loss in LOSSES)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        each = 1 - iou / bce
+        reduced, num = each[each > 0], len(each)
+        left_out = "the one increase" if num - len(reduced) == 1 else "increases"
+        return {
+            "ratio of the mean errors": 100 * float(1 - iou.sum() / bce.sum()),
+            f"mean of the {num} relative reductions": 100 * float(each.mean()),
+            f"median of the {num}": 100 * float(np.median(each)),
+            f"geometric mean of the {num}": 100 * float(1 - np.exp(np.log(iou / bce).mean())),
+            f"mean of the {len(reduced)} reductions, without {left_out}": 100
+            * float(reduced.mean() if len(reduced) else np.nan),
+            "relative increase of IoU itself": 100
+            * float(np.mean(values("iou", "iou", chosen) / values("iou", "bce", chosen)) - 1),
+        }
 
 
 def as_in_the_paper() -> dict[Metric, PairedTest]:
     """The paired t-test over all sixteen set-ups; IoU and accuracy in thousandths."""
-    return {
-        "accuracy": paired_t(differences("accuracy")),
-        "iou": paired_t(differences("iou")),
-        "epochs": paired_t(differences("epochs")),
-    }
+    return {metric: paired_t(differences(metric)) for metric in METRICS}
 
 
-def _share(what: str, stated: str, wins: NDArray[np.bool_]) -> Figure:
+def _share(what: str, stated: str, wins: NDArray[np.bool_], accuracy: NDArray[np.int64]) -> Figure:
     share = 100 * float(wins.mean())
-    how = f"{wins.sum()} of {len(wins)} set-ups; level in {np.sum(differences('accuracy') == 0)}"
+    how = f"{wins.sum()} of {len(wins)} set-ups; level in {np.sum(accuracy == 0)}"
     return Figure(what, stated, share, "%", f"{share:g} %", how, {})
 
 
-def _test(what: str, stated: str, metric: Metric, spec: str) -> Figure:
-    found = as_in_the_paper()[metric]
-    assert found.p_two_sided is not None
-    assert found.p_greater is not None
-    unpaired = ttest_ind(values(metric, "iou"), values(metric, "bce"), equal_var=False)
-    others = {
-        "one-sided": min(found.p_greater, 1 - found.p_greater),
-        "unpaired (Welch)": float(unpaired.pvalue),
-    }
+def _test(
+    what: str, stated: str, metric: Metric, spec: str, chosen: Sequence[Row] | None
+) -> list[Figure]:
+    by_iou, by_bce = (values(metric, loss, chosen) for loss in LOSSES)
+    if len(by_iou) < 2:
+        return []
+    found = paired_t(by_iou - by_bce)
+    p, greater = found.p_two_sided, found.p_greater
+    if p is None or greater is None:
+        return []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # where one loss's values are all the same
+        unpaired = ttest_ind(by_iou, by_bce, equal_var=False)
+    others = {"one-sided": min(greater, 1 - greater), "unpaired (Welch)": float(unpaired.pvalue)}
     how = f"paired t-test, two-sided, t = {found.t:.2f}, {found.num - 1} degrees of freedom"
-    p = found.p_two_sided
-    return Figure(what, stated, p, "", format(p, spec), how, others)
+    return [Figure(what, stated, p, "", format(p, spec), how, others)]
 
 
-def _error_margin() -> Figure:
-    definitions = error_reductions()
-    matching = [name for name, value in definitions.items() if f"{value:.1f}" == "17.5"]
-    name = matching[0] if matching else next(iter(definitions))
-    value = definitions.pop(name)
-    return Figure(
-        "error margin reduced by",
-        "17.5 %",
-        value,
-        "%",
-        f"{value:.1f} %",
-        f"1 - IoU, {name}",
-        definitions,
-    )
+def _error_margin(chosen: Sequence[Row] | None) -> list[Figure]:
+    """By the definition that gives what the paper states for its own tables."""
+    matching = [f"{value:.1f}" == "17.5" for value in _definitions(None).values()]
+    name = list(_definitions(chosen))[matching.index(True) if True in matching else 0]
+    others = error_reductions(chosen)
+    value = others.pop(name, None)
+    if value is None:
+        return []
+    how = f"1 - IoU, {name}"
+    return [Figure("error margin reduced by", "17.5 %", value, "%", f"{value:.1f} %", how, others)]

@@ -37,7 +37,7 @@ class Row:
     Attributes:
         table: Number of the table.
         network: Its network.
-        data: Its data set, for training and test.
+        data: Its data set, for training and test; ours has its folder's name.
         size: All training images, or 1000.
         hair: Whether hair counts as face.
         accuracy: Thousandths.
@@ -47,7 +47,7 @@ class Row:
 
     table: int
     network: Network
-    data: Data
+    data: str
     size: Size
     hair: bool
     accuracy: Pair

@@ -1,13 +1,13 @@
 """What the paper's analysis leaves out: shared images, ties, effect sizes, several metrics."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vesica.published.recomputed import as_in_the_paper
 from vesica.published.tables import METRICS, Metric, Row, differences, rows
 from vesica.statistics import (
     across_data_sets,
@@ -29,58 +29,75 @@ LEVELS: dict[str, Callable[[Row], tuple[object, ...]]] = {
 """What counts once, from fine to coarse. All set-ups of a data set share their test images."""
 
 
-def cluster_sums(metric: Metric, key: Callable[[Row], tuple[object, ...]]) -> NDArray[np.int64]:
-    """Differences added within clusters, which all have the same size."""
+def cluster_sums(
+    metric: Metric, key: Callable[[Row], tuple[object, ...]], chosen: Sequence[Row] | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Differences added within clusters, and how many each cluster has."""
     sums: dict[tuple[object, ...], int] = {}
-    for row in rows():
+    sizes: dict[tuple[object, ...], int] = {}
+    for row in rows() if chosen is None else chosen:
         sums[key(row)] = sums.get(key(row), 0) + row.pair(metric).difference
-    return np.array(list(sums.values()), dtype=np.int64)
+        sizes[key(row)] = sizes.get(key(row), 0) + 1
+    return np.array(list(sums.values())), np.array(list(sizes.values()))
 
 
-def clusters(metric: Metric) -> list[dict[str, Any]]:
-    """The t-test and the exact sign-flip test of the cluster means, from fine to coarse."""
+def clusters(metric: Metric, chosen: Sequence[Row] | None = None) -> list[dict[str, Any]]:
+    """The t-test and the exact sign-flip test of the cluster means, from fine to coarse.
+
+    A level that has one cluster is left out.
+    """
     found = []
     for name, key in LEVELS.items():
-        sums = cluster_sums(metric, key)
-        test = paired_t(sums * len(sums) / len(rows()))
+        sums, sizes = cluster_sums(metric, key, chosen)
+        if len(sums) < 2:
+            continue
+        # Whole numbers for clusters of any size: means times what all sizes divide.
+        common = math.lcm(*map(int, sizes))
         found.append(
             {
                 "counts_once": name,
                 "num": len(sums),
-                "test": asdict(test),
-                "p_sign_flip": sign_flip(sums),
+                "test": asdict(paired_t(sums / sizes)),
+                "p_sign_flip": sign_flip(sums * (common // sizes)),
                 "p_sign_flip_smallest": 2.0 ** (1 - len(sums)),
             }
         )
     return found
 
 
-def by_metric(metric: Metric) -> dict[str, Any]:
+def by_metric(metric: Metric, chosen: Sequence[Row] | None = None) -> dict[str, Any]:
     """Everything about one metric; IoU and accuracy in thousandths, epochs in epochs."""
-    chosen = differences(metric)
-    without = leave_one_out(chosen)
-    by_data_set = cluster_sums(metric, LEVELS["data set"])
+    named = rows() if chosen is None else chosen
+    all_differences = differences(metric, named)
+    sums, sizes = cluster_sums(metric, LEVELS["data set"], named)
     return {
-        "test": asdict(as_in_the_paper()[metric]),
-        "median": float(np.median(chosen)),
-        "signed_rank": asdict(signed_rank(chosen)),
-        "num_tied": _num_tied(chosen),
-        "p_sign_flip": sign_flip(chosen),
-        "p_sign": sign_test(chosen),
+        "test": asdict(paired_t(all_differences)),
+        "median": float(np.median(all_differences)),
+        "signed_rank": asdict(signed_rank(all_differences)),
+        "num_tied": _num_tied(all_differences),
+        "p_sign_flip": sign_flip(all_differences),
+        "p_sign": sign_test(all_differences),
         "leave_one_out": [
             {"without": row.setup, "mean": test.mean, "p_two_sided": test.p_two_sided}
-            for row, test in zip(rows(), without, strict=True)
+            for row, test in zip(named, leave_one_out(all_differences), strict=True)
         ],
-        "clusters": clusters(metric),
-        "across_data_sets": asdict(across_data_sets(by_data_set * len(by_data_set) / len(rows()))),
+        "clusters": clusters(metric, named),
+        "across_data_sets": asdict(across_data_sets(sums / sizes)),
     }
 
 
-def unseen() -> dict[str, Any]:
-    """All metrics, and their p-values adjusted for being three."""
-    found: dict[str, Any] = {metric: by_metric(metric) for metric in METRICS}
-    adjusted = holm([found[metric]["test"]["p_two_sided"] for metric in METRICS])
-    for metric, p in zip(METRICS, adjusted, strict=True):
+def unseen(
+    chosen: Sequence[Row] | None = None, metrics: Sequence[Metric] = METRICS
+) -> dict[str, Any]:
+    """All metrics, and their p-values adjusted for being several.
+
+    Args:
+        chosen: Three set-ups or more; by default the published ones.
+        metrics: Those that are known of the set-ups, and not level in all of them.
+    """
+    found: dict[str, Any] = {metric: by_metric(metric, chosen) for metric in metrics}
+    p_values = [found[metric]["test"]["p_two_sided"] for metric in metrics]
+    for metric, p in zip(metrics, holm([1.0 if p is None else p for p in p_values]), strict=True):
         found[metric]["p_holm"] = p
     return found
 

@@ -1,4 +1,4 @@
-"""The report: verdict, table, differences, learning curves, test images, provenance."""
+"""The report: verdict, tables, decisions, differences, learning curves, test images, provenance."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from vesica.compare import Group, difference_of, group_cells
 from vesica.files import read_json, write_text
 from vesica.plan import Cell
 from vesica.report import figures, svg, tables
+from vesica.report.decisions import DecisionTable, decision_tables
 from vesica.report.figures import Curve
 from vesica.report.pictures import MAX_BYTES, Gallery, make_gallery
 from vesica.results import CellResult, read_cell, read_table
@@ -50,6 +51,7 @@ class View:
     baselines: list[tuple[str, list[str]]]
     more: list[tuple[str, list[str]]]
     test_images: str
+    decisions: list[DecisionTable]
     pairs: list[Pair]
     iou_curves: Markup | None
     loss_curves: list[tuple[int, str, Markup]]
@@ -117,6 +119,7 @@ def _make_view(
         baselines=tables.baseline_rows(judged),
         more=tables.more_rows(judged),
         test_images=_describe_test_images(results),
+        decisions=decision_tables(judged),
         pairs=[pair for c in comparisons if (pair := _make_pair(c, results)) is not None],
         iou_curves=figures.draw_iou_curves(curves) if curves else None,
         loss_curves=_draw_losses(group, curves),

@@ -1,0 +1,124 @@
+"""`--fairness`: every loss with the recipe that suits it, and how the difference moves."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_compare import fabricate, ious
+from tiny import tiny_cell
+
+from vesica.__main__ import main
+from vesica.errors import DataError
+from vesica.files import write_json
+from vesica.plan import Cell, replace
+from vesica.plans.fairness import (
+    GROWS_BY,
+    LEARNING_RATES,
+    RULES,
+    analyse_fairness,
+    fairness,
+    rule_of,
+)
+from vesica.report.fairness import summarise_fairness
+from vesica.report.sections import to_markdown
+from vesica.sweep import check_run, enter_run
+
+
+def cells_of(seeds: int = 3, **options: Any) -> list[Cell]:
+    base = replace(tiny_cell(), fingerprint="0" * 64, target="face", format="faces")
+    return fairness(base, seeds=seeds, **options)
+
+
+def best_at(run: Path, cells: list[Cell], rates: dict[str, float], gain: float) -> None:
+    """Each loss is best on validation at its rate; there, the difference on test is `gain`."""
+    write_json(run / "plan.json", {"command": "vesica compare"})
+    for cell in cells:
+        is_own = cell.recipe.lr == rates[cell.loss]
+        shift = (gain if cell.loss == "iou" else 0.0) if is_own else -0.2
+        val = 0.8 if is_own else 0.7
+        fabricate(run, cell, ious(cell.seed, shift), val_iou_per_image=val)
+
+
+def test_every_rule_and_rate_once_per_loss_and_seed() -> None:
+    cells = cells_of(2)
+    assert len(cells) == len(RULES) * len(LEARNING_RATES) * 2 * 2 == 48
+    assert len({(rule_of(c), c.recipe.lr, c.loss, c.seed) for c in cells}) == 48
+    by_rule = {rule_of(c): (c.recipe.keep, c.recipe.monitor, c.recipe.patience) for c in cells}
+    assert by_rule == {
+        "val_loss": ("best", "val_loss", 20),
+        "val_iou": ("best", "val_iou", 20),
+        "last": ("last", "val_loss", 3),
+    }
+    with pytest.raises(ValueError, match="no rule 'best'; there are: val_loss, val_iou, last"):
+        fairness(tiny_cell(), rules=["best"])
+
+
+def test_each_loss_gets_its_own_rate_chosen_on_validation(tmp_path: Path) -> None:
+    cells = cells_of()
+    best_at(tmp_path, cells, {"bce": 3e-4, "iou": 1e-4}, 0.05)
+    document = analyse_fairness(tmp_path, cells, 0.005)
+    assert [found["rule"] for found in document["rules"]] == list(RULES)
+    for found in document["rules"]:
+        assert [choice["lr"] for choice in found["choices"]] == [3e-4, 1e-4]
+        assert not any(choice["is_at_edge"] for choice in found["choices"])
+        assert found["own"]["mean"] == pytest.approx(0.05, abs=1e-3)
+        assert found["own"]["verdict"] == "better"
+        # The rate of one is bad for the other: the difference moves with the recipe.
+        assert found["same"]["0.0001"]["mean"] == pytest.approx(0.25, abs=2e-3)
+        assert found["same"]["0.0003"]["mean"] == pytest.approx(-0.2, abs=2e-3)
+
+
+def test_the_edge_of_the_grid_is_flagged(tmp_path: Path) -> None:
+    cells = cells_of()
+    best_at(tmp_path, cells, {"bce": 1e-3, "iou": 1e-4}, 0.0)
+    summary = summarise_fairness(tmp_path, cells, 0.005, None)
+    json.dumps(summary.document, allow_nan=False)
+    page = to_markdown(summary.title, summary.sections)
+    assert "**At the edge of the grid**" in page
+    assert "bce, best by validation IoU: 0.001" in page
+    assert "0.001 (edge)" in page
+    assert "iou, best by" not in page
+
+
+def test_what_has_not_ended_or_failed_is_never_chosen(tmp_path: Path) -> None:
+    cells = cells_of()
+    best_at(tmp_path, cells, {"bce": 3e-4, "iou": 3e-4}, 0.05)
+    (failed, *_) = (c for c in cells if c.loss == "iou" and c.recipe.lr == 3e-4)
+    fabricate(tmp_path, failed, ious(0), status="failed", reason="not finite")
+    found = analyse_fairness(tmp_path, cells, 0.005)["rules"][0]
+    assert found["choices"][1]["tried"]["0.0003"] is None
+    assert found["choices"][1]["lr"] != 3e-4
+    assert found["same"]["0.0003"] is None
+    empty = analyse_fairness(tmp_path / "none", cells, 0.005)
+    assert {found["own"] for found in empty["rules"]} == {None}
+    assert to_markdown("", summarise_fairness(tmp_path / "none", cells, 0.005, None).sections)
+
+
+def test_the_run_grows_by_rates_and_nothing_else(tmp_path: Path) -> None:
+    enter_run(tmp_path, cells_of(1, lrs=[1e-4]), 1, "fairness", GROWS_BY)
+    assert len(enter_run(tmp_path, cells_of(1), 1, "fairness", GROWS_BY)) == 24
+    with pytest.raises(DataError, match="batch was 8, now 9"):
+        check_run(tmp_path, [replace(cell, batch=9) for cell in cells_of()], GROWS_BY)
+
+
+def test_compare_fairness_from_images_to_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    arguments = ["compare", "generated:num=40:size=48", "--fairness", "--seeds", "1"]
+    arguments += ["--model", "tiny", "--weights", "none", "--freeze", "paper", "--size", "64"]
+    arguments += ["--width", "8", "--batch", "8", "--epochs", "1", "--out", "run"]
+    monkeypatch.setattr(sys, "argv", ["vesica", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert not stop.value.code
+    out = capsys.readouterr().out
+    assert "24 cells: bce, iou with 1 seed" in out
+    assert "24 of 24 cells have a result" in out
+    assert {"fairness.md", "fairness.html", "fairness.csv"} <= {
+        path.name for path in Path("run").iterdir()
+    }

@@ -1,0 +1,366 @@
+"""`vesica paper`: the grid, ours beside the published tables, and what is never hidden."""
+
+import json
+import sys
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+from PIL import Image
+from test_compare import fabricate, ious
+
+from vesica.__main__ import main
+from vesica.data.synthetic import open_faces
+from vesica.errors import DataError
+from vesica.files import read_json, write_json
+from vesica.losses import parse_loss
+from vesica.models import MODELS
+from vesica.models.weights import WEIGHTS
+from vesica.plan import Cell, replace
+from vesica.plans.paper import GROWS_BY, SCALES, VGG_ONLY, Size, loss_of, paper, weights_of
+from vesica.published import Row, rows
+from vesica.replication import our_rows, replicate
+from vesica.report.replication import summarise_paper
+from vesica.report.sections import to_markdown
+from vesica.results import read_table
+from vesica.sweep import check_run, enter_run
+
+PLACES: dict[str, Any] = {"lfw": "faces/lfw", "helen": "faces/celebamask_as_helen"}
+
+
+def resolved(**options: Any) -> list[Cell]:
+    """The grid as `resolve` would leave it, without data."""
+    return [
+        replace(
+            cell,
+            fingerprint=cell.data.format,
+            freeze="none" if cell.weights == "none" else "paper",
+            weights_digest="" if cell.weights == "none" else "d" * 64,
+        )
+        for cell in paper(**PLACES, **options)
+    ]
+
+
+# The plan
+
+
+def test_grid_is_the_32_setups_of_tables_1_and_2() -> None:
+    cells = paper(**PLACES)
+    found = [
+        (cell.model, cell.data.format, cell.data.target, cell.data.split, cell.loss)
+        for cell in cells
+    ]
+    expected = product(
+        ("bfcn32s", "fcresnet"),
+        ("lfw", "helen"),
+        ("face+hair", "face"),
+        ("big", "small"),
+        ("bce", "iou"),
+    )
+    assert found == list(expected)
+    assert {(cell.size, cell.width, cell.weights) for cell in cells} == {(224, 4096, "torchvision")}
+    recipe = cells[0].recipe
+    assert (recipe.max_epochs, recipe.batch, recipe.patience, recipe.lr) == (1000, 100, 20, 1e-4)
+    assert len(paper(**PLACES, seeds=3)) == 96
+
+
+def test_order_is_that_of_the_tables() -> None:
+    targets = {"face+hair": True, "face": False}
+    found = [
+        (cell.model, cell.data.format, cell.data.split, targets[cell.data.target or ""])
+        for cell in paper(**PLACES, only=["iou"])
+    ]
+    names = {"BFCN-32s": "bfcn32s", "FCResNet": "fcresnet"}
+    assert found == [(names[r.network], r.data.lower(), r.size, r.hair) for r in rows()]
+
+
+def test_lite_is_smaller_and_capped() -> None:
+    (scale,) = {(c.size, c.width, c.recipe.max_epochs) for c in paper(**PLACES, scale="lite")}
+    assert scale == (128, 512, 15)
+    assert {c.recipe.max_epochs for c in paper(**PLACES, scale="lite", max_epochs=3)} == {3}
+
+
+@pytest.mark.parametrize(
+    ("only", "num"),
+    [
+        ([], 32),
+        (["lfw"], 16),
+        (["lfw", "bfcn32s"], 8),
+        (["lfw", "helen"], 32),
+        (["bfcn32s", "lfw", "small", "no hair"], 2),
+        (["lfw", "bfcn32s", "big", "hair", "iou"], 1),
+    ],
+)
+def test_only_chooses_a_part(only: list[str], num: int) -> None:
+    assert len(paper(**PLACES, only=only)) == num
+
+
+def test_either_set_may_be_missing_but_not_asked_for() -> None:
+    assert {cell.data.format for cell in paper(lfw="lfw")} == {"lfw"}
+    assert {cell.data.path for cell in paper(helen="there")} == {"there"}
+    with pytest.raises(ValueError, match=r"--only helen: where is it\? Pass --helen DIR"):
+        paper(lfw="lfw", only=["helen"])
+    with pytest.raises(ValueError, match="no part of the paper; there are: bfcn32s"):
+        paper(lfw="lfw", only=["vgg"])
+    with pytest.raises(ValueError, match="no data set"):
+        paper()
+
+
+def test_weights_that_fcresnet_cannot_have() -> None:
+    assert tuple(n for n, fits in WEIGHTS.items() if "fcresnet" not in fits) == VGG_ONLY
+    assert weights_of("fcresnet", "hed") == weights_of("fcresnet", "hed:file.h5") == "none"
+    assert weights_of("bfcn32s", "hed") == "hed"
+    assert weights_of("fcresnet", "torchvision") == "torchvision"
+
+
+def test_the_papers_recipe_sums() -> None:
+    for cell in paper(**PLACES, recipe="paper"):
+        assert (cell.recipe.reduction, cell.recipe.init) == ("sum", "keras")
+        loss = parse_loss(cell.loss)
+        assert str(loss) == cell.loss
+        assert [(term.name, term.weight) for term in loss.terms] in (
+            [("bce", 224**2)],
+            [("iou", 1)],
+        )
+    assert {loss_of(cell) for cell in paper(**PLACES, recipe="paper")} == {"bce", "iou"}
+
+
+# The folder
+
+
+def test_a_run_grows_by_parts_of_the_grid(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"scale": "lite", "weights": "hed"}
+    enter_run(tmp_path, resolved(only=["lfw", "bfcn32s"], **options), 1, "paper", GROWS_BY)
+    everything = enter_run(tmp_path, resolved(seeds=2, **options), 1, "paper", GROWS_BY)
+    assert len(everything) == 64
+    assert read_json(tmp_path / "plan.json")["kind"] == "paper"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"scale": "full"}, "size was 128, now 224"),
+        ({"max_epochs": 2}, "max_epochs was 15, now 2"),
+        ({"weights": "none"}, "weights was hed, now none"),
+        ({"recipe": "paper"}, "reduction was mean, now sum"),
+    ],
+)
+def test_a_run_never_mixes_recipes(options: dict[str, Any], words: str, tmp_path: Path) -> None:
+    first: dict[str, Any] = {"scale": "lite", "weights": "hed"}
+    cells = resolved(only=["lfw", "bfcn32s", "small"], **first)
+    enter_run(tmp_path, cells, 1, "paper", GROWS_BY)
+    with pytest.raises(DataError, match=words):
+        check_run(tmp_path, resolved(only=["bfcn32s"], **first | options), GROWS_BY)
+
+
+def test_a_run_never_mixes_two_folders_of_one_set(tmp_path: Path) -> None:
+    cells = resolved(only=["lfw", "bfcn32s", "small"])
+    enter_run(tmp_path, cells, 1, "paper", GROWS_BY)
+    other = [replace(cell, fingerprint="other", split="big") for cell in cells]
+    with pytest.raises(DataError, match="fingerprint was lfw, now other"):
+        check_run(tmp_path, other, GROWS_BY)
+
+
+# The tables
+
+
+def fill(run: Path, cells: list[Cell], **result: Any) -> None:
+    """Results that are the published ones, with every seed a little higher."""
+    write_json(run / "plan.json", {"command": "vesica paper"})
+    by_slot: dict[tuple[str, ...], Row] = {(r.network, r.data, r.name): r for r in rows()}
+    names = {"bfcn32s": "BFCN-32s", "fcresnet": "FCResNet"}
+    for cell in cells:
+        row = by_slot[
+            names[cell.model],
+            {"lfw": "LFW", "helen": "HELEN"}[cell.data.format],
+            f"{cell.data.split}, {'hair' if cell.data.target == 'face+hair' else 'no hair'}",
+        ]
+        iou, accuracy, epochs = (
+            getattr(row.pair(metric), loss_of(cell)) for metric in ("iou", "accuracy", "epochs")
+        )
+        shown = {"iou_per_image": iou / 1000, "iou_soft": iou / 1000 - 0.1, "epochs": epochs}
+        shown |= {"accuracy": accuracy / 1000}
+        fabricate(run, cell, ious(0), **shown | result)
+
+
+def page_of(run: Path, cells: list[Cell]) -> str:
+    summary = summarise_paper(run, cells, 0.005, None)
+    json.dumps(summary.document, allow_nan=False)
+    summary.write(run)
+    page = (run / "paper.md").read_text(encoding="utf-8")
+    assert page == to_markdown(summary.title, summary.sections)
+    return page
+
+
+def test_the_papers_own_values_give_the_papers_own_statistics(tmp_path: Path) -> None:
+    cells = resolved(weights="hed")
+    fill(tmp_path, cells)
+    document = replicate(tmp_path, cells, None)
+    chosen = our_rows(document["setups"], "iou_per_image")
+    assert [(r.iou, r.accuracy, r.epochs) for r in chosen] == [
+        (r.iou, r.accuracy, r.epochs) for r in rows()
+    ]
+    page = page_of(tmp_path, cells)
+    for line in (
+        "| p-value, IoU | 4.7e-04 | 4.7e-04 | 4.7e-04 |",
+        "| set-ups with a higher IoU | 15 of 16 | 15 of 16 | 15 of 16 |",
+        "| p-value, epochs | 0.256 | 0.256 | 0.256 |",
+    ):
+        assert line in page, line
+    assert "| error margin reduced by | 17.5 % | 17.5 % |" in page
+    assert "| data set x hair | 4 |" in page
+
+
+def test_what_stands_in_for_helen_is_never_called_so(tmp_path: Path) -> None:
+    cells = resolved(only=["helen"], weights="hed", scale="lite")
+    fill(tmp_path, cells, num_test=100, ended_by="epochs", epochs=15)
+    page = page_of(tmp_path, cells)
+    assert "Table 4: BFCN-32s on HELEN; ours on celebamask_as_helen" in page
+    assert "the images are celebamask_as_helen, not HELEN" in page
+    assert "100 test images, not 233" in page
+    document = replicate(tmp_path, cells, None)
+    assert {row.data for row in our_rows(document["setups"], "iou_soft")} == {"celebamask_as_helen"}
+
+
+def test_what_differs_is_said_above_each_table(tmp_path: Path) -> None:
+    cells = resolved(only=["lfw"], weights="hed", scale="lite", seeds=3, precision="bf16")
+    fill(tmp_path, cells, num_test=292)
+    differs = replicate(tmp_path, cells, None)["differs"]
+    assert differs["3"][0] == "weights hed (VGG-16 fine-tuned on edges), not ImageNet's"
+    assert "no pretrained weights, all layers train from scratch" in differs["5"][0]
+    for words in (
+        "128x128 pixels, not 224x224",
+        "wide layers of 512 channels, not 4096",
+        "at most 15 epochs, not 1000",
+        "arithmetic in bf16",
+        "means of 3 seeds; the paper has one run of each",
+    ):
+        assert words in differs["3"]
+    faithful = resolved(only=["lfw"], recipe="paper")
+    fill(tmp_path, faithful, num_test=292)
+    assert replicate(tmp_path, faithful, None)["differs"]["3"] == []
+
+
+def test_tables_fill_as_cells_finish(tmp_path: Path) -> None:
+    cells = resolved(only=["lfw", "bfcn32s"])
+    write_json(tmp_path / "plan.json", {"command": "vesica paper"})
+    page = page_of(tmp_path, cells)
+    assert "0 of 8 cells have a result. 8 are still to do." in page
+    fill(tmp_path, cells[:3])
+    page = page_of(tmp_path, cells)
+    assert "|  | ours, masks | 0.974 | **0.978** | **0.921** | 0.906 | **91** | 146 |" in page
+    assert "small, hair, iou: 1 to do of 1" in page
+    assert "it takes 3" in page
+    table = read_table(tmp_path / "paper.csv")
+    assert len(table) == 4 * 5 * 2
+    assert {row["ours"] for row in table if row["num_scored"] == "0"} == {""}
+
+
+def test_a_capped_run_is_shown_so(tmp_path: Path) -> None:
+    cells = resolved(only=["lfw", "bfcn32s"], scale="lite")
+    fill(tmp_path, cells, ended_by="epochs", epochs=15)
+    page = page_of(tmp_path, cells)
+    assert page.count("| capped | capped |") == 4 + 1
+    assert "p-value, epochs | 0.256 | capped | capped" in page
+    one = [cell for cell in cells if cell.loss == "iou" and cell.data.split == "big"]
+    fill(tmp_path, one)
+    assert "| 91 | capped |" in page_of(tmp_path, cells), "no winner where one is not known"
+
+
+def test_failed_and_collapsed_runs_are_named(tmp_path: Path) -> None:
+    cells = resolved(only=["lfw", "bfcn32s", "small"])
+    fill(tmp_path, cells[:1], status="collapsed")
+    fill(tmp_path, cells[1:2], status="failed")
+    page = page_of(tmp_path, cells)
+    assert "small, hair, bce: 1 collapsed to one class (counted in) of 1" in page
+    assert "small, hair, iou: 1 failed of 1" in page
+
+
+# The command
+
+
+def write_faces(root: Path, num: int, form: str) -> Path:
+    """Generated faces in the layout of a face set."""
+    face, hair = (open_faces(num, size_px=48, target=t) for t in ("face", "face+hair"))
+    for index, (of_face, of_both) in enumerate(zip(face.samples, hair.samples, strict=True)):
+        image, mask = face.read(of_face)
+        both = hair.read(of_both)[1]
+        if form == "lfw":
+            name, person = f"P{index:03}_0001", f"P{index:03}"
+            colours = np.zeros((*mask.shape, 3), np.uint8)
+            colours[~both, 2] = colours[mask, 1] = colours[both & ~mask, 0] = 255
+            files = {
+                root / "lfw_funneled" / person / f"{name}.jpg": image,
+                root / "parts_lfw_funneled_gt_images" / f"{name}.png": colours,
+            }
+        else:
+            name = f"{index}_1"
+            parts = {1: mask, 10: both & ~mask}
+            files = {root / "images" / f"{name}.jpg": image}
+            for part in range(11):
+                values = 255 * parts.get(part, np.zeros_like(mask)).astype(np.uint8)
+                files[root / "labels" / name / f"{name}_lbl{part:02}.png"] = values
+        for path, pixels in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(path)
+    return root
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Networks and a scale that train in a second."""
+    for name in ("bfcn32s", "fcresnet"):
+        monkeypatch.setitem(MODELS, name, tiny.tiny)
+    monkeypatch.setitem(SCALES, "lite", Size(64, 8, 2))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["vesica", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    return int(stop.value.code or 0)
+
+
+def test_paper_from_folders_to_tables(
+    small: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_faces(small / "lfw", 30, "lfw")
+    write_faces(small / "made_as_helen", 30, "helen")
+    base = ["paper", "--scale", "lite", "--weights", "none", "--out", "run", "--lfw", "lfw"]
+    assert run(monkeypatch, *base, "--only", "lfw,bfcn32s", "--dry-run") == 0
+    assert "Estimated: " in capsys.readouterr().out
+    assert not Path("run").exists()
+
+    assert run(monkeypatch, *base, "--only", "lfw,bfcn32s") == 0
+    out = capsys.readouterr().out
+    assert "at most 2 epochs" in out
+    assert "Table 3: BFCN-32s on LFW; ours on lfw" in out
+    assert "Table 4" not in out
+    assert out.count("capped") >= 8
+
+    assert run(monkeypatch, *base, "--helen", "made_as_helen", "--only", "bfcn32s", "--json") == 0
+    out = capsys.readouterr().out
+    document = json.loads(out)["paper"]
+    assert (document["num_cells"], document["num_results"]) == (16, 16)
+    assert {setup["data"] for setup in document["setups"]} == {"lfw", "made_as_helen"}
+    assert document["analysis"]["iou_soft"]["num"] == 8
+    names = {path.name for path in Path("run").iterdir()}
+    assert {"paper.md", "paper.html", "paper.csv", "report.html", "results.json"} <= names
+
+    (small / "run" / "paper.md").unlink()
+    assert run(monkeypatch, "report", "run") == 0
+    assert "ours on made_as_helen" in (small / "run" / "paper.md").read_text(encoding="utf-8")
+
+
+def test_published_trains_nothing(
+    small: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "paper", "--published", "--lfw", "lfw") == 2
+    assert "leave out --lfw and --helen" in capsys.readouterr().err
