@@ -282,6 +282,24 @@ def test_missing_folder(vesica: Terminal) -> None:
     assert err == "Error: nowhere: no such folder. Check the path.\n"
 
 
+def test_a_cache_that_is_a_file(vesica: Terminal, folder: Path) -> None:
+    Path("file").write_text("")
+    code, _, err = vesica("compare", folder, *TINY, "--cache", "file")
+    assert code == 2
+    assert "file is a file; pass another --cache" in err
+    assert not Path("runs").exists()
+
+
+def test_changed_images_are_named(vesica: Terminal, folder: Path) -> None:
+    base = ["compare", folder, *TINY, "--epochs", 1, "--seeds", 1, "--out", "run"]
+    assert vesica(*base)[0] == 0
+    first = min((folder / "images").iterdir())
+    Image.open(first).transpose(Image.Transpose.FLIP_TOP_BOTTOM).save(first)
+    code, _, err = vesica(*base)
+    assert code == 2
+    assert "the images or labels have changed" in err
+
+
 def test_another_setting_in_the_same_folder(vesica: Terminal, folder: Path) -> None:
     base = ["compare", folder, *TINY, "--epochs", 1, "--seeds", 1, "--out", "run"]
     assert vesica(*base)[0] == 0

@@ -18,6 +18,12 @@ from vesica.results import SCHEMA, cell_folder, read_cell, read_kind, read_plan
 from vesica.sidebyside import run_side_by_side
 from vesica.train import State
 
+CHANGED = {
+    "fingerprint": "the images or labels have changed, or are others",
+    "weights_digest": "the pretrained weights have changed",
+}
+"""What digests mean that differ."""
+
 
 @dataclass(frozen=True)
 class Watcher:
@@ -77,11 +83,20 @@ def check_folder(run: Path) -> None:
     Raises:
         DataError: If it does, or a file is in its way.
     """
-    for parent in (run, *run.parents):
-        if parent.exists() and not parent.is_dir():
-            raise DataError(f"{run}: {parent} is a file; pass another --out")
+    check_path(run, "--out")
     if not (run / "plan.json").exists() and run.exists() and any(run.iterdir()):
         raise DataError(f"{run}: exists and is no run of Vesica; pass another --out")
+
+
+def check_path(folder: Path, option: str) -> None:
+    """Refuse a folder that cannot be made.
+
+    Raises:
+        DataError: If a file is in its way.
+    """
+    for parent in (folder, *folder.parents):
+        if parent.exists() and not parent.is_dir():
+            raise DataError(f"{folder}: {parent} is a file; pass another {option}")
 
 
 def enter_run(
@@ -173,7 +188,7 @@ def _check_growth(
                 continue
             fixed = axis.following if axis.fields else [n for n in new if n not in moving]
             changed = [
-                f"{place_of(name)}{name} was {old[name]}, now {new[name]}"
+                CHANGED.get(name, f"{place_of(name)}{name} was {old[name]}, now {new[name]}")
                 for name in fixed
                 if old[name] != new[name]
             ]

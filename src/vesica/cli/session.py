@@ -57,11 +57,19 @@ def execute(
     from vesica.report import write_report
     from vesica.results import read_jobs
     from vesica.sources import default_cache
-    from vesica.sweep import check_folder, check_plan, check_run, enter_run, run_cells
+    from vesica.sweep import (
+        check_folder,
+        check_path,
+        check_plan,
+        check_run,
+        enter_run,
+        run_cells,
+    )
     from vesica.train import Stopped
 
     out, cache = out.expanduser(), (cache or default_cache()).expanduser()
     check_folder(out)
+    check_path(cache, "--cache")
     grows_by = KINDS[kind].grows_by
     with Display(console) as display, _asking_to_stop(console) as should_stop:
 
