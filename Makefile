@@ -43,7 +43,8 @@ bench-losses: $(READY)
 	$(BIN)/python benchmarks/bench_losses.py --markdown docs/results/losses/README.md
 
 # Training beside Keras 3 and plain PyTorch, parity first; then growth with the number of images
-# (together about 2 hours on an idle machine). TensorFlow takes 2 GB of disk.
+# (without --tries about 17 and 15 minutes on an idle machine; --tries was never timed).
+# TensorFlow takes 2 GB of disk.
 bench-training: $(READY)
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	$(BIN)/python benchmarks/bench_training.py --tries --markdown docs/results/training/README.md

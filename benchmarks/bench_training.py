@@ -128,8 +128,8 @@ def to_markdown(document: dict[str, Any]) -> str:
         "# Images per second of a step of training",
         "",
         f"{details['size']}x{details['size']} pixels, width {details['width']}, IoU loss, RMSprop, "
-        "all frozen but the last block and the head, random images. Best and median of "
-        f"{details['rounds']} rounds of at least {details['steps']} steps and 12 seconds, each "
+        "all frozen but the last block and the head, random images. Best and "
+        f"median step; rounds: {details['rounds']}, each of at least 12 seconds, each "
         f"engine in its own process, in turns, on {details['machine']}, "
         f"{details['threads']} threads; "
         + ", ".join(f"{name} {number}" for name, number in details["versions"].items())
