@@ -1,5 +1,7 @@
 """Two scores without a network: what any trained network has to beat."""
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,17 +20,21 @@ def score_baselines(arrays: Arrays, split: Split) -> dict[str, dict[str, float]]
     per-image IoU on the training images. The mean mask is foreground wherever at least half of
     the training masks are.
     """
-    test = arrays.masks[list(split.test)]
-    constant = np.full(test.shape[1:], _is_foreground_better(arrays, split))
+    constant = np.full(arrays.masks.shape[1:], _is_foreground_better(arrays, split))
     candidates = {"best constant mask": constant, "mean mask": mean_mask(arrays, split)}
-    return {name: _score(mask, test) for name, mask in candidates.items()}
+    return {
+        name: metrics.Scores.join(
+            [_score(mask, arrays.masks[part]) for part in _chunks(split.test)]
+        ).summary()
+        for name, mask in candidates.items()
+    }
 
 
 def mean_mask(arrays: Arrays, split: Split) -> NDArray[np.bool_]:
     """Foreground wherever at least half of the training masks are."""
     total = np.zeros(arrays.masks.shape[1:], dtype=np.int64)
-    for start in range(0, len(split.train), CHUNK):
-        total += arrays.masks[list(split.train[start : start + CHUNK])].sum(axis=0)
+    for part in _chunks(split.train):
+        total += arrays.masks[part].sum(axis=0)
     return 2 * total >= len(split.train)
 
 
@@ -38,6 +44,10 @@ def _is_foreground_better(arrays: Arrays, split: Split) -> bool:
     return bool(densities.mean() >= np.mean(densities == 0))
 
 
-def _score(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> dict[str, float]:
+def _chunks(rows: Sequence[int]) -> Iterator[list[int]]:
+    return (list(rows[start : start + CHUNK]) for start in range(0, len(rows), CHUNK))
+
+
+def _score(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> metrics.Scores:
     preds = np.broadcast_to(mask, truth.shape)
-    return metrics.Scores.of(preds.astype(np.float32), truth).summary()
+    return metrics.Scores.of(preds.astype(np.float32), truth)

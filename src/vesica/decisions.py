@@ -130,7 +130,7 @@ def calibration_error_of(histograms: Histograms, *, temperature: float = 1.0) ->
         histograms: As `metrics.histogram` makes them.
         temperature: Fitted on other images.
     """
-    negative, positive = np.asarray(histograms, dtype=np.int64).sum(axis=0)
+    negative, positive = np.asarray(np.sum(histograms, axis=0, dtype=np.int64))
     probs = metrics.temper(BIN_PROBS, temperature)
     count, prob_sum, positives = np.zeros((3, 1, NUM_BINS))
     place = np.minimum((probs * NUM_BINS).astype(np.int64), NUM_BINS - 1)

@@ -68,12 +68,14 @@ def score(
     Returns:
         The scores, and hard masks at threshold 1/2, (num_images, height, width).
     """
-    scores, preds = [], []
+    scores: list[metrics.Scores] = []
+    preds = np.empty((len(rows), *inputs.size), dtype=np.bool_)
     for logits, target in predict_logits(model, inputs, rows, fabric, batch):
         probs = to_probs(logits)
+        start = len(scores) * batch
         scores.append(metrics.Scores.of(probs, target.cpu().numpy()))
-        preds.append(to_preds(probs))
-    return metrics.Scores.join(scores), np.concatenate(preds)
+        preds[start : start + batch] = to_preds(probs)
+    return metrics.Scores.join(scores), preds
 
 
 def gather_tallies(tally: metrics.Tally) -> metrics.Tally:

@@ -189,10 +189,11 @@ def read_masks(path: Path) -> NDArray[np.bool_]:
         return np.unpackbits(stored["bits"], count=int(np.prod(shape))).astype(bool).reshape(shape)
 
 
-def write_histograms(target: Path, *, val: NDArray[np.int64], test: NDArray[np.int64]) -> None:
+def write_histograms(target: Path, *, val: NDArray[np.integer], test: NDArray[np.integer]) -> None:
     """Write the probability histograms of both parts of the split."""
     with replacing(target) as path, path.open("wb") as file:
-        np.savez_compressed(file, val=val.astype(np.int32), test=test.astype(np.int32))
+        val, test = (counts.astype(np.int32, copy=False) for counts in (val, test))
+        np.savez_compressed(file, val=val, test=test)
 
 
 def read_histograms(path: Path) -> dict[str, NDArray[np.int32]]:

@@ -18,6 +18,9 @@ BIN_PROBS = (np.arange(NUM_BINS) + 0.5) / NUM_BINS
 
 TEMPERATURES = (0.05, 20.0)
 
+CHUNK = 512
+"""Images whose histograms are taken apart at once."""
+
 
 def expected_iou_threshold(probs: NDArray[np.floating]) -> PerImage:
     """The threshold above which to keep pixels, per image: `J / (1 + J)`.
@@ -68,15 +71,12 @@ def expected_iou_counts(
         Counts of the masks, and the threshold of each image as a probability before tempering.
     """
     tempered = temper(BIN_PROBS, temperature)
-    num = np.asarray(histograms, dtype=np.int64)
-    weights = num.sum(axis=1).astype(np.float64)
-    thresholds = _maximise(np.broadcast_to(tempered, weights.shape), weights)
-    is_kept = tempered > thresholds[:, None]
-    found = np.where(is_kept[:, None], num, 0).sum(axis=2)
-    left = num.sum(axis=2) - found
-    first = np.where(is_kept.any(axis=1), is_kept.argmax(axis=1), NUM_BINS)
-    counts = Counts(tp=found[:, 1], fp=found[:, 0], fn=left[:, 1], tn=left[:, 0])
-    return counts, first / NUM_BINS
+    parts = [
+        _count_expected(histograms[start : start + CHUNK], tempered)
+        for start in range(0, max(len(histograms), 1), CHUNK)
+    ]
+    counts, thresholds = zip(*parts, strict=True)
+    return Counts.join(counts), np.concatenate(thresholds)
 
 
 def fit_temperature(logits: NDArray[np.floating], truth: NDArray[np.bool_]) -> float:
@@ -109,7 +109,7 @@ def fit_temperature_to_histograms(histograms: NDArray[np.integer]) -> float:
     What is more certain than 1/512 or 511/512 is not told apart, so a very confident network gets
     a temperature nearer to 1 than its logits would give.
     """
-    weights = np.asarray(histograms, dtype=np.float64).sum(axis=0)
+    weights = np.sum(histograms, axis=0, dtype=np.float64)
     logits = _logit(BIN_PROBS)
     return _fit(np.concatenate([-logits, logits]), weights.ravel())
 
@@ -139,6 +139,20 @@ def negative_log_likelihood(
     scores = np.asarray(logits, dtype=np.float64) / temperature
     is_positive = check_truth(truth, scores.shape)
     return float(np.logaddexp(0, np.where(is_positive, -scores, scores)).mean())
+
+
+def _count_expected(
+    histograms: NDArray[np.integer], tempered: NDArray[np.float64]
+) -> tuple[Counts, PerImage]:
+    num = np.asarray(histograms, dtype=np.int64)
+    weights = num.sum(axis=1).astype(np.float64)
+    thresholds = _maximise(np.broadcast_to(tempered, weights.shape), weights)
+    is_kept = tempered > thresholds[:, None]
+    found = np.where(is_kept[:, None], num, 0).sum(axis=2)
+    left = num.sum(axis=2) - found
+    first = np.where(is_kept.any(axis=1), is_kept.argmax(axis=1), NUM_BINS)
+    counts = Counts(tp=found[:, 1], fp=found[:, 0], fn=left[:, 1], tn=left[:, 0])
+    return counts, first / NUM_BINS
 
 
 def _maximise(probs: NDArray[np.float64], weights: NDArray[np.float64]) -> PerImage:

@@ -43,7 +43,7 @@ class Scores:
     hd95_px: NDArray[np.float64]
     iou_soft: NDArray[np.float64]
     reliability: Reliability
-    histograms: NDArray[np.int64]
+    histograms: NDArray[np.int32]
 
     def __len__(self) -> int:
         return len(self.hd95_px)

@@ -10,7 +10,7 @@ NUM_BINS = 256
 """Of the histograms; 1/2 is an edge."""
 
 
-def histogram(probs: NDArray[np.float32], truth: NDArray[np.bool_]) -> NDArray[np.int64]:
+def histogram(probs: NDArray[np.float32], truth: NDArray[np.bool_]) -> NDArray[np.int32]:
     """Pixels by truth (negative, positive) and probability.
 
     Args:
@@ -30,7 +30,8 @@ def histogram(probs: NDArray[np.float32], truth: NDArray[np.bool_]) -> NDArray[n
     rows = np.arange(len(probs)).reshape(-1, *[1] * (probs.ndim - 1))
     places = (bins + NUM_BINS * (truth + 2 * rows)).ravel()
     counts = np.bincount(places, minlength=len(probs) * 2 * NUM_BINS)
-    return counts.reshape(len(probs), 2, NUM_BINS)
+    # A data set's histograms are kept in memory; no image has 2^31 pixels.
+    return counts.astype(np.int32).reshape(len(probs), 2, NUM_BINS)
 
 
 def counts_at(histograms: NDArray[np.integer], threshold: float) -> Counts:
