@@ -1,6 +1,9 @@
 """`vesica paper`: the grid, ours beside the published tables, and what is never hidden."""
 
+import base64
+import io
 import json
+import re
 import sys
 from itertools import product
 from pathlib import Path
@@ -25,7 +28,7 @@ from vesica.published import Row, rows
 from vesica.replication import our_rows, replicate
 from vesica.report.replication import summarise_paper
 from vesica.report.sections import to_markdown
-from vesica.results import read_table
+from vesica.results import cell_folder, read_masks, read_plan, read_table
 from vesica.sweep import check_run, enter_run
 
 PLACES: dict[str, Any] = {"lfw": "faces/lfw", "helen": "faces/celebamask_as_helen"}
@@ -354,9 +357,46 @@ def test_paper_from_folders_to_tables(
     names = {path.name for path in Path("run").iterdir()}
     assert {"paper.md", "paper.html", "paper.csv", "report.html", "results.json"} <= names
 
+    check_examples(small / "run", small / "lfw")
+
     (small / "run" / "paper.md").unlink()
     assert run(monkeypatch, "report", "run") == 0
-    assert "ours on made_as_helen" in (small / "run" / "paper.md").read_text(encoding="utf-8")
+    page = (small / "run" / "paper.md").read_text(encoding="utf-8")
+    assert "ours on made_as_helen" in page
+    assert "6 pictures, in the HTML page only." in page
+    assert "base64" not in page
+
+
+def check_examples(run: Path, lfw: Path) -> None:
+    """Figures 1 to 6 are the label on the disk and the masks of the cells without hair."""
+    page = (run / "paper.html").read_text(encoding="utf-8")
+    name = re.findall(r"test image (\S+?)<", page)[0]
+    pixels = {
+        number: np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+        for number, data in re.findall(r'aria-label="Figure (\d): .*?base64,([^"]+)"', page)
+    }
+    assert sorted(pixels) == list("123456")
+    label = np.asarray(Image.open(lfw / "parts_lfw_funneled_gt_images" / f"{name}.png"))
+    photo = np.asarray(Image.open(lfw / "lfw_funneled" / name[:-5] / f"{name}.jpg"))
+    assert np.abs(pixels["1"].astype(int) - photo).mean() < 10, "compressed once more, no more"
+    assert np.array_equal(pixels["2"], label)
+    assert np.array_equal(pixels["3"], label[..., 2] == 0)
+    assert np.array_equal(pixels["4"], label[..., 1] == 255)
+    chosen = {
+        cell.loss: cell_folder(run, cell)
+        for cell in read_plan(run)
+        if (cell.data.format, cell.data.target, cell.data.split) == ("lfw", "face", "big")
+    }
+    ious = []
+    for number, loss in (("5", "iou"), ("6", "bce")):
+        table = read_table(chosen[loss] / "scores.csv")
+        place = [row["name"] for row in table].index(name)
+        assert np.array_equal(pixels[number], read_masks(chosen[loss] / "masks.npz")[place])
+        tp, fp, fn = (np.array([int(row[kind]) for row in table]) for kind in ("tp", "fp", "fn"))
+        ious.append(tp / np.maximum(tp + fp + fn, 1))
+    mean = np.mean(ious, axis=0)
+    assert (mean < mean[place]).sum() <= len(mean) / 2
+    assert (mean > mean[place]).sum() <= len(mean) / 2
 
 
 def test_published_trains_nothing(

@@ -15,7 +15,7 @@ from vesica.baselines import score_baselines
 from vesica.decisions import compare_decisions
 from vesica.errors import DataError
 from vesica.files import read_json, write_json
-from vesica.plan import Cell
+from vesica.plan import Cell, flatten
 from vesica.results import SCHEMA, CellResult, read_cell, read_test_scores, write_table
 from vesica.sources import decode_source, describe_source, open_source, split_source
 
@@ -100,7 +100,7 @@ def group_cells(cells: Sequence[Cell]) -> list[Group]:
     grouped: dict[str, list[Cell]] = {}
     for cell in cells:
         grouped.setdefault(json.dumps(cell.setting(), sort_keys=True), []).append(cell)
-    flat = [_flatten(members[0].setting()) for members in grouped.values()]
+    flat = [flatten(members[0].setting()) for members in grouped.values()]
     varying = [
         name
         for name in flat[0]
@@ -292,20 +292,13 @@ def _write_csv(target: Path, results: Sequence[CellResult]) -> None:
         "kept_epoch",
         "train_time_s",
     )
-    header = ["key", *_flatten(results[0].cell.identity())] if results else ["key"]
+    header = ["key", *flatten(results[0].cell.identity())] if results else ["key"]
     rows = [
-        [found.cell.key, *_flatten(found.cell.identity()).values()]
+        [found.cell.key, *flatten(found.cell.identity()).values()]
         + [found.result.get(name, "") for name in outcome]
         for found in results
     ]
     write_table(target, [*header, *outcome], rows)
-
-
-def _flatten(fields: dict[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in fields.items():
-        flat |= value if isinstance(value, dict) else {name: value}
-    return flat
 
 
 def data_name(cell: Cell) -> str:

@@ -48,7 +48,7 @@ def section_blocks(sections: Sequence[Section]) -> Iterator[str | Table]:
         if section.title:
             yield f"[bold underline]{escape(section.title)}[/]"
         for block in section.blocks:
-            yield _mark(block) if isinstance(block, str) else _grid(block)
+            yield _grid(block) if isinstance(block, Grid) else _mark(str(block))
 
 
 def _grid(grid: Grid) -> Table:

@@ -151,7 +151,7 @@ def _draw_picture(
         _draw_outline(panel.masks[place], svg.look(panel.index), panel.loss) for panel in panels
     ]
     said = ", ".join(f"{loss} {iou:.3f}" for loss, iou in scores)
-    photo = svg.tag("image", href=_data_uri(image), width=size_px, height=size_px)
+    photo = svg.tag("image", href=photo_uri(image), width=size_px, height=size_px)
     alt = f"{name}: outlines of truth and predictions; IoU {said}"
     drawing = svg.drawing(alt, size_px, size_px, photo, *layers, class_="photo")
     note = "" if truth.any() else "no foreground in truth"
@@ -223,7 +223,8 @@ def _turns(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
     ]
 
 
-def _data_uri(image: NDArray[np.uint8]) -> str:
+def photo_uri(image: NDArray[np.uint8]) -> str:
+    """A photograph as a page can hold it, no larger than it is shown."""
     photo = Image.fromarray(image)
     if len(image) > PHOTO_PX:
         photo = photo.resize((PHOTO_PX, PHOTO_PX), Image.Resampling.LANCZOS)

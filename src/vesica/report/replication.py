@@ -8,6 +8,7 @@ from vesica.plan import Cell
 from vesica.published.recomputed import figures
 from vesica.published.tables import LOSSES, METRICS, Loss, Metric
 from vesica.replication import KINDS, MIN_SETUPS, Kind, is_whole, replicate
+from vesica.report.examples import example_section
 from vesica.report.published import UNSEEN_NOTE, say_p, unseen_blocks
 from vesica.report.sections import Grid, Section
 from vesica.report.summary import Summary
@@ -29,7 +30,7 @@ def summarise_paper(
         "paper",
         TITLE,
         document,
-        replication_sections(document),
+        [*replication_sections(document), *filter(None, [example_section(run, cells)])],
         CSV_HEADER,
         [row for setup in document["setups"] for row in _csv_rows(setup)],
     )

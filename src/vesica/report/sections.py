@@ -1,4 +1,4 @@
-"""Text and tables once, to be written as Markdown, HTML or on a terminal.
+"""Text, tables and pictures once, to be written as Markdown, HTML or on a terminal.
 
 The only markup within a text is **bold**.
 """
@@ -35,11 +35,29 @@ class Grid:
 
 
 @dataclass(frozen=True)
+class Pictures:
+    """Drawings side by side, which only HTML shows.
+
+    Attributes:
+        items: Title, what it shows, and the drawing.
+    """
+
+    items: Sequence[tuple[str, str, Markup]]
+
+    def __str__(self) -> str:
+        """What stands for them where they cannot be shown."""
+        return f"{len(self.items)} pictures, in the HTML page only."
+
+
+Block = str | Grid | Pictures
+
+
+@dataclass(frozen=True)
 class Section:
-    """A heading with paragraphs and tables below it."""
+    """A heading with paragraphs, tables and pictures below it."""
 
     title: str
-    blocks: Sequence[str | Grid]
+    blocks: Sequence[Block]
 
 
 def to_markdown(title: str, sections: Sequence[Section]) -> str:
@@ -47,7 +65,7 @@ def to_markdown(title: str, sections: Sequence[Section]) -> str:
     parts = [f"# {title}"]
     for section in sections:
         parts += [f"## {section.title}"] if section.title else []
-        parts += [b if isinstance(b, str) else _grid_as_markdown(b) for b in section.blocks]
+        parts += [_grid_as_markdown(b) if isinstance(b, Grid) else str(b) for b in section.blocks]
     return "\n\n".join(parts) + "\n"
 
 
@@ -62,6 +80,7 @@ def to_html(title: str, sections: Sequence[Section]) -> str:
     )
     environment.filters["marked"] = lambda text: Markup(BOLD.sub(r"<b>\1</b>", str(escape(text))))
     environment.tests["text"] = lambda block: isinstance(block, str)
+    environment.tests["pictures"] = lambda block: isinstance(block, Pictures)
     template = environment.get_template("sections.html.jinja")
     return template.render(title=title, sections=sections)
 
