@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from tiny import tiny_cell
 
-from vesica import metrics
+from vesica import metrics, statistics
 from vesica.compare import compare_run, difference_of, group_cells
 from vesica.files import write_json
 from vesica.plan import Cell, across, replace
+from vesica.report.needs import say_needs, say_tests
 from vesica.results import CellResult, TestScores, cell_folder, read_table, write_scores
 
 NUM_UNITS = 40
@@ -139,6 +140,60 @@ def test_three_losses_are_compared_pair_by_pair_at_a_higher_level(tmp_path: Path
     pairs = [(c["baseline"], c["challenger"]) for c in group["comparisons"]]
     assert pairs == [("bce", "iou"), ("bce", "dice"), ("iou", "dice")]
     assert all(c["level"] == pytest.approx(1 - 0.05 / 3) for c in group["comparisons"])
+
+
+def noisy_run(run: Path, losses: list[str]) -> list[dict[str, Any]]:
+    """Pairs whose differences vary by seed and by image."""
+    cells = cells_of(losses, 3)
+    for cell in cells:
+        shift = 0.01 * losses.index(cell.loss)
+        own = np.random.default_rng([cell.seed, losses.index(cell.loss)]).normal(0, 0.005)
+        values = ious(cell.seed, shift + float(own), noise=0.02)
+        fabricate(run, cell, values)
+    comparisons: list[dict[str, Any]] = judge(run, cells)["groups"][0]["comparisons"]
+    return comparisons
+
+
+def test_p_values_of_several_losses_are_adjusted_by_holm(tmp_path: Path) -> None:
+    comparisons = noisy_run(tmp_path, ["bce", "iou", "dice"])
+    p_values = [c["p_value"] for c in comparisons]
+    assert len(set(p_values)) == 3
+    steps = np.maximum.accumulate(np.sort(p_values) * [3, 2, 1])
+    expected = np.minimum(steps, 1)[np.argsort(np.argsort(p_values))]
+    assert [c["p_value_holm"] for c in comparisons] == pytest.approx(list(expected))
+    text = say_tests(comparisons[0])
+    assert "after Holm, for 3 pairs" in text
+    assert "beyond the margin of 0.5 points" in text
+
+
+def test_what_a_verdict_takes_is_asked_for_at_the_margin(tmp_path: Path) -> None:
+    (comparison,) = noisy_run(tmp_path, ["bce", "iou"])
+    assert comparison["p_value_holm"] == comparison["p_value"], "one pair needs no adjustment"
+    needs = comparison["needs"]
+    noise = statistics.Noise(*(comparison[f"{name}_sd"] for name in ("seed", "unit", "residual")))
+    asked = {"margin": 0.005, "level": 0.95}
+
+    def power(seeds: int, images: int) -> float:
+        return statistics.power_at(noise, seeds, images, **asked)
+
+    seeds, images = needs["seeds"]["num"], needs["images"]["num"]
+    assert seeds is None or power(seeds, NUM_UNITS) >= 0.8 > power(seeds - 1, NUM_UNITS)
+    assert seeds is not None or power(10**6, NUM_UNITS) < 0.8
+    assert images is None or power(3, images) >= 0.8 > power(3, images - 1)
+    assert images is not None or power(3, 10**6) < 0.8
+    assert say_needs(comparison).startswith("To find a true difference of 0.5 points in 80 of 100")
+    moved = comparison | {"mean": 0.3}
+    assert say_needs(moved) == say_needs(comparison), "the difference observed plays no part"
+
+
+def test_too_few_seeds_have_no_further_tests(tmp_path: Path) -> None:
+    cells = cells_of(["bce", "iou"], 2)
+    for cell in cells:
+        fabricate(tmp_path, cell, ious(cell.seed, 0.1 * (cell.loss == "iou"), noise=0.01))
+    (comparison,) = judge(tmp_path, cells)["groups"][0]["comparisons"]
+    assert comparison["low"] is not None
+    assert comparison["needs"] is None
+    assert say_tests(comparison) == say_needs(comparison) == ""
 
 
 def test_units_are_means_of_groups(tmp_path: Path) -> None:

@@ -90,6 +90,8 @@ def test_a_difference_of_thresholds_only(tmp_path: Path) -> None:
     assert (expected["baseline_iou"], expected["challenger_iou"]) == pytest.approx((3 / 4, 3 / 4))
     assert expected["difference"]["mean"] == pytest.approx(0)
     assert expected["difference_left"]["mean"] == pytest.approx(0)
+    assert tuned["difference_gained"]["mean"] == pytest.approx(1 - 2 / 3)
+    assert expected["difference_gained"]["mean"] == pytest.approx(3 / 4 - 2 / 3)
     assert tempered["decision"] == "expected_iou_tempered"
     assert found["decisions_note"] == ""
 
@@ -190,6 +192,12 @@ def test_differences_are_those_of_the_verdict(tmp_path: Path) -> None:
         )
         assert row["difference_left"]["low"] == pytest.approx(left.low)
         assert row["difference_left"]["high"] == pytest.approx(left.high)
+        bce_at_half = np.array([_iou_by_person(cell, "half") for cell in old])
+        gained = statistics.compare(
+            by_loss[1].mean(axis=2) - bce_at_half.reshape(3, NUM_IMAGES, 2).mean(axis=2), level=0.98
+        )
+        assert row["difference_gained"]["low"] == pytest.approx(gained.low)
+        assert row["difference_gained"]["high"] == pytest.approx(gained.high)
 
 
 def _iou_by_person(found: CellResult, decision: str) -> NDArray[np.float64]:

@@ -350,11 +350,11 @@ def test_a_missing_file_costs_its_figure_only(finished: Run, name: str) -> None:
 def test_what_is_left_is_shown_with_intervals(finished: Run) -> None:
     text = finished.report().text
     section = text.partition("Is it only the threshold?")[2].partition("Differences by seed")[0]
-    assert "left if only bce gets it" in section
+    assert "if only bce gets it" in section
     assert "95 % intervals as for the verdict" in section
     row = section.partition("threshold tuned on validation")[2].split("largest")[0]
     assert re.fullmatch(
-        r" \d\.\d{3} \d\.\d{3}( [+\N{MINUS SIGN}]\d+\.\d \([^)]+ to [^)]+\)){2} ", row
+        r" \d\.\d{3} \d\.\d{3}( [+\N{MINUS SIGN}]\d+\.\d \([^)]+ to [^)]+\)){3} ", row
     ), row
     assert "that are not in the masks" in section
     assert re.search(r"bce 0\.\d{3} and 0\.\d{3} \(temperature \d+\.\d\d\); iou", section)

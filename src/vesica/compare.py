@@ -144,6 +144,7 @@ def _judge_group(
     comparisons = [
         _judge_pair(found[a], found[b], (a, b), missing, margin, len(pairs)) for a, b in pairs
     ]
+    _adjust(comparisons)
     baselines, notes = _baselines(first, cache)
     rows = [_loss_row(loss, found[loss]) for loss in group.losses]
     where = f"{data_name(first)}{f' ({group.label})' if group.label else ''}"
@@ -209,13 +210,43 @@ def _judge_pair(
     challenger = [f for f in challenger if f.cell.seed in seeds]
     difference = difference_of(challenger, baseline)
     head["num_images"] = challenger[0].result["num_test"]
-    judged = head | asdict(statistics.compare(difference, margin=margin, level=level))
-    for found in (baseline, challenger):
+    found = statistics.compare(difference, margin=margin, level=level)
+    judged = head | asdict(found) | _ask_further(difference, found)
+    for side in (baseline, challenger):
         # That a loss failed altogether with this recipe does not make the other one better.
-        if judged["verdict"] != "undecided" and all(f.status == "collapsed" for f in found):
-            reason = f"every run of {found[0].cell.loss} collapsed to one class"
+        if judged["verdict"] != "undecided" and all(f.status == "collapsed" for f in side):
+            reason = f"every run of {side[0].cell.loss} collapsed to one class"
             judged |= {"verdict": "undecided", "reason": reason}
     return judged | compare_decisions(baseline, challenger, level)
+
+
+def _ask_further(difference: NDArray[np.float64], found: statistics.Comparison) -> dict[str, Any]:
+    """Whether the difference is within the margin, and what would find one that is as large.
+
+    Seeds and test images are asked for at the margin, never at the difference observed.
+    """
+    if found.p_value is None or found.num_seeds < statistics.MIN_SEEDS:
+        return {"p_value_equivalence": None, "needs": None}
+    asked = {"margin": found.margin, "level": found.level}
+    within = statistics.equivalence(difference, **asked).p_value
+    if not found.margin:  # nothing finds a difference of nothing
+        return {"p_value_equivalence": within, "needs": None}
+    noise = statistics.Noise.of(found)
+    needs = {
+        "power": statistics.POWER,
+        "seeds": asdict(statistics.seeds_needed(noise, found.num_units, **asked)),
+        "images": asdict(statistics.images_needed(noise, found.num_seeds, **asked)),
+    }
+    return {"p_value_equivalence": within, "needs": needs}
+
+
+def _adjust(comparisons: Sequence[dict[str, Any]]) -> None:
+    """Holm's p-values over all pairs of a setting; a pair without a test counts as p = 1."""
+    values = [1.0 if (p := c.get("p_value")) is None else p for c in comparisons]
+    for comparison, adjusted in zip(comparisons, statistics.holm(values), strict=True):
+        comparison["num_pairs"] = len(comparisons)
+        if comparison.get("p_value") is not None:
+            comparison["p_value_holm"] = adjusted
 
 
 def _baselines(cell: Cell, cache: Path) -> tuple[dict[str, dict[str, float]], list[str]]:

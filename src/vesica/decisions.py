@@ -61,9 +61,10 @@ def compare_decisions(
 
     Returns:
         `decisions`: for each, the mean per-image IoU of both losses, the `difference` challenger
-        minus baseline with both so decided, and `difference_left`, where the challenger stays at
-        1/2: what the baseline lacks if it is given the better decision only. `soft`: the same for
-        soft IoU; `not_in_masks` is the soft difference minus that of the masks at 1/2.
+        minus baseline with both so decided; `difference_left`, where the challenger stays at 1/2:
+        what the baseline lacks if it alone is given the better decision; and `difference_gained`,
+        where the baseline stays there. `soft`: the same for soft IoU; `not_in_masks` is the soft
+        difference minus that of the masks at 1/2.
         `calibration`: of both losses, means over seeds. `decisions_note`: why some decisions
         are missing, or "".
     """
@@ -77,7 +78,10 @@ def compare_decisions(
     return {
         "decisions": [
             _means(old, new, name, level)
-            | {"difference_left": _interval(_difference(new, "half", old, name), level)}
+            | {
+                "difference_left": _interval(_difference(new, "half", old, name), level),
+                "difference_gained": _interval(_difference(new, name, old, "half"), level),
+            }
             for name in DECISIONS
             if name == "half" or not without
         ],

@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vesica.report.decisions import say_left
+from vesica.report.needs import say_all_needs
 from vesica.report.sections import BOLD, Grid, Section
 from vesica.report.tables import METRICS, baseline_rows, score_rows
 
@@ -28,7 +29,8 @@ def results_tables(document: dict[str, Any]) -> Iterator[Table]:
             table.add_row(loss, *cells)
         for name, cells in baseline_rows(group):
             table.add_row(name, *cells, "", "", style="dim")
-        table.caption = escape("\n".join(filter(None, [_say_tuned(group), say_left(group)])))
+        below = [_say_tuned(group), say_left(group), say_all_needs(group)]
+        table.caption = escape("\n".join(filter(None, below)))
         yield table
 
 

@@ -18,11 +18,11 @@ class DecisionTable:
     """Two losses under every decision.
 
     Attributes:
-        baseline: A loss, given the better decision alone in the last column.
-        challenger: The other one.
+        baseline: A loss, given the better decision alone in the last column but one.
+        challenger: The other one, given it alone in the last.
         level: Of the intervals, in words.
         scope: What the means are over.
-        rows: A decision, then the IoU of both, their difference, and what is left of it.
+        rows: A decision, then the IoU of both, their difference, and that if one alone gets it.
         softness: How much of the difference of soft IoU is not in the masks.
         calibration: Of both losses, before and after temperature scaling; "" if not known.
         note: Why decisions are missing, or "".
@@ -59,7 +59,10 @@ def say_left(group: dict[str, Any]) -> str:
 def _table(pair: dict[str, Any]) -> DecisionTable:
     soft = pair["soft"]
     rows = [
-        (DECISIONS[row["decision"]], [*_both(row), _say(row["difference_left"])])
+        (
+            DECISIONS[row["decision"]],
+            [*_both(row), _say(row["difference_left"]), _say(row["difference_gained"])],
+        )
         for row in pair["decisions"]
     ]
     num_seeds, num_images = pair["num_seeds"], pair["num_images"]
@@ -71,7 +74,7 @@ def _table(pair: dict[str, Any]) -> DecisionTable:
         challenger=pair["challenger"],
         level=f"{100 * pair['level']:.3g} %",
         scope=scope,
-        rows=[*rows, (SOFT, [*_both(soft), ""])],
+        rows=[*rows, (SOFT, [*_both(soft), "", ""])],
         softness=(
             f"In soft IoU, {pair['challenger']} minus {pair['baseline']} is "
             f"{_say(soft['difference'], 'points')}: "

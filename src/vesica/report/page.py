@@ -16,6 +16,7 @@ from vesica.plan import Cell
 from vesica.report import figures, svg, tables
 from vesica.report.decisions import DecisionTable, decision_tables
 from vesica.report.figures import Curve
+from vesica.report.needs import say_needs, say_tests
 from vesica.report.pictures import MAX_BYTES, Gallery, make_gallery
 from vesica.results import CellResult, read_cell, read_table
 
@@ -36,6 +37,8 @@ class Pair:
     units_plot: Markup
     counts: str
     extremes: str
+    tests: str
+    needs: str
 
 
 @dataclass(frozen=True)
@@ -178,6 +181,8 @@ def _make_pair(comparison: dict[str, Any], results: Sequence[CellResult]) -> Pai
         units_plot=figures.draw_units(difference, comparison, units),
         counts=_count_sides(by_unit, challenger, baseline, units),
         extremes=_describe_extremes(by_unit),
+        tests=say_tests(comparison),
+        needs=say_needs(comparison),
     )
 
 

@@ -15,7 +15,7 @@ from vesica.statistics.paired import (
     sign_test,
     signed_rank,
 )
-from vesica.statistics.power import Need, Noise, images_needed, power_at, seeds_needed
+from vesica.statistics.power import POWER, Need, Noise, images_needed, power_at, seeds_needed
 from vesica.statistics.several import (
     TOO_FEW_DATA_SETS,
     AcrossDataSets,
@@ -54,6 +54,7 @@ __all__ = [
     "MARGIN",
     "MIN_SEEDS",
     "MIN_UNITS",
+    "POWER",
     "REAL_BUT_NEGLIGIBLE",
     "SEED_NOISE_NOT_MEASURED",
     "SKEWNESS_ALLOWANCE",
