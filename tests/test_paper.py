@@ -268,8 +268,11 @@ def test_a_capped_run_is_shown_so(tmp_path: Path) -> None:
     page = page_of(tmp_path, cells)
     assert page.count("| capped | capped |") == 4 + 1
     assert "p-value, epochs | 0.256 | capped | capped" in page
+    assert page.count("capped | capped") == 4 + 1, "of epochs alone"
     one = [cell for cell in cells if cell.loss == "iou" and cell.data.split == "big"]
     fill(tmp_path, one)
+    more = page_of(tmp_path, [*cells, *resolved(only=["helen"], scale="lite")])
+    assert "p-value, accuracy | 0.52 | capped" not in more
     assert "| 91 | capped |" in page_of(tmp_path, cells), "no winner where one is not known"
 
 

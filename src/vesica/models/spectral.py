@@ -24,8 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 CHUNK = 256
-"""Output channels whose weights are transformed at once: fewer make narrow matrices, which multiply
-slowly, and more need more memory."""
+"""Output channels whose weights are cast and transformed at once: more need more memory."""
 
 MAP_COST, WEIGHT_COST = 3.0, 1.0
 WIDE_MAP_COST, WIDE_WEIGHT_COST = 6.0, 5.0
@@ -205,9 +204,15 @@ class _Spectral(torch.autograd.Function):
         spectrum = _transform(to_products, image)  # (products, batch, in)
         ctx.save_for_backward(spectrum, weight)
         ctx.shape = image.shape
-        maps = spectrum.new_empty((*spectrum.shape[:2], len(weight)))
-        for part, taps in _chunks(weight, of_taps):
-            maps[..., part] = spectrum @ _apply(of_taps, taps).mT
+        # The backward pass multiplies by the weights' transform again; without one, it is not worth
+        # its memory.
+        ctx.spectra = _transform_taps(of_taps, weight) if ctx.needs_input_grad[0] else None
+        if ctx.spectra is not None:
+            maps = spectrum @ ctx.spectra.mT
+        else:
+            maps = spectrum.new_empty((*spectrum.shape[:2], len(weight)))
+            for part in _parts(weight):
+                maps[..., part] = spectrum @ _transform_taps(of_taps, weight[part]).mT
         result = _inverse(back, maps, image.shape)
         return result if bias is None else result.add_(bias.to(result.dtype).view(-1, 1, 1))
 
@@ -218,23 +223,18 @@ class _Spectral(torch.autograd.Function):
         needs_image, needs_weight, needs_bias = ctx.needs_input_grad
         to_products, of_taps, back = _matrices(grad, weight)
         by_maps = _transform(back.T, grad)  # (products, batch, out)
-        by_spectrum = by_weight = None
-        if needs_image:  # float32 or wider: it is added up
-            dtype = torch.promote_types(spectrum.dtype, torch.float32)
-            by_spectrum = torch.zeros_like(spectrum, dtype=dtype)
+        by_image = by_weight = None
+        if needs_image:
+            # A second pass through the same graph finds it gone.
+            spectra = _transform_taps(of_taps, weight) if ctx.spectra is None else ctx.spectra
+            by_image = _inverse(to_products.T, by_maps @ spectra, ctx.shape)
+            ctx.spectra = spectra = None  # `products` is as large
         if needs_weight:
-            by_weight = torch.empty_like(_flat_taps(weight))
-        for part, taps in _chunks(weight, of_taps):
-            by_part = by_maps[..., part]
-            if by_spectrum is not None:
-                by_spectrum += by_part @ _apply(of_taps, taps)
-            if by_weight is not None:
-                by_weight[:, part] = _apply(of_taps.T, by_part.mT @ spectrum)
-        by_image = None
-        if by_spectrum is not None:
-            by_image = _inverse(to_products.T, by_spectrum.to(grad.dtype), ctx.shape)
-        if by_weight is not None:
-            by_weight = by_weight.view(*weight.shape[2:], *weight.shape[:2]).permute(2, 3, 0, 1)
+            products = by_maps.mT @ spectrum  # (products, out, in)
+            taps = torch.empty_like(_flat_taps(weight))
+            for part in _parts(weight):
+                taps[:, part] = _apply(of_taps.T, products[:, part])
+            by_weight = taps.view(*weight.shape[2:], *weight.shape[:2]).permute(2, 3, 0, 1)
         by_bias = grad.sum(dim=(0, 2, 3), dtype=weight.dtype) if needs_bias else None
         return by_image, by_weight, by_bias
 
@@ -248,12 +248,19 @@ def _flat_taps(weight: Tensor) -> Tensor:
     return weight.permute(2, 3, 0, 1).flatten(0, 1)
 
 
-def _chunks(weight: Tensor, of_taps: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Some output channels and their taps, (taps, some, in), in the type of the products."""
+def _parts(weight: Tensor) -> Iterator[slice]:
+    """Some of its output channels at a time."""
+    return (slice(start, start + CHUNK) for start in range(0, len(weight), CHUNK))
+
+
+def _transform_taps(of_taps: Tensor, weight: Tensor) -> Tensor:
+    """Weights to (products, out, in), in the type of the products."""
     flat = _flat_taps(weight)
-    for start in range(0, len(weight), CHUNK):
-        part = slice(start, start + CHUNK)
-        yield part, flat[:, part].to(of_taps.dtype)
+    spectra = of_taps.new_empty((len(of_taps), *flat.shape[1:]))
+    for part in _parts(weight):
+        taps = flat[:, part].to(of_taps.dtype)
+        torch.mm(of_taps, taps.flatten(1), out=spectra[:, part].flatten(1))
+    return spectra
 
 
 def _transform(matrix: Tensor, maps: Tensor) -> Tensor:

@@ -165,7 +165,10 @@ def _as_in_the_paper(document: dict[str, Any]) -> Section:
     rows = [
         [figure.what, figure.stated]
         + [
-            _say_figure(found.get(figure.what), is_capped=analysis[kind]["is_capped"])
+            _say_figure(
+                found.get(figure.what),
+                is_capped=analysis[kind]["is_capped"] and "epochs" in figure.what,
+            )
             for kind, found in by_kind.items()
         ]
         for figure in figures()
