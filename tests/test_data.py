@@ -712,6 +712,21 @@ def test_damaged_arrays_are_made_again(tmp_path: Path) -> None:
     assert [file.name for file in (tmp_path / "arrays").iterdir()] == [folder.name]
 
 
+@pytest.mark.parametrize("name", ["images.npy", "masks.npy", "sums.json"])
+def test_a_changed_byte_is_noticed(name: str, tmp_path: Path) -> None:
+    dataset = open_dataset(make_many(tmp_path / "data"))
+    whole = load_arrays(dataset, 6, tmp_path)
+    images, masks = np.array(whole.images), np.array(whole.masks)
+    (folder,) = (tmp_path / "arrays").iterdir()
+    content = bytearray((folder / name).read_bytes())
+    content[-2] ^= 1
+    (folder / name).write_bytes(content)
+    again = load_arrays(dataset, 6, tmp_path)
+    assert (again.images == images).all()
+    assert (again.masks == masks).all()
+    load_arrays(dataset, 6, tmp_path, lambda done, total: pytest.fail("read again"))
+
+
 def test_two_writers_both_end_well(tmp_path: Path) -> None:
     dataset = open_dataset(make_many(tmp_path / "data"))
     barrier = threading.Barrier(2)

@@ -29,6 +29,9 @@ def list_cache(
     root = (cache or default_cache()).expanduser()
     entries = find_entries(root, keys or [])
     console = Console(highlight=False)
+    if not root.is_dir():
+        console.print(f"Nothing is kept: there is no folder {escape(str(root))}", soft_wrap=True)
+        return
     if keys and not clear:
         raise DataError("entries are named, and nothing is to be done with them; pass --clear")
     if clear:

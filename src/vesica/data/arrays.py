@@ -1,9 +1,12 @@
 """All samples of a data set at one size, decoded once and then mapped from disk."""
 
+import functools
 import hashlib
+import json
 import os
 import shutil
 import uuid
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +19,7 @@ from PIL import Image
 
 from vesica.data.sample import Dataset, Mask, Pixels, Sample
 from vesica.errors import DataError, join_lines
+from vesica.files import write_json
 
 LAYOUT_VERSION = 1
 """Raise it when the same files give other arrays; older ones are then left alone."""
@@ -23,6 +27,10 @@ LAYOUT_VERSION = 1
 NUM_THREADS = 2
 BATCH = 64
 """Samples that are decoded ahead of the writing; bounds the memory."""
+
+FILES = ("images.npy", "masks.npy")
+SUMS = "sums.json"
+CHUNK_BYTES = 2**24
 
 
 @dataclass(frozen=True)
@@ -97,7 +105,31 @@ def _open(
     shape = (num_samples, size_px, size_px)
     is_whole = (images.shape, images.dtype) == ((*shape, 3), np.uint8)
     is_whole &= (masks.shape, masks.dtype) == (shape, np.bool_)
-    return (images, masks) if is_whole else None
+    return (images, masks) if is_whole and _is_unchanged(folder) else None
+
+
+def _is_unchanged(folder: Path) -> bool:
+    """Whether both files have the sums that they were written with."""
+    try:
+        sums = json.loads((folder / SUMS).read_text(encoding="utf-8"))
+        return bool(sums == {name: _sum_of(folder / name) for name in FILES})
+    except (OSError, ValueError):
+        return False
+
+
+def _sum_of(file: Path) -> int:
+    status = file.stat()
+    return _read_sum(file, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=256)
+def _read_sum(file: Path, num_bytes: int, mtime_ns: int) -> int:
+    """CRC-32 of a file; the size and the time say whether it is the one that was read before."""
+    total = 0
+    with file.open("rb") as stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            total = zlib.crc32(chunk, total)
+    return total
 
 
 def _write(
@@ -136,6 +168,7 @@ def _fill(
         for file in (images, masks):
             file.flush()
             os.fsync(file.fileno())
+    write_json(draft / SUMS, {name: _sum_of(draft / name) for name in FILES})
     if problems:
         raise DataError(join_lines(problems))
     if not has_foreground:
