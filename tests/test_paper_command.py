@@ -80,13 +80,15 @@ def test_what_to_do_is_asked_for() -> None:
 
 SECTIONS = [
     Section("", ["Opening."]),
-    Section("A <b>", ["Text **bold** & [x].", Grid(["n", "v"], [["a|b", "**1**"]], title="T")]),
+    Section(
+        "A <b>", ["Text **bold** & [x], `a <b`.", Grid(["n", "v"], [["a|b", "**1**"]], title="T")]
+    ),
 ]
 
 
 def test_markdown() -> None:
     assert to_markdown("Page", SECTIONS) == (
-        "# Page\n\nOpening.\n\n## A <b>\n\nText **bold** & [x].\n\n"
+        "# Page\n\nOpening.\n\n## A <b>\n\nText **bold** & [x], `a <b`.\n\n"
         "**T**\n\n| n | v |\n| --- | ---: |\n| a\\|b | **1** |\n"
     )
 
@@ -94,7 +96,7 @@ def test_markdown() -> None:
 def test_html_escapes_all_but_its_own_markup() -> None:
     page = to_html("Page", SECTIONS)
     assert "A &lt;b&gt;" in page
-    assert "Text <b>bold</b> &amp; [x]." in page
+    assert "Text <b>bold</b> &amp; [x], <code>a &lt;b</code>." in page
     assert '<td class="num"><b>1</b></td>' in page
     assert "<caption>T</caption>" in page
 

@@ -1,6 +1,6 @@
 """Text, tables and pictures once, to be written as Markdown, HTML or on a terminal.
 
-The only markup within a text is **bold**.
+The only markup within a text is **bold** and `code`.
 """
 
 import re
@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 BOLD = re.compile(r"\*\*(.+?)\*\*")
+CODE = re.compile(r"`(.+?)`")
 
 
 @dataclass(frozen=True)
@@ -78,11 +79,16 @@ def to_html(title: str, sections: Sequence[Section]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["marked"] = lambda text: Markup(BOLD.sub(r"<b>\1</b>", str(escape(text))))
+    environment.filters["marked"] = _mark
     environment.tests["text"] = lambda block: isinstance(block, str)
     environment.tests["pictures"] = lambda block: isinstance(block, Pictures)
     template = environment.get_template("sections.html.jinja")
     return template.render(title=title, sections=sections)
+
+
+def _mark(text: str) -> Markup:
+    bold = BOLD.sub(r"<b>\1</b>", str(escape(text)))
+    return Markup(CODE.sub(r"<code>\1</code>", bold))
 
 
 def _grid_as_markdown(grid: Grid) -> str:
