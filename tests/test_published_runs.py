@@ -1,0 +1,89 @@
+"""The committed results follow from their scores, and show no picture and no path."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from publish_run import OF_CELL, publish
+from test_compare import cells_of, fabricate, ious, judge
+
+from vesica import metrics
+from vesica.files import read_json, write_json
+from vesica.plan import Cell, replace
+from vesica.results import cell_folder, read_cell, read_plan, read_table, read_test_scores
+from vesica.sweep import check_run
+
+FOLDER = Path(__file__).parents[1] / "docs" / "results" / "lfw"
+RUNS = sorted(path.parent for path in FOLDER.glob("*/plan.json"))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> tuple[Path, list[Cell]]:
+    """A run with everything in it that must not be published."""
+    run = tmp_path / "run"
+    cells = [
+        replace(cell, path=str(tmp_path / "faces"))
+        for cell in cells_of(["bce", "iou"], num_seeds=3)
+    ]
+    for cell in cells[:-1]:
+        fabricate(run, cell, ious(cell.seed))
+        for name in ("model.safetensors", "masks.npz", "histograms.npz"):
+            (cell_folder(run, cell) / name).write_bytes(b"secret")
+    judge(run, cells)
+    write_json(
+        run / "plan.json",
+        {
+            "command": f"vesica compare {tmp_path / 'faces'} --out {run}",
+            "cells": [cell.model_dump(mode="json") for cell in cells],
+        },
+    )
+    (run / "report.html").write_text("<img>")
+    return run, cells
+
+
+def test_a_published_run_has_no_picture_and_no_path_and_goes_on(
+    run: tuple[Path, list[Cell]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, cells = run
+    monkeypatch.chdir(tmp_path)
+    target = Path("shown/it")
+    publish(folder, target)
+    files = [path for path in target.rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} == {".json", ".csv"}
+    assert all(str(tmp_path) not in path.read_text(encoding="utf-8") for path in files)
+    command = read_json(target / "plan.json")["command"]
+    assert command == "vesica compare faces --out shown/it"
+    # The data may lie elsewhere, and only the last cell has no result.
+    elsewhere = [replace(cell, path="else/where") for cell in cells]
+    assert len(check_run(target, elsewhere)) == len(cells)
+    assert [read_cell(target, cell) is None for cell in elsewhere] == [False] * 5 + [True]
+
+
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
+def test_committed_results_follow_from_their_scores(run: Path) -> None:
+    allowed = {"plan.json", "results.json", "results.csv", "paper.md", "paper.csv", *OF_CELL}
+    files = [path for path in run.rglob("*") if path.is_file()]
+    assert {path.name for path in files} <= allowed
+    for path in files:
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"(^|[\"'`\s=])/\w", text), path
+    judged = run / "results.csv"  # not before all cells have ended
+    table = {row["key"]: row for row in read_table(judged)} if judged.exists() else {}
+    found = [cell for cell in (read_cell(run, c) for c in read_plan(run)) if cell is not None]
+    assert found
+    for cell in found:
+        scores = read_test_scores(cell)
+        for name, value in (
+            ("iou_per_image", metrics.iou(scores.counts).mean()),
+            ("iou_pooled", metrics.iou(scores.counts.pooled())[0]),
+            ("accuracy", metrics.accuracy(scores.counts).mean()),
+            ("iou_soft", scores.iou_soft.mean()),
+        ):
+            assert cell.result[name] == pytest.approx(value, abs=1e-9)
+            if table:
+                assert float(table[cell.cell.key][name]) == pytest.approx(value, abs=1e-9)
+        history = read_table(cell.folder / "history.csv")
+        assert len(history) == cell.result["epochs"]
+        kept = np.argmin([float(row["val_loss"]) for row in history]) + 1
+        assert kept == cell.result["kept_epoch"]
