@@ -28,7 +28,11 @@ def cache(tmp_path: Path) -> Path:
 
 def test_entries_say_what_they_are(cache: Path) -> None:
     images, features = find_entries(cache)
-    assert (images.what, images.of, images.done) == ("decoded images", "10 images, 32x32", "all")
+    assert (images.what, images.of, images.done) == (
+        "decoded images",
+        "faces, face, 10 images, 32x32",
+        "all",
+    )
     assert (features.what, features.of, features.done) == (
         "frozen layers",
         "faces, bfcn32s",

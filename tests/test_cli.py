@@ -282,11 +282,24 @@ def test_missing_folder(vesica: Terminal) -> None:
     assert err == "Error: nowhere: no such folder. Check the path.\n"
 
 
+def test_options_without_effect_are_refused(vesica: Terminal, folder: Path) -> None:
+    code, _, err = vesica("compare", folder, "--fairness", "--lr", "0.1", "--keep", "last")
+    assert code == 2
+    assert "leave out --lr, --keep" in " ".join(err.replace("\u2502", " ").split())
+
+
+def test_a_cache_that_cannot_be_written(vesica: Terminal, folder: Path) -> None:
+    code, _, err = vesica("compare", folder, *TINY, "--cache", "/proc/self/cache")
+    assert code == 2
+    assert err.startswith("Error: /proc/self/cache: cannot be written to (")
+    assert err.endswith("pass another --cache\n")
+
+
 def test_a_cache_that_is_a_file(vesica: Terminal, folder: Path) -> None:
     Path("file").write_text("")
     code, _, err = vesica("compare", folder, *TINY, "--cache", "file")
     assert code == 2
-    assert "file is a file; pass another --cache" in err
+    assert "file: is a file; pass another --cache" in err
     assert not Path("runs").exists()
 
 

@@ -82,6 +82,17 @@ def test_the_edge_of_the_grid_is_flagged(tmp_path: Path) -> None:
     assert "iou, best by" not in page
 
 
+def test_rates_that_are_level_are_no_choice(tmp_path: Path) -> None:
+    cells = cells_of()
+    for cell in cells:
+        fabricate(tmp_path, cell, ious(cell.seed), val_iou_per_image=0.3)
+    summary = summarise_fairness(tmp_path, cells, 0.005, None)
+    page = to_markdown(summary.title, summary.sections)
+    assert "3e-05 (all level)" in page
+    assert "**All level:**" in page
+    assert "edge" not in page
+
+
 def test_what_has_not_ended_or_failed_is_never_chosen(tmp_path: Path) -> None:
     cells = cells_of()
     best_at(tmp_path, cells, {"bce": 3e-4, "iou": 3e-4}, 0.05)

@@ -406,4 +406,69 @@ def test_published_trains_nothing(
     small: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(monkeypatch, "paper", "--published", "--lfw", "lfw") == 2
-    assert "leave out --lfw and --helen" in capsys.readouterr().err
+    assert "leave out --lfw" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [["--seeds", "3"], ["--dry-run"], ["--helen", "there"]])
+def test_published_refuses_what_would_have_no_effect(
+    option: list[str],
+    small: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(monkeypatch, "paper", "--published", *option) == 2
+    assert f"leave out {option[0]}" in capsys.readouterr().err
+
+
+def test_published_never_writes_among_other_files(
+    small: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (small / "photos").mkdir()
+    (small / "photos" / "a.jpg").write_text("")
+    for out, words in (("photos", "holds something else"), ("photos/a.jpg", "is a file")):
+        assert run(monkeypatch, "paper", "--published", "--out", out) == 2
+        captured = capsys.readouterr()
+        assert words in captured.err
+        assert captured.out == ""
+    assert [path.name for path in (small / "photos").iterdir()] == ["a.jpg"]
+
+
+def test_an_empty_part_is_no_part(
+    small: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "paper", "--lfw", "lfw", "--only", "") == 2
+    assert "no part of the paper; there are: bfcn32s" in capsys.readouterr().err
+
+
+def test_other_images_are_told_by_their_number_and_not_by_their_name(tmp_path: Path) -> None:
+    places: dict[str, Any] = {"lfw": "faces/copy", "helen": "faces/helen"}
+    cells = [
+        replace(cell, fingerprint="0" * 64, weights_digest="1" * 64, freeze="paper")
+        for cell in paper(**places, only=["bfcn32s"], recipe="paper")
+    ]
+    fill(tmp_path, cells, num_images=2927, num_test=292)
+    page = page_of(tmp_path, cells)
+    assert "2927 images in copy" not in page
+    assert "2927 images in helen, not HELEN's 2330" in page
+    sizes = {"big": (2342, 292), "small": (430, 43)}
+    for size, (train, val) in sizes.items():
+        chosen = [cell for cell in cells if cell.data.split == size]
+        fill(tmp_path, chosen, num_train=train, num_val=val, num_images=2330, num_test=233)
+    differs = replicate(tmp_path, cells, None)["differs"]
+    text = "430 and 43 images for training and validation, not 1000 and 100"
+    assert f"small: {text}" in differs["3"]
+    assert "big: 2342 and 292 images for training and validation, not 1864 and 233" in differs["4"]
+    assert not any(told.startswith("big") for told in differs["3"])
+
+
+def test_equal_differences_have_no_test(tmp_path: Path) -> None:
+    cells = resolved(only=["lfw", "bfcn32s"], weights="hed")
+    fill(tmp_path, cells)
+    for cell in cells:
+        shown = {"iou_per_image": 0.81 if cell.loss == "iou" else 0.8, "iou_soft": 0.8}
+        fabricate(tmp_path, cell, ious(0), **shown, accuracy=0.9, epochs=80)
+    page = page_of(tmp_path, cells)
+    assert re.search(
+        r"\| BFCN-32s \| \+1\.00 \| \N{EN DASH} \| \N{EN DASH} \| \N{EN DASH} \|", page
+    )
+    assert "1.000 | 1.000 |" not in page

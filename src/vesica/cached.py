@@ -41,7 +41,7 @@ class Entry:
         of: Of which images, by which network.
         done: How much of it is there.
         num_bytes: On the disk.
-        used: When it was last written or locked.
+        used: When it was last written.
     """
 
     folder: Path

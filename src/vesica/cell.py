@@ -81,7 +81,10 @@ def run_cell(
         result = _result(cell, fabric, status="failed", reason=reason, traceback=details)
     else:
         _write_files(folder, cell, model, fitted, val, test, preds, materials, rows)
-        result = _result(cell, fabric, **_outcome(fitted), **_summary(fitted, val, test))
+        summary = {**_outcome(fitted), **_summary(fitted, val, test)}
+        summary |= {"num_train": len(rows.train), "num_val": len(rows.val)}
+        summary |= {"num_images": len(inputs.masks)}
+        result = _result(cell, fabric, **summary)
     write_json(folder / "result.json", result)
     if result["status"] != "failed":  # what memory did not suffice for may go on later
         checkpoint.unlink(missing_ok=True)

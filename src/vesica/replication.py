@@ -23,8 +23,15 @@ KINDS: dict[Kind, str] = {"iou_per_image": "masks", "iou_soft": "soft"}
 
 NETWORKS = {"bfcn32s": "BFCN-32s", "fcresnet": "FCResNet"}
 DATA = {"lfw": "LFW", "helen": "HELEN"}
+NUM_IMAGES = {"lfw": 2927, "helen": 2330}
 NUM_TEST = {"lfw": 292, "helen": 233}
-"""Table 1 and section 2.2."""
+NUM_TRAIN = {
+    ("lfw", "big"): (2342, 292),
+    ("lfw", "small"): (1000, 100),
+    ("helen", "big"): (1864, 233),
+    ("helen", "small"): (1000, 100),
+}
+"""Training and validation images. Table 1 and section 2.2."""
 
 MIN_SETUPS = 3
 """Fewer cannot be left out one at a time."""
@@ -149,14 +156,15 @@ def _find_comparison(cell: Cell, judged: dict[str, Any] | None) -> dict[str, Any
 
 def _describe_differences(cells: Sequence[Cell], found: dict[str, CellResult]) -> list[str]:
     """What a table's cells do otherwise than the paper, as far as it says what it did."""
-    cell, data = cells[0], DATA[cells[0].data.format]
-    full, recipe, table_2 = SCALES["full"], cell.recipe, Recipe()
+    cell, full, table_2 = cells[0], SCALES["full"], Recipe()
+    recipe = cell.recipe
     seeds = len({cell.seed for cell in cells})
-    num_test = {found[c.key].result.get("num_test") for c in cells if c.key in found} - {None}
-    name = folder_name(cells)
+    results = {c.key: found[c.key].result for c in cells if c.key in found}
+    num_test = {result.get("num_test") for result in results.values()} - {None}
     told = [
-        (name.lower() != data.lower(), f"the images are {name}, not {data}"),
+        *_say_images(cells, results),
         (bool(num_test - {NUM_TEST[cell.data.format]}), _say_test_images(num_test, cell)),
+        *_say_training_images(cells, results),
         (cell.weights.partition(":")[0] != "torchvision", _say_weights(cell)),
         (
             cell.size != full.size,
@@ -176,6 +184,34 @@ def _describe_differences(cells: Sequence[Cell], found: dict[str, CellResult]) -
         (seeds > 1, f"means of {seeds} seeds; the paper has one run of each"),
     ]
     return [text for is_so, text in told if is_so]
+
+
+def _say_images(cells: Sequence[Cell], results: dict[str, Any]) -> list[tuple[bool, str]]:
+    """Whether they are the paper's, by their number; a folder may have any name."""
+    form, name = cells[0].data.format, folder_name(cells)
+    counted = {result.get("num_images") for result in results.values()} - {None}
+    shown = " and ".join(map(str, sorted(counted)))
+    if counted:
+        is_other, text = counted != {NUM_IMAGES[form]}, f"{shown} images in {name}"
+    else:  # no run has ended, or an earlier version counted none
+        is_other, text = name.lower() != DATA[form].lower(), f"the images are {name}"
+    return [(is_other, f"{text}, not {DATA[form]}'s {NUM_IMAGES[form]}")]
+
+
+def _say_training_images(cells: Sequence[Cell], results: dict[str, Any]) -> list[tuple[bool, str]]:
+    """Of each split that was trained on others than table 1 says."""
+    told = []
+    for size in dict.fromkeys(cell.data.split for cell in cells):
+        expected = NUM_TRAIN[cells[0].data.format, size]
+        ours = {
+            (result["num_train"], result["num_val"])
+            for cell in cells
+            if cell.data.split == size and "num_train" in (result := results.get(cell.key, {}))
+        }
+        shown = " or ".join(f"{train} and {val}" for train, val in sorted(ours))
+        text = f"{size}: {shown} images for training and validation, not %d and %d" % expected
+        told.append((bool(ours - {expected}), text))
+    return told
 
 
 def _number(count: int, noun: str) -> str:

@@ -1,6 +1,7 @@
 """Many cells: the whole plan is checked, then each cell runs unless it has a result already."""
 
 import itertools
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -96,7 +97,26 @@ def check_path(folder: Path, option: str) -> None:
     """
     for parent in (folder, *folder.parents):
         if parent.exists() and not parent.is_dir():
-            raise DataError(f"{folder}: {parent} is a file; pass another {option}")
+            what = "is a file" if parent == folder else f"{parent} is a file"
+            raise DataError(f"{folder}: {what}; pass another {option}")
+
+
+def make_folder(folder: Path, option: str) -> None:
+    """Make a folder that will be written to.
+
+    Raises:
+        DataError: If it cannot be made or written to.
+    """
+    check_path(folder, option)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = error.strerror or error
+        raise DataError(
+            f"{folder}: cannot be written to ({reason}); pass another {option}"
+        ) from None
 
 
 def enter_run(

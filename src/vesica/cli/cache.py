@@ -29,7 +29,9 @@ def list_cache(
     root = (cache or default_cache()).expanduser()
     entries = find_entries(root, keys or [])
     console = Console(highlight=False)
-    if not root.is_dir():
+    if root.exists() and not root.is_dir():
+        raise DataError(f"{root}: is a file; pass the folder of a cache")
+    if not root.exists():
         console.print(f"Nothing is kept: there is no folder {escape(str(root))}", soft_wrap=True)
         return
     if keys and not clear:
@@ -40,7 +42,7 @@ def list_cache(
         for entry in in_use:
             console.print(f"Left alone, as a process is computing it: {entry.key}")
         return
-    table = Table("key", "what", "of", "done", "GB", "last used", box=None)
+    table = Table("key", "what", "of", "done", "GB", "last written", box=None)
     for entry in entries:
         size, used = f"{entry.num_bytes / 1e9:.2f}", f"{entry.used:%Y-%m-%d %H:%M}"
         table.add_row(entry.key, escape(entry.what), escape(entry.of), entry.done, size, used)

@@ -35,6 +35,7 @@ def demo(
 
 
 def compare(
+    context: typer.Context,
     data: Annotated[
         str,
         typer.Argument(
@@ -135,9 +136,13 @@ def compare(
 
     Example: vesica compare photos/ --weights hed --size 128 --width 512
     """
+    from vesica.cli.options import refuse_given
     from vesica.cli.session import default_out, execute
     from vesica.plan import Cell, Recipe, Source, across
     from vesica.plans.fairness import fairness as fairness_plan
+
+    if fairness:
+        refuse_given(context, ("lr", "monitor", "keep"), "--fairness tries several of each")
 
     base = Cell(
         data=Source(

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -32,3 +33,18 @@ Jobs = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, print the cost, stop.")]
 Json = Annotated[bool, typer.Option("--json", help="Print results.json on standard output.")]
+
+
+def refuse_given(context: typer.Context, names: Sequence[str], reason: str) -> None:
+    """Refuse options that would have no effect.
+
+    Raises:
+        typer.BadParameter: If a user gave one of them.
+    """
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name in names
+        if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"
+    ]
+    if given:
+        raise typer.BadParameter(f"{reason}: leave out {', '.join(given)}")

@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from vesica.cli.options import Cache, DryRun, Jobs, Margin
+from vesica.cli.options import Cache, DryRun, Jobs, Margin, refuse_given
 
 
 def paper(
+    context: typer.Context,
     lfw: Annotated[
         str | None, typer.Option(help="Folder of LFW Part Labels.", show_default=False)
     ] = None,
@@ -25,13 +26,13 @@ def paper(
         typer.Option(help="full: 224 pixels, width 4096, at most 1000 epochs; lite: 128, 512, 15."),
     ] = "full",
     only: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="A part, by comma: lfw, helen, bfcn32s, fcresnet, big, small, hair, nohair, "
             "bce, iou. More can be added later with the same --out.",
             show_default=False,
         ),
-    ] = "",
+    ] = None,
     weights: Annotated[
         str,
         typer.Option(
@@ -81,8 +82,8 @@ def paper(
     Examples: vesica paper --published, vesica paper --lfw DIR --scale lite --weights hed
     """
     if published:
-        if lfw is not None or helen is not None:
-            raise typer.BadParameter("--published trains nothing: leave out --lfw and --helen")
+        training = [name for name in context.params if name not in ("published", "out", "as_json")]
+        refuse_given(context, training, "--published trains nothing")
         _judge_published(out, as_json=as_json)
         return
     if lfw is None and helen is None:
@@ -95,7 +96,7 @@ def paper(
         helen,
         seeds=seeds,
         scale=scale,
-        only=[name for name in only.split(",") if name],
+        only=() if only is None else only.split(","),
         weights=weights,
         recipe=recipe,
         max_epochs=epochs,
@@ -116,8 +117,10 @@ def paper(
 def _judge_published(out: Path | None, *, as_json: bool) -> None:
     from vesica.cli.tables import section_blocks
     from vesica.published import analyse
-    from vesica.report.published import published_sections, write_published
+    from vesica.report.published import check_published, published_sections, write_published
 
+    if out is not None:
+        check_published(out.expanduser())
     document = analyse()
     console = Console(stderr=as_json, highlight=False)
     if not as_json:

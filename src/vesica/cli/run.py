@@ -44,14 +44,16 @@ def run(
 
 def status(run: Run) -> None:
     """Which cells of a run have finished, collapsed or failed, and which are still to do."""
+    from vesica.cli.session import name_cells
     from vesica.results import read_cell, read_plan
 
     console = Console(highlight=False)
     cells = read_plan(run)
+    names = name_cells(cells)
     for cell in cells:
         found = read_cell(run, cell)
         state = "to do" if found is None else found.status
-        line = f"{cell.key}  {state:9}  {cell.loss}, seed {cell.seed}"
+        line = f"{cell.key}  {state:9}  {names[cell.key]}"
         if found is not None and found.has_scores:
             line += f": test IoU {found.result['iou_per_image']:.3f}"
         if found is not None and found.result["reason"]:

@@ -59,17 +59,17 @@ def execute(
     from vesica.sources import default_cache
     from vesica.sweep import (
         check_folder,
-        check_path,
         check_plan,
         check_run,
         enter_run,
+        make_folder,
         run_cells,
     )
     from vesica.train import Stopped
 
     out, cache = out.expanduser(), (cache or default_cache()).expanduser()
     check_folder(out)
-    check_path(cache, "--cache")
+    make_folder(cache, "--cache")
     grows_by = KINDS[kind].grows_by
     with Display(console) as display, _asking_to_stop(console) as should_stop:
 
@@ -99,7 +99,7 @@ def execute(
                     _summarise(kind, out, everything, margin / 100, None)
 
             fill()
-            watcher = display.watcher(should_stop, _names(resolved), fill)
+            watcher = display.watcher(should_stop, name_cells(resolved), fill)
             run_cells(resolved, out, materials, watcher, num_jobs)
         except Stopped:
             console.print(
@@ -188,7 +188,8 @@ def print_cost(
     console.print(
         f"[bold]{len(cells)} cells[/]: {escape(', '.join(losses))} with {seeds}; "
         f"{escape(networks)}, {first.size}x{first.size} pixels, width {first.width}, at most "
-        f"{first.recipe.max_epochs} epochs, {first.recipe.precision}"
+        f"{first.recipe.max_epochs} epoch{'s' * (first.recipe.max_epochs > 1)}, "
+        f"{first.recipe.precision}"
     )
     for note in notes:
         console.print(f"  {escape(note)}", style="yellow" if note.startswith("Warning") else "dim")
@@ -226,8 +227,8 @@ def _is_large(cell: Cell) -> bool:
     return cell.size > 128 or cell.width > 512
 
 
-def _names(cells: Sequence[Cell]) -> dict[str, str]:
-    """What each cell is called while it runs: its loss, its seed, and what else varies."""
+def name_cells(cells: Sequence[Cell]) -> dict[str, str]:
+    """What each cell is called, by its key: its loss, its seed, and what else varies."""
     flat = {cell.key: flatten(cell.setting()) for cell in cells}
     varying = [
         name
@@ -243,6 +244,8 @@ def _names(cells: Sequence[Cell]) -> dict[str, str]:
 
 
 def _hours(hours: float) -> str:
+    if 0 < hours < 1 / 60:
+        return "less than a minute"
     return f"{hours * 60:.0f} min" if hours < 1.5 else f"{hours:.1f} h"
 
 

@@ -111,9 +111,11 @@ def _check_format(path: Path, name: str) -> str:
     if name not in DATASETS:
         raise DataError(f"Unknown format {name!r}. Pass one of: auto, {', '.join(DATASETS)}.")
     if not DATASETS[name].recognise(path):
+        others = [other for other in DATASETS if DATASETS[other].recognise(path)]
+        found = f"It has that of {others[0]}: name that format" if others else "Check the path"
         raise DataError(
-            f"{path}: not the layout of {name}. Expected {DATASETS[name].layout},"
-            " or pass another --format."
+            f"{path}: not the layout of {name}, which is {DATASETS[name].layout}. "
+            f"{found}, or pass another folder."
         )
     return name
 

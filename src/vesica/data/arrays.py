@@ -168,6 +168,9 @@ def _fill(
         for file in (images, masks):
             file.flush()
             os.fsync(file.fileno())
+    about = {"what": "decoded images", "format": dataset.format, "target": dataset.target}
+    about["size"] = f"{total} images, {size_px}x{size_px}"
+    write_json(draft / "about.json", about)
     write_json(draft / SUMS, {name: _sum_of(draft / name) for name in FILES})
     if problems:
         raise DataError(join_lines(problems))

@@ -62,6 +62,7 @@ class Choice:
         lr: The rate with the highest validation IoU, the mean over seeds; None: no run has ended.
         val_iou: That mean, per image.
         is_at_edge: The smallest or largest rate tried: a better one may lie beyond.
+        is_level: All rates are as good: the first one stands for them.
         tried: Validation IoU of each rate; None where a run failed or has not ended.
     """
 
@@ -69,6 +70,7 @@ class Choice:
     lr: float | None
     val_iou: float | None
     is_at_edge: bool
+    is_level: bool
     tried: dict[str, float | None]
 
 
@@ -139,11 +141,13 @@ def _choose(loss: str, by_lr: dict[float, list[CellResult]]) -> Choice:
     }
     ended = {lr: value for lr, value in tried.items() if value is not None}
     best = max(ended, key=ended.__getitem__, default=None)
+    is_level = len(ended) > 1 and len(set(ended.values())) == 1
     return Choice(
         loss,
         best,
         None if best is None else ended[best],
-        best in (min(tried), max(tried)),
+        best in (min(tried), max(tried)) and not is_level,
+        is_level,
         {f"{lr:g}": value for lr, value in tried.items()},
     )
 

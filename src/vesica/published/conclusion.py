@@ -127,8 +127,11 @@ def _conclusion() -> list[Claim]:
 def _categories() -> tuple[Claim, Claim]:
     """What is said of all categories, and of both networks."""
     found = contrasts.categories()
-    failing = [category for category in found if category.p_holm >= ALPHA]
-    listed = ", ".join(f"{c.name} (p = {c.p:.3f})" for c in found if c.p >= ALPHA) or "none"
+    failing = [c for c in found if c.p_holm is None or c.p_holm >= ALPHA]
+    listed = (
+        ", ".join(f"{c.name} (p = {c.p:.3f})" for c in found if c.p is not None and c.p >= ALPHA)
+        or "none"
+    )
     networks = [category for category in found if category.factor == "network"]
     return (
         Claim(
@@ -141,7 +144,7 @@ def _categories() -> tuple[Claim, Claim]:
         Claim(
             "6",
             "performance improves significantly for the models that were used",
-            holds(all(network.p < ALPHA for network in networks)),
+            holds(all(n.p is not None and n.p < ALPHA for n in networks)),
             "; ".join(f"{network.name}: p = {network.p:.2g}" for network in networks)
             + " (paired t-test, 8 set-ups). The abstract's “for both models” says the same.",
         ),

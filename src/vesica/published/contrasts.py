@@ -25,19 +25,19 @@ class Category:
         factor: A key of `FACTORS`.
         name: The value.
         mean: Of the differences between the losses.
-        low: Lower end of the t interval at 95 %.
+        low: Lower end of the t interval at 95 %; None where all differences are the same.
         high: Upper end.
         p: Two-sided paired t-test, all eight as independent.
-        p_holm: Adjusted for eight categories.
+        p_holm: Adjusted for as many categories as have a test.
     """
 
     factor: str
     name: str
     mean: float
-    low: float
-    high: float
-    p: float
-    p_holm: float
+    low: float | None
+    high: float | None
+    p: float | None
+    p_holm: float | None
 
 
 @dataclass(frozen=True)
@@ -126,12 +126,15 @@ def categories(chosen: Sequence[Row] | None = None) -> list[Category]:
     named = [(f, v) for f, key in FACTORS.items() for v in dict.fromkeys(map(key, every))]
     named = [name for name in named if len(matching(*name, every)) > 1]
     tests = [paired_t(differences("iou", matching(*name, every)) / 10) for name in named]
-    p_values = [1.0 if test.p_two_sided is None else test.p_two_sided for test in tests]
+    known = [test.p_two_sided for test in tests if test.p_two_sided is not None]
+    adjusted = iter(holm(known))
     return [
-        Category(factor, value, test.mean, test.low, test.high, p, adjusted)
-        for (factor, value), test, p, adjusted in zip(
-            named, tests, p_values, holm(p_values), strict=True
+        Category(factor, value, test.mean, None, None, None, None)
+        if test.p_two_sided is None
+        else Category(
+            factor, value, test.mean, test.low, test.high, test.p_two_sided, next(adjusted)
         )
+        for (factor, value), test in zip(named, tests, strict=True)
     ]
 
 

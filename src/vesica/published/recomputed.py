@@ -125,7 +125,9 @@ def _test(
         unpaired = ttest_ind(by_iou, by_bce, equal_var=False)
     others = {"one-sided": min(greater, 1 - greater), "unpaired (Welch)": float(unpaired.pvalue)}
     how = f"paired t-test, two-sided, t = {found.t:.2f}, {found.num - 1} degrees of freedom"
-    return [Figure(what, stated, p, "", format(p, spec), how, others)]
+    # A small one would be rounded to 0 by as many digits as the paper has.
+    shown = format(p, ".1e" if float(format(p, spec)) == 0 else spec)
+    return [Figure(what, stated, p, "", shown, how, others)]
 
 
 def _error_margin(chosen: Sequence[Row] | None) -> list[Figure]:

@@ -96,8 +96,11 @@ def unseen(
         metrics: Those that are known of the set-ups, and not level in all of them.
     """
     found: dict[str, Any] = {metric: by_metric(metric, chosen) for metric in metrics}
-    p_values = [found[metric]["test"]["p_two_sided"] for metric in metrics]
-    for metric, p in zip(metrics, holm([1.0 if p is None else p for p in p_values]), strict=True):
+    tested = [m for m in metrics if found[m]["test"]["p_two_sided"] is not None]
+    adjusted = holm([found[metric]["test"]["p_two_sided"] for metric in tested])
+    for metric in metrics:
+        found[metric] |= {"p_holm": None, "num_holm": len(tested)}
+    for metric, p in zip(tested, adjusted, strict=True):
         found[metric]["p_holm"] = p
     return found
 

@@ -95,12 +95,14 @@ def _choice_rows(found: dict[str, Any], lrs: Sequence[str]) -> list[list[str]]:
             RULE_NAMES[found["rule"]],
             choice["loss"],
             *(NONE if choice["tried"][lr] is None else f"{choice['tried'][lr]:.3f}" for lr in lrs),
-            NONE
-            if choice["lr"] is None
-            else f"{choice['lr']:g}{' (edge)' if choice['is_at_edge'] else ''}",
+            NONE if choice["lr"] is None else f"{choice['lr']:g}{_mark(choice)}",
         ]
         for choice in found["choices"]
     ]
+
+
+def _mark(choice: dict[str, Any]) -> str:
+    return " (all level)" if choice["is_level"] else " (edge)" if choice["is_at_edge"] else ""
 
 
 def _say_edges(document: dict[str, Any]) -> list[str]:
@@ -113,7 +115,12 @@ def _say_edges(document: dict[str, Any]) -> list[str]:
     ]
     listed = "; ".join(dict.fromkeys(edges))
     text = f"**At the edge of the grid**, so that a better rate may lie beyond it: {listed}."
-    return [text] if edges else []
+    level = any(choice["is_level"] for found in document["rules"] for choice in found["choices"])
+    no_choice = (
+        "**All level:** every rate gave the same validation IoU, as when nothing was learnt; the "
+        "first one stands for all, and none was chosen."
+    )
+    return [text] * bool(edges) + [no_choice] * level
 
 
 def _csv_rows(found: dict[str, Any]) -> list[list[Any]]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from vesica.errors import DataError
 from vesica.files import write_json, write_text
 from vesica.published.tables import METRICS, TABLES, Metric, Row
 from vesica.report.published_iou import iou_section
@@ -31,7 +32,12 @@ def published_sections(document: dict[str, Any]) -> list[Section]:
 
 
 def write_published(out: Path, document: dict[str, Any]) -> list[Path]:
-    """Write the analysis as Markdown, HTML and JSON, and the tables as CSV; returns the files."""
+    """Write the analysis as Markdown, HTML and JSON, and the tables as CSV; returns the files.
+
+    Raises:
+        DataError: If the folder is a file or holds something else.
+    """
+    check_published(out)
     sections = published_sections(document)
     pages = {
         "what-holds.md": to_markdown(TITLE, sections),
@@ -42,6 +48,18 @@ def write_published(out: Path, document: dict[str, Any]) -> list[Path]:
     write_json(out / "published.json", document)
     _write_csv(out / "published.csv")
     return [out / name for name in (*pages, "published.json", "published.csv")]
+
+
+def check_published(out: Path) -> None:
+    """Refuse a folder of something else.
+
+    Raises:
+        DataError: If it is one, or a file.
+    """
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out}: is a file; pass another --out")
+    if out.is_dir() and any(out.iterdir()) and not (out / "published.json").exists():
+        raise DataError(f"{out}: holds something else; pass a new folder as --out")
 
 
 BOLD_NOTE = "Bold is better, as in the paper; more epochs count as worse."
@@ -92,11 +110,15 @@ def _summary(document: dict[str, Any]) -> list[str]:
         f"set and network, {p['data set x hair']:.3f} per data set and target, "
         f"{p['data set']:.2f} per data set.",
         f"**{len(below)} published IoUs cannot be the pooled IoU of masks:** on LFW they lie below "
-        f"all that their accuracy allows, and {sum(c['loss'] == 'bce' for c in below)} of them are "
-        "of networks trained with BCE. Of the mean advantage of IoU loss, "
-        f"{soft['mean']['published']:.1f} points, accuracy leaves "
+        f"all that their accuracy allows, and {_how_many(below)} of networks trained with BCE. Of "
+        f"the mean advantage of IoU loss, {soft['mean']['published']:.1f} points, accuracy leaves "
         f"{soft['mean']['from_accuracy']:.1f}.",
     ]
+
+
+def _how_many(below: Sequence[dict[str, Any]]) -> str:
+    num = sum(cell["loss"] == "bce" for cell in below)
+    return "all are" if num == len(below) else f"{num} of them are"
 
 
 def _claims(document: dict[str, Any]) -> list[str | Grid]:
@@ -193,7 +215,7 @@ def _whole_rows(unseen: dict[str, Any], metrics: Sequence[Metric]) -> list[list[
         p_values = [left["p_two_sided"] for left in without if left["p_two_sided"] is not None]
         for name, text in {
             "t-test, p": say_p(test["p_two_sided"]),
-            "the same, Holm for three metrics": say_p(found["p_holm"]),
+            f"the same, Holm for {_number_of(found['num_holm'], 'metric')}": say_p(found["p_holm"]),
             "signed ranks, exact, p": say_p(ranks["p_two_sided"]),
             "differences tied or 0": str(found["num_tied"]),
             "sign test, p": say_p(found["p_sign"]),
@@ -205,6 +227,11 @@ def _whole_rows(unseen: dict[str, Any], metrics: Sequence[Metric]) -> list[list[
         }.items():
             by_name.setdefault(name, [name]).append(text)
     return list(by_name.values())
+
+
+def _number_of(count: int, noun: str) -> str:
+    word = {1: "one", 2: "two", 3: "three"}.get(count, str(count))
+    return f"{word} {noun}{'' if count == 1 else 's'}"
 
 
 def _scale(metric: Metric) -> int:

@@ -244,7 +244,9 @@ def _categories(categories: Sequence[dict[str, Any]]) -> Grid:
             [
                 category["name"],
                 f"{category['mean']:+.2f}",
-                f"{category['low']:+.2f} to {category['high']:+.2f}",
+                NONE
+                if category["p"] is None
+                else f"{category['low']:+.2f} to {category['high']:+.2f}",
                 say_p(category["p"]),
                 say_p(category["p_holm"]),
             ]
