@@ -194,7 +194,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--networks", default=",".join(NETWORKS))
     parser.add_argument("--batch", type=int, help="for every engine")
     parser.add_argument("--no-parity", action="store_true")
-    parser.add_argument("--tries", action="store_true", help="other ways to run Keras, once each")
+    parser.add_argument(
+        "--tries",
+        nargs="?",
+        const="",
+        help="other ways to run Keras, once each; with a word, those whose names begin with it",
+    )
     parser.add_argument("--json", type=Path, default=Path("build/bench/training.json"))
     parser.add_argument("--markdown", type=Path)
     return parser.parse_args()
@@ -235,10 +240,9 @@ def main() -> None:
         network: {name: join(figures) for name, figures in by_name.items()}
         for network, by_name in turns.items()
     }
+    tried = [name for name in TRIES if args.tries is not None and name.startswith(args.tries)]
     tries = {
-        network: {name: run(name, engine, network) for name, engine in TRIES.items()}
-        for network in networks
-        if args.tries
+        network: {name: run(name, TRIES[name], network) for name in tried} for network in networks
     }
     for network, by_name in found.items():
         print_engines(console, network, by_name | tries.get(network, {}))
