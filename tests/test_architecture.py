@@ -40,6 +40,7 @@ ORDER = [
     "published",
     "baselines",
     "decisions",
+    "pairs",
     "compare",
     "estimate",
     "plans",

@@ -6,8 +6,9 @@ import pytest
 from tiny import tiny_cell
 
 from vesica import metrics, statistics
-from vesica.compare import compare_run, difference_of, group_cells
+from vesica.compare import compare_run, group_cells
 from vesica.files import write_json
+from vesica.pairs import difference_of
 from vesica.plan import Cell, across, replace
 from vesica.report.needs import say_needs, say_tests
 from vesica.results import CellResult, TestScores, cell_folder, read_table, write_scores

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from vesica import statistics
-from vesica.compare import data_name, difference_of
+from vesica.compare import data_name
+from vesica.pairs import difference_of
 from vesica.plan import Axis, Cell, across, replace
 from vesica.results import CellResult, read_cell
 

@@ -10,8 +10,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from vesica.compare import Group, difference_of, group_cells
+from vesica.compare import Group, group_cells
 from vesica.files import read_json, write_text
+from vesica.pairs import difference_of
 from vesica.plan import Cell
 from vesica.report import figures, svg, tables
 from vesica.report.decisions import DecisionTable, decision_tables
