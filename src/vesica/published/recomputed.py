@@ -125,8 +125,9 @@ def _test(
         unpaired = ttest_ind(by_iou, by_bce, equal_var=False)
     others = {"one-sided": min(greater, 1 - greater), "unpaired (Welch)": float(unpaired.pvalue)}
     how = f"paired t-test, two-sided, t = {found.t:.2f}, {found.num - 1} degrees of freedom"
-    # A small one would be rounded to 0 by as many digits as the paper has.
-    shown = format(p, ".1e" if float(format(p, spec)) == 0 else spec)
+    # In the paper's own digits, where they show ours: a small one would be rounded to 0.
+    fits = p < 0.01 if spec == ".1e" else float(format(p, spec)) > 0
+    shown = format(p, spec) if fits else f"{p:.1e}" if p < 0.001 else f"{p:.3f}"
     return [Figure(what, stated, p, "", shown, how, others)]
 
 
