@@ -12,6 +12,7 @@ from vesica.report.examples import example_section
 from vesica.report.published import UNSEEN_NOTE, say_p, unseen_blocks
 from vesica.report.sections import Grid, Section
 from vesica.report.summary import Summary
+from vesica.statistics import INTERVAL_TOO_WIDE
 
 TITLE = "The paper's tables, and ours"
 NONE = "\N{EN DASH}"
@@ -220,7 +221,8 @@ def _verdict_row(setup: dict[str, Any]) -> list[str]:
     comparison = setup["comparison"] or {}
     mean, low, high = (comparison.get(name) for name in ("mean", "low", "high"))
     verdict = comparison.get("verdict", "not judged yet")
-    reason = comparison.get("reason", "")
+    # The interval beside it says this one, and a long column would hide what comes after it.
+    reason = comparison.get("reason", "").replace(INTERVAL_TOO_WIDE, "")
     published = setup["published"]["iou"]
     return [
         f"{setup['network']}, {setup['data']}, {setup['name']}",
