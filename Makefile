@@ -43,11 +43,11 @@ bench-losses: $(READY)
 	$(BIN)/python benchmarks/bench_losses.py --markdown docs/results/losses/README.md
 
 # Training beside Keras 3 and plain PyTorch, parity first; then growth with the number of images
-# (without --tries about 17 and 15 minutes on an idle machine; --tries was never timed).
-# TensorFlow takes 2 GB of disk.
+# (about 17 and 16 minutes on an idle machine). TensorFlow takes 2 GB of disk. By hand, `--tries`
+# adds other ways to run Keras and `--rounds 2` a second turn of every engine.
 bench-training: $(READY)
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
-	$(BIN)/python benchmarks/bench_training.py --tries --markdown docs/results/training/README.md
+	$(BIN)/python benchmarks/bench_training.py --rounds 1 --markdown docs/results/training/README.md
 	$(BIN)/python benchmarks/bench_scaling.py --markdown docs/results/training/scaling.md
 
 # Where other libraries differ, and who is right.
