@@ -1,6 +1,6 @@
 """Does training in bfloat16 change the result? Paired seeds on LFW Part Labels.
 
-    python benchmarks/compare_precision.py LFW [--seeds 5] [--out runs/precision] [--markdown PATH]
+    python benchmarks/compare_precision.py LFW [--seeds 8] [--out runs/precision] [--markdown PATH]
 
 Every seed trains with both losses in float32 and in bfloat16: features of the frozen layers,
 products and gradients, and everything else alike. What is judged is the difference, bfloat16 minus
@@ -103,7 +103,7 @@ def main() -> None:
     """Run what is missing, then judge."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("lfw", help="folder of LFW Part Labels")
-    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--lr", type=float, default=3e-5)
     parser.add_argument("--epochs", type=int, default=16)
     parser.add_argument("--out", type=Path, default=Path("runs/precision"))

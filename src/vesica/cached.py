@@ -41,7 +41,7 @@ class Entry:
         of: Of which images, by which network.
         done: How much of it is there.
         num_bytes: On the disk.
-        used: When it was last written.
+        written: When a file of it last was.
     """
 
     folder: Path
@@ -49,7 +49,7 @@ class Entry:
     of: str
     done: str
     num_bytes: int
-    used: datetime
+    written: datetime
 
     @property
     def key(self) -> str:
@@ -128,14 +128,14 @@ def _describe(folder: Path) -> Entry:
     files = [file for file in folder.rglob("*") if file.is_file()]
     # Rows that nobody asked for take no room in a file with holes.
     num_bytes = sum(512 * file.stat().st_blocks for file in files)
-    used = datetime.fromtimestamp(max((f.stat().st_mtime for f in files), default=0))
+    written = datetime.fromtimestamp(max((f.stat().st_mtime for f in files), default=0))
     what, of = KINDS[folder.parent.name], ""
     try:
         about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
         what, of = about.pop("what"), ", ".join(str(value) for value in about.values())
     except (OSError, ValueError, KeyError):
         of = _shape(folder / "images.npy")
-    return Entry(folder, what, of, _done(folder), num_bytes, used)
+    return Entry(folder, what, of, _done(folder), num_bytes, written)
 
 
 def _done(folder: Path) -> str:

@@ -202,15 +202,15 @@ def _say_training_images(cells: Sequence[Cell], results: dict[str, Any]) -> list
     """Of each split that was trained on others than table 1 says."""
     told = []
     for size in dict.fromkeys(cell.data.split for cell in cells):
-        expected = NUM_TRAIN[cells[0].data.format, size]
+        train, val = NUM_TRAIN[cells[0].data.format, size]
         ours = {
             (result["num_train"], result["num_val"])
             for cell in cells
             if cell.data.split == size and "num_train" in (result := results.get(cell.key, {}))
         }
-        shown = " or ".join(f"{train} and {val}" for train, val in sorted(ours))
-        text = f"{size}: {shown} images for training and validation, not %d and %d" % expected
-        told.append((bool(ours - {expected}), text))
+        shown = " or ".join(f"{a} and {b}" for a, b in sorted(ours))
+        text = f"{size}: {shown} images for training and validation, not {train} and {val}"
+        told.append((bool(ours - {(train, val)}), text))
     return told
 
 

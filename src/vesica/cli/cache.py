@@ -44,8 +44,8 @@ def list_cache(
         return
     table = Table("key", "what", "of", "done", "GB", "last written", box=None)
     for entry in entries:
-        size, used = f"{entry.num_bytes / 1e9:.2f}", f"{entry.used:%Y-%m-%d %H:%M}"
-        table.add_row(entry.key, escape(entry.what), escape(entry.of), entry.done, size, used)
+        size, written = f"{entry.num_bytes / 1e9:.2f}", f"{entry.written:%Y-%m-%d %H:%M}"
+        table.add_row(entry.key, escape(entry.what), escape(entry.of), entry.done, size, written)
     if entries:
         console.print(table)
     total = sum(entry.num_bytes for entry in entries)

@@ -112,7 +112,7 @@ def _check_format(path: Path, name: str) -> str:
         raise DataError(f"Unknown format {name!r}. Pass one of: auto, {', '.join(DATASETS)}.")
     if not DATASETS[name].recognise(path):
         others = [other for other in DATASETS if DATASETS[other].recognise(path)]
-        found = f"It has that of {others[0]}: name that format" if others else "Check the path"
+        found = f"It has that of {others[0]}: pass it as that" if others else "Check the path"
         raise DataError(
             f"{path}: not the layout of {name}, which is {DATASETS[name].layout}. "
             f"{found}, or pass another folder."

@@ -25,13 +25,14 @@ CSV_HEADER = (
 def summarise_paper(
     run: Path, cells: Sequence[Cell], margin: float, judged: dict[str, Any] | None
 ) -> Summary:
-    """The grid as far as it has results."""
+    """The grid as far as it has results; the figures, which read the images, once it is judged."""
     document = replicate(run, cells, judged)
+    figures_1_to_6 = None if judged is None else example_section(run, cells)
     return Summary(
         "paper",
         TITLE,
         document,
-        [*replication_sections(document), *filter(None, [example_section(run, cells)])],
+        [*replication_sections(document), *filter(None, [figures_1_to_6])],
         CSV_HEADER,
         [row for setup in document["setups"] for row in _csv_rows(setup)],
     )

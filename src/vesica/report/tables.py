@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vesica.plan import Cell
+from vesica.plan import Cell, flatten
 from vesica.results import CellResult
 
 METRICS = {
@@ -103,7 +103,7 @@ def _cell_row(cell: Cell, found: CellResult | None) -> CellRow:
 
 def setting_rows(settings: Sequence[dict[str, Any]]) -> list[SettingRow]:
     """Every field that loss and seed do not vary, recipe included."""
-    flat = [_flatten(setting) for setting in settings]
+    flat = [flatten(setting) for setting in settings]
     rows = []
     for name in flat[0]:
         values = [_say(setting[name]) for setting in flat]
@@ -122,12 +122,6 @@ def say_list(values: Sequence[object]) -> str:
     """Words with commas and an "and"."""
     words = [str(value) for value in values]
     return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]])) if words else ""
-
-
-def _flatten(setting: dict[str, Any]) -> dict[str, Any]:
-    nested = {"data", "recipe"}
-    plain = {name: value for name, value in setting.items() if name not in nested}
-    return {**plain, **setting["recipe"], **setting["data"]}
 
 
 def _say(value: Any) -> str:
