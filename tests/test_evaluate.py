@@ -8,8 +8,8 @@ from vesica.evaluate import score, to_preds, to_probs, validate
 from vesica.losses import parse_loss
 from vesica.materials import make_fabric
 from vesica.metrics.threshold import NUM_BINS
-from vesica.models import FCN
-from vesica.models.fcn import initialise_output
+from vesica.networks import FCN
+from vesica.networks.fcn import initialise_output
 from vesica.trunk import Images, Inputs
 
 NUM = 11

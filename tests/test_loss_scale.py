@@ -11,9 +11,9 @@ import torch
 from realdata import require
 from tiny import tiny_cell
 
+from vesica.accel.rmsprop import BlockwiseRMSprop
 from vesica.cell import run_cell
 from vesica.materials import Materials
-from vesica.optimizer import BlockwiseRMSprop
 from vesica.plan import replace
 from vesica.results import read_table
 

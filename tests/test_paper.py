@@ -20,8 +20,8 @@ from vesica.data.synthetic import open_faces
 from vesica.errors import DataError
 from vesica.files import read_json, write_json
 from vesica.losses import parse_loss
-from vesica.models import MODELS
-from vesica.models.weights import WEIGHTS
+from vesica.networks import MODELS
+from vesica.networks.weights import WEIGHTS
 from vesica.plan import Cell, replace
 from vesica.plans.paper import GROWS_BY, SCALES, VGG_ONLY, Size, loss_of, paper, weights_of
 from vesica.published import Row, rows

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vesica.models import spectral
-from vesica.models.spectral import SpectralConv2d, spectral_conv2d, tap_by_tap
+from vesica.accel import spectral
+from vesica.accel.spectral import SpectralConv2d, spectral_conv2d, tap_by_tap
 
 
 def draw(

@@ -15,7 +15,7 @@ from vesica.cell import run_cell
 from vesica.files import read_json
 from vesica.losses import parse_loss
 from vesica.materials import Materials, make_fabric
-from vesica.models import FCN
+from vesica.networks import FCN
 from vesica.plan import Cell, Recipe, replace
 from vesica.results import read_table
 from vesica.shapes import Features, LogitMaps

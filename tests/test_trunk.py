@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from tiny import tiny
 
 from vesica.cached import BLOCK
-from vesica.models import FCN
+from vesica.networks import FCN
 from vesica.store import Stored
 from vesica.trunk import Images, Inputs, compute_features, mirror, to_image, trunk_key
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from vesica.models import FCN, MODELS
+from vesica.networks import FCN, MODELS
 from vesica.plan import Cell, Recipe, Source
 
 

@@ -15,7 +15,7 @@ from engines.setting import EPSILON, RHO, Setting, draw_batch
 from engines.vesica_engine import use_direct
 from engines.worker import report
 from vesica.losses import parse_loss
-from vesica.models import FCN, Weights, build_model
+from vesica.networks import FCN, Weights, build_model
 
 STEPS = 5
 

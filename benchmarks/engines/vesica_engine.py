@@ -11,11 +11,11 @@ from torch.utils.flop_counter import FlopCounterMode, bmm_flop
 
 from engines.setting import EPSILON, LEARNING_RATE, RHO, Setting, draw_batch
 from engines.worker import Prepared, serve
+from vesica.accel.memory import keep_memory
+from vesica.accel.rmsprop import BlockwiseRMSprop
+from vesica.accel.spectral import SpectralConv2d
 from vesica.losses import parse_loss
-from vesica.memory import keep_memory
-from vesica.models import FCN, Weights, build_model
-from vesica.models.spectral import SpectralConv2d
-from vesica.optimizer import BlockwiseRMSprop
+from vesica.networks import FCN, Weights, build_model
 from vesica.shapes import Features
 
 BLOCK = 10

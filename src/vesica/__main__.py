@@ -4,8 +4,8 @@ import sys
 
 from pydantic import ValidationError
 
+from vesica.accel.memory import keep_memory
 from vesica.cli import app
-from vesica.memory import keep_memory
 
 
 def main() -> None:

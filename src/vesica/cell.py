@@ -17,7 +17,7 @@ from vesica.evaluate import score
 from vesica.files import replacing, write_json
 from vesica.losses import parse_loss
 from vesica.materials import Materials, Rows, make_fabric
-from vesica.models import FCN
+from vesica.networks import FCN
 from vesica.plan import Cell
 from vesica.results import (
     SCHEMA,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vesica.errors import DataError
 from vesica.files import replacing
-from vesica.models import FCN
+from vesica.networks import FCN
 
 
 def save_checkpoint(

@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vesica.accel.rmsprop import BlockwiseRMSprop
 from vesica.errors import DataError
 from vesica.losses import parse_loss
 from vesica.materials import Materials, make_fabric
-from vesica.models import FCN
-from vesica.optimizer import BlockwiseRMSprop
+from vesica.networks import FCN
 from vesica.plan import Cell
 from vesica.results import read_cell
 from vesica.trunk import to_image

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vesica import metrics
 from vesica.losses import Loss, reduce_values
-from vesica.models import FCN
+from vesica.networks import FCN
 from vesica.trunk import Inputs
 
 

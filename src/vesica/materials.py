@@ -14,7 +14,7 @@ from vesica.data.arrays import Arrays
 from vesica.data.sample import Dataset
 from vesica.data.split import Split
 from vesica.losses import parse_loss
-from vesica.models import FCN, MODELS, Weights, build_model, load_weights
+from vesica.networks import FCN, MODELS, Weights, build_model, load_weights
 from vesica.plan import Cell, Source, replace
 from vesica.sources import decode_source, describe_source, open_source, split_source
 from vesica.store import Stored

@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 
+from vesica.accel.memory import keep_memory
 from vesica.cell import run_cell
 from vesica.errors import DataError
 from vesica.materials import Materials
-from vesica.memory import keep_memory
 from vesica.plan import Cell
 from vesica.results import cell_folder
 from vesica.train import State, Stopped

@@ -13,11 +13,11 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vesica.accel.rmsprop import BlockwiseRMSprop
 from vesica.checkpoint import load_checkpoint, save_checkpoint
 from vesica.evaluate import validate
 from vesica.losses import Loss, reduce_values
-from vesica.models import FCN
-from vesica.optimizer import BlockwiseRMSprop
+from vesica.networks import FCN
 from vesica.plan import Recipe
 from vesica.trunk import Inputs
 

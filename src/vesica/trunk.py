@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vesica.models import FCN
+from vesica.networks import FCN
 from vesica.plan import digest_of
 from vesica.shapes import Features, ImageBatch
 from vesica.store import Stored, fill

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 
 from vesica.errors import DataError
-from vesica.models.fcn import (
+from vesica.networks.fcn import (
     FCN,
     Normalise,
     bfcn32s,
@@ -13,7 +13,7 @@ from vesica.models.fcn import (
     initialise,
     initialise_output,
 )
-from vesica.models.weights import Weights, load_weights
+from vesica.networks.weights import Weights, load_weights
 
 MODELS: dict[str, Callable[..., FCN]] = {
     "bfcn32s": bfcn32s,

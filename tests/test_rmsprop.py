@@ -4,13 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from vesica import optimizer
-from vesica.optimizer import BlockwiseRMSprop
+from vesica.accel import rmsprop
+from vesica.accel.rmsprop import BlockwiseRMSprop
 
 
 @pytest.mark.parametrize("block", [7, 2**18])
 def test_it_equals_rmsprop(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(optimizer, "BLOCK_SIZE", block)
+    monkeypatch.setattr(rmsprop, "BLOCK_SIZE", block)
     torch.manual_seed(0)
     shapes = (5, 3, 2, 2), (11,), (4, 4)
     ours = [nn.Parameter(torch.randn(shape)) for shape in shapes]

@@ -19,12 +19,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from vesica import metrics
+from vesica.accel.spectral import SpectralConv2d
 from vesica.data.synthetic import open_faces
 from vesica.errors import DataError
 from vesica.losses import iou_loss
-from vesica.models import FCN, MODELS, Weights, build_model, load_weights
-from vesica.models.spectral import SpectralConv2d
-from vesica.models.weights import INSTALL_HED
+from vesica.networks import FCN, MODELS, Weights, build_model, load_weights
+from vesica.networks.weights import INSTALL_HED
 from vesica.trunk import to_image
 
 NONE = Weights("none")

@@ -18,7 +18,7 @@ from torch.nn import functional
 from torchvision.models import resnet50
 from torchvision.models.vgg import cfgs, make_layers
 
-from vesica.models.spectral import SpectralConv2d, make_spectral
+from vesica.accel.spectral import SpectralConv2d, make_spectral
 from vesica.shapes import Features, ImageBatch, LogitMaps
 
 STRIDE = 32

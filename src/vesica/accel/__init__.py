@@ -1,0 +1,1 @@
+"""What is only faster: without any file here everything works, slower."""
