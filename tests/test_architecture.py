@@ -15,6 +15,8 @@ ROOT = Path(vesica.__file__).parent
 ORDER = [
     "errors",
     "files",
+    "own",
+    "spelling",
     "shapes",
     "accel",
     "losses",

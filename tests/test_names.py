@@ -1,0 +1,169 @@
+"""One spelling for everything that has a name, and files of the user's own."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from vesica import own
+from vesica.errors import DataError
+from vesica.spelling import Spelled, name_of, read, split_path, without_folders
+
+
+def square(
+    *, side: int = 2, scale: float = 1.0, kind: Literal["a", "b"] = "a", on: bool = False
+) -> object:
+    return side, scale, kind, on
+
+
+TABLE = {"square": square}
+
+MINE = """
+def round(*, radius: float = 1.0, needed: int) -> tuple:
+    return radius, needed
+
+def broken():
+    raise KeyError("x")
+"""
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.py"
+    path.write_text(MINE)
+    return path
+
+
+def test_options_have_the_types_of_their_parameters() -> None:
+    spelled = read("square:side=3:scale=1e-1:kind=b:on=yes", TABLE, "shape")
+    assert spelled.call(TABLE) == (3, 0.1, "b", True)
+    assert str(spelled) == "square:kind=b:on=true:scale=0.1:side=3"
+    assert str(read(str(spelled), TABLE, "shape")) == str(spelled)
+
+
+def test_defaults_are_left_out() -> None:
+    assert read("square:side=2:scale=1", TABLE, "shape") == Spelled("square")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("circle", "unknown shape 'circle'; there are: square, or FILE.py:FUNCTION"),
+        ("", "cannot read the shape ''"),
+        ("Square", "cannot read"),
+        ("square:size=2", "shape 'square' has no parameter 'size'; it has: side, scale"),
+        ("square:side", "has no parameter 'side'"),
+        ("square:side=1:side=1", "'side' twice"),
+        ("square:side=1.5", "square:side=1.5: expected a whole number"),
+        ("square:scale=nan", "expected a number"),
+        ("square:scale=1e999", "expected a number"),
+        ("square:scale=" + "9" * 900, "expected a number"),
+        ("square:scale=" + "9" * 10_000, "10,013 characters"),
+        ("square:side=\N{ARABIC-INDIC DIGIT ONE}", "expected a whole number"),
+        ("square:scale=\N{FULLWIDTH DIGIT ONE}", "expected a number"),
+        ("square:kind=c", "expected one of: a, b"),
+        ("square:on=2", "expected true or false"),
+        ("<gone>", "session that is over"),
+        ("none.py:f", "none.py: no such file"),
+    ],
+)
+def test_what_cannot_be_read_is_one_sentence(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message.replace("(", r"\(")) as caught:
+        read(text, TABLE, "shape")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_users_file_is_known_by_name_and_content(mine: Path) -> None:
+    spelled = read(f"{mine}:round:needed=1", TABLE, "shape")
+    assert str(spelled) == "mine.py:round:needed=1"
+    assert spelled.call(TABLE) == (1.0, 1)
+    assert read(str(spelled), TABLE, "shape", code=spelled.code) == spelled
+    mine.write_text(MINE.replace("1.0", "2.0"))
+    changed = read(f"{mine}:round:needed=1", TABLE, "shape")
+    assert changed.digest != spelled.digest
+    assert changed.call(TABLE) == (2.0, 1)
+    assert spelled.call(TABLE) == (1.0, 1)  # what was loaded stays
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("round", "mine.py:round needs needed=..."),
+        ("oval", "mine.py: no function 'oval'; it has: round, broken"),
+        ("TABLE", "no function 'TABLE'"),
+    ],
+)
+def test_a_users_function_is_checked(mine: Path, name: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        read(f"{mine}:{name}", TABLE, "shape")
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("1 +", "SyntaxError"),
+        ("import helper_beside_it", "stands alone; mend the file"),
+        ("x = 1\nraise SystemExit(3)", r"bad\.py:2: SystemExit"),
+        ("f = " + "1" * 2**20, "a file of functions is smaller"),
+    ],
+)
+def test_a_users_bad_file_is_one_sentence(tmp_path: Path, source: str, message: str) -> None:
+    path = tmp_path / "bad.py"
+    path.write_text(source)
+    with pytest.raises(DataError, match=message):
+        read(f"{path}:f", TABLE, "shape")
+
+
+def test_what_a_users_function_raises_is_one_sentence(mine: Path) -> None:
+    with pytest.raises(DataError, match=r"mine\.py:broken: KeyError: 'x'; mend the function"):
+        read(f"{mine}:broken", TABLE, "shape").call(TABLE)
+
+
+def test_no_file_runs_unnamed(tmp_path: Path) -> None:
+    (tmp_path / "evil.py").write_text("print('ran')\ndef f(): ...\n")
+    digest = own.digest_of(tmp_path / "evil.py")
+    with pytest.raises(DataError, match=r"does not name the file.*--trust"):
+        read("evil.py:f", TABLE, "shape", code={"evil.py": digest})
+    own.add_files({digest: tmp_path / "evil.py"})
+    assert read("evil.py:f", TABLE, "shape", code={"evil.py": digest}).call(TABLE) is None
+
+
+def test_a_file_that_changes_under_a_run_is_not_taken_for_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "moving.py"
+    path.write_text("def f(): return 1\n")
+    digest = own.name_file(path)
+    path.write_text("def f(): return 2\n")
+    with pytest.raises(DataError, match="has changed since the command began"):
+        read("moving.py:f", TABLE, "shape", code={"moving.py": digest})
+
+
+def test_functions_have_names() -> None:
+    assert name_of(square, TABLE) == "square"
+    here = name_of(test_functions_have_names, TABLE)
+    assert here == f"{Path(__file__).resolve()}:test_functions_have_names"
+    spelled = read(here, TABLE, "shape")
+    assert spelled.function(TABLE) is test_functions_have_names
+
+
+def test_what_has_no_source_is_never_another() -> None:
+    names = [name_of(lambda: 1, TABLE), name_of(lambda: 1, TABLE)]
+    first, second = (read(name, TABLE, "shape") for name in names)
+    assert first.digest != second.digest
+    assert first.call(TABLE) == 1
+
+
+def test_paths_are_no_part_of_a_name() -> None:
+    text = "0.5/a b/mine.py:f:x=1+iou,../other.py:g"
+    assert without_folders("/a b/mine.py:f:x=1") == "mine.py:f:x=1"
+    assert without_folders("../x/other.py:g+iou") == "other.py:g+iou"
+    assert without_folders(text).endswith("+iou,other.py:g")
+    assert split_path("hed:/w/a.h5") == ("hed", Path("/w/a.h5"))
+    assert split_path("hed") == ("hed", None)
+
+
+def test_reading_names_takes_no_torch() -> None:
+    check = "import sys, vesica.spelling; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
