@@ -9,7 +9,7 @@ import pytest
 
 from vesica import own
 from vesica.errors import DataError
-from vesica.spelling import Spelled, name_of, read, split_path, without_folders
+from vesica.spelling import Spelled, digests_in, name_of, read, shown, split_path
 
 
 def square(
@@ -77,9 +77,11 @@ def test_what_cannot_be_read_is_one_sentence(text: str, message: str) -> None:
 
 def test_a_users_file_is_known_by_name_and_content(mine: Path) -> None:
     spelled = read(f"{mine}:round:needed=1", TABLE, "shape")
-    assert str(spelled) == "mine.py:round:needed=1"
+    assert str(spelled) == f"mine.py@{own.digest_of(mine)}:round:needed=1"
+    assert shown(str(spelled)) == "mine.py:round:needed=1"
+    assert digests_in("bce", str(spelled)) == {spelled.digest: "mine.py"}
     assert spelled.call(TABLE) == (1.0, 1)
-    assert read(str(spelled), TABLE, "shape", code=spelled.code) == spelled
+    assert read(str(spelled), TABLE, "shape") == spelled
     mine.write_text(MINE.replace("1.0", "2.0"))
     changed = read(f"{mine}:round:needed=1", TABLE, "shape")
     assert changed.digest != spelled.digest
@@ -125,9 +127,9 @@ def test_no_file_runs_unnamed(tmp_path: Path) -> None:
     (tmp_path / "evil.py").write_text("print('ran')\ndef f(): ...\n")
     digest = own.digest_of(tmp_path / "evil.py")
     with pytest.raises(DataError, match=r"does not name the file.*--trust"):
-        read("evil.py:f", TABLE, "shape", code={"evil.py": digest})
+        read(f"evil.py@{digest}:f", TABLE, "shape")
     own.add_files({digest: tmp_path / "evil.py"})
-    assert read("evil.py:f", TABLE, "shape", code={"evil.py": digest}).call(TABLE) is None
+    assert read(f"evil.py@{digest}:f", TABLE, "shape").call(TABLE) is None
 
 
 def test_a_file_that_changes_under_a_run_is_not_taken_for_the_old_one(tmp_path: Path) -> None:
@@ -136,7 +138,7 @@ def test_a_file_that_changes_under_a_run_is_not_taken_for_the_old_one(tmp_path: 
     digest = own.name_file(path)
     path.write_text("def f(): return 2\n")
     with pytest.raises(DataError, match="has changed since the command began"):
-        read("moving.py:f", TABLE, "shape", code={"moving.py": digest})
+        read(f"moving.py@{digest}:f", TABLE, "shape")
 
 
 def test_functions_have_names() -> None:
@@ -152,13 +154,17 @@ def test_what_has_no_source_is_never_another() -> None:
     first, second = (read(name, TABLE, "shape") for name in names)
     assert first.digest != second.digest
     assert first.call(TABLE) == 1
+    assert read(str(first), TABLE, "shape") == first
+    with pytest.raises(DataError, match="session that is over"):
+        read(f"{first.name}@{'0' * 12}", TABLE, "shape")
 
 
 def test_paths_are_no_part_of_a_name() -> None:
     text = "0.5/a b/mine.py:f:x=1+iou,../other.py:g"
-    assert without_folders("/a b/mine.py:f:x=1") == "mine.py:f:x=1"
-    assert without_folders("../x/other.py:g+iou") == "other.py:g+iou"
-    assert without_folders(text).endswith("+iou,other.py:g")
+    assert shown("/a b/mine.py:f:x=1") == "mine.py:f:x=1"
+    assert shown(f"mine.py@{'a' * 12}:f+0.5<g>@{'b' * 12}") == "mine.py:f+0.5<g>"
+    assert shown("../x/other.py:g+iou") == "other.py:g+iou"
+    assert shown(text).endswith("+iou,other.py:g")
     assert split_path("hed:/w/a.h5") == ("hed", Path("/w/a.h5"))
     assert split_path("hed") == ("hed", None)
 

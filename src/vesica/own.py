@@ -15,16 +15,13 @@ import traceback
 import types
 import typing
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from vesica.errors import DataError
 
 Function = Callable[..., Any]
-Code = Mapping[str, str]
-"""Digests of users' files, by their names without folders."""
-
 MAX_FILE_BYTES = 2**20
 
 _files: dict[str, Path] = {}
@@ -45,9 +42,9 @@ def name_file(path: Path) -> str:
     return digest
 
 
-def files_of(code: Code) -> dict[str, Path]:
+def files_of(digests: Iterable[str]) -> dict[str, Path]:
     """Where the files with these digests can be read, by digest."""
-    return {digest: _files[digest] for digest in code.values() if digest in _files}
+    return {digest: _files[digest] for digest in digests if digest in _files}
 
 
 def add_files(files: Mapping[str, Path]) -> None:

@@ -1,8 +1,9 @@
 """Names with options: `name:key=value` of a visible table, or `file.py:function:key=value`.
 
 Losses, networks, data sets, augmentations, optimisers and schedules are all spelled so. A name of
-a table is a key of a dict; any other is a function in a user's own file, which is known by its
-name and by the digest of its content: a changed file is another file.
+a table is a key of a dict; any other is a function in a user's own file. What is kept of it is
+`file.py@digest:function`: the name without folders and the digest of the content, so that a changed
+file is another name.
 """
 
 import inspect
@@ -17,7 +18,6 @@ from typing import Any, Literal
 
 from vesica import own
 from vesica.errors import DataError
-from vesica.own import Code
 
 Value = bool | int | float | str
 Table = Mapping[str, Callable[..., Any]]
@@ -26,8 +26,12 @@ MAX_LENGTH = 1000
 NUMBER = re.compile(r"[-+]?(\d{1,20}(\.\d{0,20})?|\.\d{1,20})([eE][-+]?\d{1,3})?", re.ASCII)
 WHOLE = re.compile(r"[-+]?\d{1,18}", re.ASCII)
 TABLED = re.compile(r"(?P<name>[a-z][a-z_0-9]*)(?P<options>(:.*)?)", re.ASCII)
-OWN = re.compile(r"(?P<name>[^:]+\.py:[A-Za-z_]\w*)(?P<options>(:.*)?)", re.ASCII)
-LIVE = re.compile(r"(?P<name><\w+>)(?P<options>(:.*)?)", re.ASCII)
+OWN = re.compile(
+    r"(?P<file>[^:]+\.py|<\w+>)(@(?P<digest>[0-9a-f]{12}))?(?P<function>:[A-Za-z_]\w*(?![\w=]))?"
+    r"(?P<options>(:.*)?)",
+    re.ASCII,
+)
+DIGEST = re.compile(r"(?<=\.py|.\w>)@[0-9a-f]{12}\b")
 FOLDER = re.compile(r"[^:,+]*[/\\](?=[^/\\:,+]+\.py:)")
 YES_OR_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -37,9 +41,9 @@ class Spelled:
     """A name that exists, with those options that differ from their defaults.
 
     Attributes:
-        name: A key of the table, or `file.py:function` without folders.
+        name: A key of the table, `file.py:function` without folders, or `<function>`.
         options: Sorted.
-        digest: Of the user's file; "" for a name of the table.
+        digest: Of the user's file or function; "" for a name of the table.
     """
 
     name: str
@@ -47,12 +51,10 @@ class Spelled:
     digest: str = ""
 
     def __str__(self) -> str:
-        return self.name + "".join(f":{key}={spell(value)}" for key, value in self.options)
-
-    @property
-    def code(self) -> dict[str, str]:
-        """The user's file and its digest, where there is one."""
-        return {self.name.partition(":")[0]: self.digest} if self.digest else {}
+        """The one canonical spelling, which reads back to the same."""
+        file, colon, function = self.name.partition(":")
+        name = f"{file}@{self.digest}{colon}{function}" if self.digest else self.name
+        return name + "".join(f":{key}={spell(value)}" for key, value in self.options)
 
     def function(self, table: Table) -> Callable[..., Any]:
         """What the name stands for.
@@ -77,17 +79,13 @@ class Spelled:
             raise DataError(f"{self.name}: {own.say_error(error)}; mend the function") from error
 
 
-def read(
-    text: str, table: Table, what: str, *, code: Code | None = None, common: Iterable[str] = ()
-) -> Spelled:
+def read(text: str, table: Table, what: str, *, common: Iterable[str] = ()) -> Spelled:
     """Read a spelling and check that name and options exist.
 
     Args:
-        text: `name:key=value...` or `file.py:function:key=value...`.
+        text: `name:key=value...` or `file.py:function:key=value...`, or as `str` gave it.
         table: The names that exist.
         what: What messages call it, e.g. "loss".
-        code: Digests of the files that the names without folders stand for; None: the files are
-            those at the paths given.
         common: Parameters of the functions that are no options.
 
     Raises:
@@ -96,19 +94,17 @@ def read(
     """
     if len(text) > MAX_LENGTH:
         raise ValueError(f"{what} {text[:40]!r}...: {len(text):,} characters; a name is shorter")
-    if match := LIVE.fullmatch(text):
-        name, digest = match["name"], _digest_of_live(match["name"], what, code)
-    elif match := OWN.fullmatch(text):
-        name, digest = _name_own(match["name"], code)
-    elif match := TABLED.fullmatch(text):
-        name, digest = match["name"], ""
+    if (match := OWN.fullmatch(text)) and (match["function"] or match["file"][0] == "<"):
+        spelled = _read_own(match, what)
+    elif (match := TABLED.fullmatch(text)) and match["name"] in table:
+        spelled = Spelled(match["name"])
+    elif match:
+        raise ValueError(f"unknown {what} {match['name']!r}; there are: {_known(table)}")
     else:
         raise ValueError(f"cannot read the {what} {text!r}; write {_known(table)}")
-    if not digest and name not in table:
-        raise ValueError(f"unknown {what} {name!r}; there are: {_known(table)}")
-    function = Spelled(name, (), digest).function(table)
-    given = _read_options(what, name, match["options"], function, common)
-    return with_options(Spelled(name, (), digest), function, given, common)
+    function = spelled.function(table)
+    given = _read_options(what, spelled.name, match["options"], function, common)
+    return with_options(spelled, function, given, common)
 
 
 def with_options(
@@ -154,9 +150,15 @@ def is_live(text: str) -> bool:
     return "<" in text
 
 
-def without_folders(text: str) -> str:
-    """A spelling with the names of files in place of their paths."""
-    return FOLDER.sub("", text)
+def shown(text: str) -> str:
+    """A spelling as people read it: without folders and digests."""
+    return DIGEST.sub("", FOLDER.sub("", text))
+
+
+def digests_in(*texts: str) -> dict[str, str]:
+    """Digests of the users' files in some canonical spellings, with the files' names."""
+    found = (re.findall(r"([^:,+]+\.py)@([0-9a-f]{12}):", text) for text in texts)
+    return {digest: name for pairs in found for name, digest in pairs}
 
 
 def split_path(text: str) -> tuple[str, Path | None]:
@@ -231,19 +233,15 @@ def _kinds_of(parameter: inspect.Parameter) -> tuple[Any, ...]:
     return (annotation,)
 
 
-def _name_own(text: str, code: Code | None) -> tuple[str, str]:
-    path, _, function = text.rpartition(":")
-    file = Path(path).expanduser()
-    if code is not None and path in code:
-        return text, code[path]
-    return f"{file.name}:{function}", own.name_file(file)
-
-
-def _digest_of_live(name: str, what: str, code: Code | None) -> str:
-    found = own.digest_of_live(name)
-    if found is None or (code is not None and code.get(name, found) != found):
+def _read_own(match: re.Match[str], what: str) -> Spelled:
+    file, digest, function = match["file"], match["digest"], match["function"] or ""
+    if file[0] != "<":
+        path = Path(file).expanduser()
+        return Spelled(f"{path.name}{function}", (), digest or own.name_file(path))
+    found = own.digest_of_live(file)
+    if found is None or digest not in (None, found):
         raise DataError(
-            f"{what} {name}: a function of a Python session that is over; put it into a file and "
+            f"{what} {file}: a function of a Python session that is over; put it into a file and "
             "name it FILE.py:FUNCTION"
         )
-    return found
+    return Spelled(file, (), found)
