@@ -16,18 +16,16 @@ from vesica.statistics import (
     LEVEL,
     MARGIN,
     Noise,
-    corrected_repeated_splits,
-    equivalence,
-    half_width,
+    equivalence_p_value,
     holm,
     images_needed,
-    mean_squares,
     paired_t,
     power_at,
     seeds_needed,
     sign_flip,
     signed_rank,
 )
+from vesica.statistics.verdict import half_width, mean_squares
 
 Array = NDArray[np.float64]
 NUM_REPLICATES = 5000
@@ -59,22 +57,6 @@ def print_paired(rng: np.random.Generator, num: int) -> None:
         tests = [paired_t(row + 0.8) for row in values[: num // 5]]
         held = np.mean([(x.effect_low or 0) <= 0.8 <= (x.effect_high or 0) for x in tests])
         print(f"| {size} | {shape} | {t:.3f} | {ranks:.3f} | {flips:.3f} | {held:.3f} |")
-
-
-def print_repeated_splits(rng: np.random.Generator, num: int) -> None:
-    """The correction where splits are correlated as it assumes, more and less."""
-    print("\nRepeated splits, a tenth of the images in test: false positives at 5 %.\n")
-    print("| splits | correlation | t-test | corrected |")
-    print("|" + "---:|" * 4)
-    for splits, share in product((5, 10, 30), (0.0, 0.1, 0.3)):
-        common = share**0.5 * rng.standard_normal((num, 1))
-        values = common + (1 - share) ** 0.5 * rng.standard_normal((num, splits))
-        plain = np.mean(np.asarray(ttest_1samp(values, 0, axis=1).pvalue) < 0.05)
-        found = [
-            corrected_repeated_splits(row, num_train=900, num_test=100).p_two_sided < 0.05
-            for row in values
-        ]
-        print(f"| {splits} | {share} | {plain:.3f} | {np.mean(found):.3f} |")
 
 
 def print_holm(rng: np.random.Generator, num: int) -> None:
@@ -115,7 +97,7 @@ def print_equivalence_and_power(rng: np.random.Generator, num: int) -> None:
             table = draw_tables(rng, noise, (100, num_seeds, num_units), MARGIN)
             half = half_width(mean_squares(table), 1 - LEVEL)
             found += list(np.abs(table.mean(axis=(1, 2))) > half)
-            wrong += [equivalence(one).is_equivalent for one in table[:20]]
+            wrong += [equivalence_p_value(one) <= (1 - LEVEL) / 2 for one in table[:20]]
         predicted = power_at(noise, num_seeds, num_units)
         need = seeds_needed(noise, num_units).num, images_needed(noise, num_seeds).num
         print(
@@ -129,6 +111,5 @@ if __name__ == "__main__":
     replicates = int(sys.argv[1]) if len(sys.argv) > 1 else NUM_REPLICATES
     generator = np.random.default_rng(0)
     print_paired(generator, replicates)
-    print_repeated_splits(generator, replicates)
     print_holm(generator, replicates)
     print_equivalence_and_power(generator, replicates)

@@ -10,14 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import binom, nct, permutation_test, rankdata, ttest_1samp, wilcoxon
 
-from vesica.statistics import (
-    effect_interval,
-    leave_one_out,
-    paired_t,
-    sign_flip,
-    sign_test,
-    signed_rank,
-)
+from vesica.statistics import paired_t, sign_flip, sign_test, signed_rank
+from vesica.statistics.paired import effect_interval
 
 WITH_TIES = [3, -1, 1, 0, 3, -3, 7, 2, 2]
 
@@ -117,13 +111,6 @@ def test_sign_test_by_hand(values: list[float], expected: float) -> None:
 
 def test_sign_test_is_binomial() -> None:
     assert sign_test([1] * 15 + [-1]) == pytest.approx(2 * binom.cdf(1, 16, 0.5))
-
-
-def test_leave_one_out() -> None:
-    values = draw(5)
-    found = leave_one_out(values)
-    assert [test.mean for test in found] == pytest.approx((values.sum() - values) / 4)
-    assert {test.num for test in found} == {4}
 
 
 @settings(max_examples=50, deadline=None)

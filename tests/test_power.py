@@ -9,17 +9,15 @@ from scipy.stats import ttest_1samp
 from vesica.statistics import (
     LEVEL,
     MARGIN,
-    Array,
     Noise,
     compare,
-    equivalence,
-    half_width,
+    equivalence_p_value,
     images_needed,
-    mean_squares,
     power_at,
     seeds_needed,
     verdict,
 )
+from vesica.statistics.verdict import Array, half_width, mean_squares
 
 NOISE = Noise(seed_sd=0.003, unit_sd=0.03, residual_sd=0.02)
 
@@ -39,13 +37,12 @@ def simulate(
 @given(st.floats(-0.012, 0.012), st.floats(0.001, 0.02), st.integers(0, 1000))
 def test_equivalence_agrees_with_the_interval(mean: float, spread: float, state: int) -> None:
     table = simulate(Noise(spread / 5, spread, spread), 4, 40, mean, 1, state)[0]
-    found, judged = equivalence(table), compare(table)
+    p, judged = equivalence_p_value(table), compare(table)
     assert judged.low is not None
     assert judged.high is not None
     inside = judged.low >= -MARGIN and judged.high <= MARGIN
-    assert found.is_equivalent == inside == (judged.verdict == "equivalent")
-    assert found.is_equivalent == (found.p_value <= (1 - LEVEL) / 2)
-    assert (found.p_value < 0.5) == (abs(judged.mean) < MARGIN)
+    assert (p <= (1 - LEVEL) / 2) == inside == (judged.verdict == "equivalent")
+    assert (p < 0.5) == (abs(judged.mean) < MARGIN)
 
 
 def test_equivalence_is_two_t_tests_where_seeds_are_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,28 +52,27 @@ def test_equivalence_is_two_t_tests_where_seeds_are_all(monkeypatch: pytest.Monk
     means = table.mean(axis=1)
     above = ttest_1samp(means, -MARGIN, alternative="greater").pvalue
     below = ttest_1samp(means, MARGIN, alternative="less").pvalue
-    assert equivalence(table).p_value == pytest.approx(max(above, below), rel=1e-3)
-    far = equivalence(table, margin=0.0001)
+    assert equivalence_p_value(table) == pytest.approx(max(above, below), rel=1e-3)
+    far = equivalence_p_value(table, margin=0.0001)
     expected = ttest_1samp(means, 0.0001, alternative="less").pvalue
-    assert far.p_value == pytest.approx(expected, rel=1e-3)
+    assert far == pytest.approx(expected, rel=1e-3)
 
 
 def test_equivalence_rarely_errs_at_the_margin() -> None:
     tables = simulate(NOISE, 5, 100, MARGIN, 1500)
-    assert np.mean([equivalence(table).is_equivalent for table in tables]) < 0.03
+    assert np.mean([equivalence_p_value(table) <= (1 - LEVEL) / 2 for table in tables]) < 0.03
 
 
 def test_equivalence_without_noise() -> None:
-    same = equivalence(np.zeros((3, 20)))
-    assert (same.is_equivalent, same.p_value < 1e-9) == (True, True)
-    far = equivalence(np.full((3, 20), 0.01))
-    assert (far.is_equivalent, far.p_value > 0.5) == (False, True)
+    assert equivalence_p_value(np.zeros((3, 20))) < 1e-9
+    assert equivalence_p_value(np.full((4, 16), 0.25), margin=0.25) < 1e-9, "the end is within"
+    assert equivalence_p_value(np.full((3, 20), 0.01)) > 0.5
 
 
 @pytest.mark.parametrize("bad", [np.zeros((1, 9)), np.zeros(9), np.full((3, 3), np.nan)])
 def test_equivalence_needs_a_table(bad: Array) -> None:
     with pytest.raises(ValueError, match="two or more seeds"):
-        equivalence(bad)
+        equivalence_p_value(bad)
 
 
 @pytest.mark.parametrize(

@@ -11,23 +11,21 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import ttest_1samp
 
-from vesica import statistics
-from vesica.statistics import (
-    INTERVAL_TOO_WIDE,
+from vesica.statistics import INTERVAL_TOO_WIDE, Comparison, compare
+from vesica.statistics import verdict as verdict_module
+from vesica.statistics.verdict import (
     REAL_BUT_NEGLIGIBLE,
     SEED_NOISE_NOT_MEASURED,
+    SMALLEST_P_VALUE,
     TOO_FEW_SEEDS,
     TOO_FEW_UNITS,
     Array,
-    Comparison,
-    compare,
     half_width,
     mean_squares,
     p_value,
     skewness_factor,
     standard_error,
 )
-from vesica.statistics import verdict as verdict_module
 
 Case = tuple[int, int, float, float, str, str]
 # Seeds, units; the variance of the mean from seeds, where units give 1; the standard deviation of a
@@ -239,7 +237,7 @@ def test_p_value_is_the_level_whose_interval_ends_at_zero() -> None:
 def test_p_value_at_its_ends() -> None:
     squares = mean_squares(noisy())
     assert p_value(0.0, squares) == 1.0
-    assert p_value(1e9, squares) == statistics.SMALLEST_P_VALUE
+    assert p_value(1e9, squares) == SMALLEST_P_VALUE
 
 
 def test_standard_error_is_never_below_that_of_seeds_or_units_alone() -> None:
@@ -334,7 +332,7 @@ def test_identical_runs_are_equivalent() -> None:
 def test_a_constant_difference_is_certain() -> None:
     found = compare(np.full((3, 16), 0.25))
     assert (found.verdict, found.low, found.high) == ("better", 0.25, 0.25)
-    assert found.p_value == statistics.SMALLEST_P_VALUE
+    assert found.p_value == SMALLEST_P_VALUE
 
 
 def test_a_higher_level_is_wider_and_leaves_the_p_value() -> None:

@@ -96,7 +96,7 @@ def _ask_further(difference: NDArray[np.float64], found: statistics.Comparison) 
     if found.p_value is None or found.num_seeds < statistics.MIN_SEEDS:
         return {"p_value_equivalence": None, "needs": None}
     asked = {"margin": found.margin, "level": found.level}
-    within = statistics.equivalence(difference, **asked).p_value
+    within = statistics.equivalence_p_value(difference, margin=found.margin)
     if not found.margin:  # nothing finds a difference of nothing
         return {"p_value_equivalence": within, "needs": None}
     noise = statistics.Noise.of(found)

@@ -1,51 +1,22 @@
 """Is one loss better than another, by how much, and is that more than luck? NumPy and SciPy only.
 
-`compare` gives the verdict on a run: seeds and images are both samples. The other files answer what
-a list of paired differences, repeated splits, several data sets or several losses ask.
+`compare` gives the verdict on a run: seeds and images are both samples. `paired` answers what a
+short list of paired differences asks, `power` how many seeds or images a verdict takes.
 """
 
-from vesica.statistics.equivalence import Equivalence, equivalence
-from vesica.statistics.paired import (
-    PairedTest,
-    SignedRank,
-    effect_interval,
-    leave_one_out,
-    paired_t,
-    sign_flip,
-    sign_test,
-    signed_rank,
-)
+from vesica.statistics.paired import PairedTest, holm, paired_t, sign_flip, sign_test, signed_rank
 from vesica.statistics.power import POWER, Need, Noise, images_needed, power_at, seeds_needed
-from vesica.statistics.several import (
-    TOO_FEW_DATA_SETS,
-    AcrossDataSets,
-    RepeatedSplits,
-    across_data_sets,
-    corrected_repeated_splits,
-    holm,
-)
 from vesica.statistics.verdict import (
     INTERVAL_TOO_WIDE,
     LEVEL,
     MARGIN,
     MIN_SEEDS,
     MIN_UNITS,
-    REAL_BUT_NEGLIGIBLE,
-    SEED_NOISE_NOT_MEASURED,
-    SKEWNESS_ALLOWANCE,
     SMALLEST_P_VALUE,
-    TOO_FEW_SEEDS,
-    TOO_FEW_UNITS,
-    Array,
     Comparison,
-    MeanSquares,
     Verdict,
     compare,
-    half_width,
-    mean_squares,
-    p_value,
-    skewness_factor,
-    standard_error,
+    equivalence_p_value,
 )
 
 __all__ = [
@@ -55,41 +26,20 @@ __all__ = [
     "MIN_SEEDS",
     "MIN_UNITS",
     "POWER",
-    "REAL_BUT_NEGLIGIBLE",
-    "SEED_NOISE_NOT_MEASURED",
-    "SKEWNESS_ALLOWANCE",
     "SMALLEST_P_VALUE",
-    "TOO_FEW_DATA_SETS",
-    "TOO_FEW_SEEDS",
-    "TOO_FEW_UNITS",
-    "AcrossDataSets",
-    "Array",
     "Comparison",
-    "Equivalence",
-    "MeanSquares",
     "Need",
     "Noise",
     "PairedTest",
-    "RepeatedSplits",
-    "SignedRank",
     "Verdict",
-    "across_data_sets",
     "compare",
-    "corrected_repeated_splits",
-    "effect_interval",
-    "equivalence",
-    "half_width",
+    "equivalence_p_value",
     "holm",
     "images_needed",
-    "leave_one_out",
-    "mean_squares",
-    "p_value",
     "paired_t",
     "power_at",
     "seeds_needed",
     "sign_flip",
     "sign_test",
     "signed_rank",
-    "skewness_factor",
-    "standard_error",
 ]

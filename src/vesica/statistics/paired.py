@@ -1,4 +1,4 @@
-"""A short list of paired differences: t-test, exact rank and sign tests, effect size.
+"""A short list of paired differences: t-test, exact rank and sign tests, effect size, Holm.
 
 All assume differences that are independent of each other. Where pairs share images, average the
 pairs that do before asking.
@@ -174,10 +174,23 @@ def sign_test(differences: ArrayLike) -> float:
     return float(binomtest(int(np.sum(signs > 0)), num, 0.5).pvalue) if num else 1.0
 
 
-def leave_one_out(differences: ArrayLike) -> list[PairedTest]:
-    """The t-test without each of the differences in turn."""
-    values = _checked(differences, 3)
-    return [paired_t(np.delete(values, index)) for index in range(len(values))]
+def holm(p_values: Sequence[float] | NDArray[np.float64]) -> list[float]:
+    """Adjusted p-values of several tests: reject those below alpha, and at most alpha errs at all.
+
+    Holds whatever the tests' dependence. Source: Holm 1979, Scandinavian Journal of Statistics 6,
+    65-70.
+
+    Raises:
+        ValueError: If a value lies outside 0 to 1.
+    """
+    values = np.asarray(p_values, dtype=np.float64)
+    if values.ndim != 1 or not ((values >= 0) & (values <= 1)).all():
+        raise ValueError("expected a list of p-values, each from 0 to 1")
+    order = np.argsort(values, kind="stable")
+    steps = values[order] * np.arange(len(values), 0, -1)
+    adjusted = np.empty(len(values))
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1)
+    return [float(value) for value in adjusted]
 
 
 def _signed_sums(weights: NDArray[np.int64]) -> NDArray[np.int64]:

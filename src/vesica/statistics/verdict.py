@@ -152,16 +152,35 @@ def skewness_factor(num: int, alpha: float) -> float:
 
 def p_value(mean: float, squares: MeanSquares) -> float:
     """The smallest alpha, down to 1e-12, whose interval around `mean` excludes zero; one table."""
+    return 1.0 if mean == 0 else _smallest_alpha(abs(mean), squares)
 
-    def excess(log_alpha: float) -> float:
-        return float(half_width(squares, np.exp(log_alpha))) - abs(mean)
 
-    smallest = float(np.log(SMALLEST_P_VALUE))
-    if mean == 0:
-        return 1.0
-    if excess(smallest) <= 0:
-        return SMALLEST_P_VALUE
-    return float(np.exp(brentq(excess, smallest, 0.0, xtol=1e-12)))
+def equivalence_p_value(difference: Array, *, margin: float = MARGIN) -> float:
+    """Is the difference within the margin? Two one-sided tests (TOST); the larger p-value.
+
+    Each test asks whether the mean lies beyond one end of [-margin, margin]. The value is at most
+    (1 - level) / 2 exactly where `compare` says `equivalent` at that level: the interval that
+    decides `better` decides this too, which is stricter than the usual 90 % interval for 5 %.
+
+    Assumes what `half_width` assumes.
+
+    Args:
+        difference: Challenger minus baseline, shape (seeds, units), two or more of each.
+        margin: The largest difference that does not matter, a fraction.
+
+    Raises:
+        ValueError: If the differences are no finite table with two or more seeds and units.
+
+    Source:
+        Schuirmann 1987, J. Pharmacokinetics and Biopharmaceutics 15, 657-680.
+    """
+    difference = np.asarray(difference, dtype=np.float64)
+    if difference.ndim != 2 or min(difference.shape) < 2 or not np.isfinite(difference).all():
+        raise ValueError("expected finite differences of two or more seeds and units")
+    # From the mean to the nearer end: positive within the margin.
+    room = margin - abs(float(difference.mean()))
+    alpha = _smallest_alpha(abs(room), mean_squares(difference))
+    return alpha / 2 if room >= 0 else 1 - alpha / 2
 
 
 def compare(difference: Array, *, margin: float = MARGIN, level: float = LEVEL) -> Comparison:
@@ -217,6 +236,18 @@ def compare(difference: Array, *, margin: float = MARGIN, level: float = LEVEL) 
         unit_sd=unit_sd,
         residual_sd=residual_sd,
     )
+
+
+def _smallest_alpha(distance: float, squares: MeanSquares) -> float:
+    """The alpha, down to 1e-12, at which half of the interval is as wide as a distance."""
+
+    def excess(log_alpha: float) -> float:
+        return float(half_width(squares, np.exp(log_alpha))) - distance
+
+    smallest = float(np.log(SMALLEST_P_VALUE))
+    if excess(smallest) <= 0:
+        return SMALLEST_P_VALUE
+    return float(np.exp(brentq(excess, smallest, 0.0, xtol=1e-12)))
 
 
 def _checked(difference: Array, margin: float, level: float) -> Array:
