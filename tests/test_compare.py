@@ -7,7 +7,7 @@ from tiny import tiny_cell
 
 from vesica import metrics, statistics
 from vesica.compare import compare_run, group_cells
-from vesica.files import write_json
+from vesica.files import write_json, write_text
 from vesica.pairs import difference_of
 from vesica.plan import Cell, across, replace
 from vesica.report.needs import say_needs, say_tests
@@ -204,7 +204,7 @@ def test_units_are_means_of_groups(tmp_path: Path) -> None:
         result = fabricate(tmp_path, cell, np.array(values))
         scores_file = result.folder / "scores.csv"
         text = scores_file.read_text().replace("image_1,image_1", "image_1,image_0")
-        scores_file.write_text(text)
+        write_text(scores_file, text)
         found.append(result)
     bce, iou = found
     # (0.5 + 0.5) / 2 - (0.2 + 0.4) / 2 = 0.2, and 0.6 - 0.9 = -0.3

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 from vesica import metrics
 from vesica.compare import compare_run
 from vesica.data.arrays import Arrays
-from vesica.files import write_json
+from vesica.files import write_json, write_text
 from vesica.plan import Cell, Recipe, Source, across
 from vesica.report import svg, write_report
 from vesica.report.pictures import outline, rank_images
@@ -366,7 +366,7 @@ def test_groups_are_said_to_count_once(finished: Run) -> None:
         first, second, third, *rest = scores.read_text().splitlines()
         name, _, values = third.split(",", 2)
         third = f"{name},{second.split(',')[1]},{values}"
-        scores.write_text("\n".join([first, second, third, *rest]) + "\n")
+        write_text(scores, "\n".join([first, second, third, *rest]) + "\n")
     num_units = len(finished.test) - 1
     assert f"count each of their {num_units} groups once" in finished.report().text
 

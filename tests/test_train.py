@@ -143,6 +143,30 @@ def test_stopping_after_any_step_changes_nothing(materials: Materials, tmp_path:
     assert_same_outcome(tmp_path / "whole", tmp_path / "stopped")
 
 
+@pytest.mark.parametrize("num_damaged", [1, 2])
+@pytest.mark.parametrize("place", [0.001, 0.3, 0.999])
+def test_a_damaged_checkpoint_falls_back_and_says_so(
+    place: float, num_damaged: int, materials: Materials, tmp_path: Path
+) -> None:
+    cell = materials.resolve(tiny_cell(max_epochs=2, batch=16))
+    run_cell(cell, materials, tmp_path / "whole")
+    folder, seen = tmp_path / "damaged", []
+    for _ in range(3):
+        with pytest.raises(Stopped):
+            run_cell(cell, materials, folder, should_stop=lambda: True)
+    for file in sorted(folder.glob("checkpoint*"), reverse=True)[:num_damaged]:
+        data = bytearray(file.read_bytes())
+        data[int(place * len(data))] ^= 4
+        file.write_bytes(data)
+    result = run_cell(cell, materials, folder, on_step=lambda state, _: seen.append(state.step))
+    assert seen[0] == (3 if num_damaged == 1 else 1)
+    (note,) = result["notes"]
+    assert "checkpoint.safetensors: damaged" in note
+    assert ("the checkpoint before it" if num_damaged == 1 else "began at the start") in note
+    assert list(folder.glob("checkpoint*")) == []
+    assert_same_outcome(tmp_path / "whole", folder)
+
+
 def run_and_count(cell: Cell, cache: Path, folder: Path, steps: Any) -> None:
     """What is killed: a fresh process that writes a checkpoint after every step."""
     train.CHECKPOINT_EVERY_S = 0.0

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 
 from vesica import metrics, provenance
+from vesica.checkpoint import remove_checkpoint, write_tensors
 from vesica.data.arrays import Arrays
 from vesica.evaluate import score
-from vesica.files import replacing, write_json
+from vesica.files import write_json
 from vesica.losses import parse_loss
 from vesica.materials import Materials, Rows, make_fabric
 from vesica.networks import FCN
@@ -74,7 +74,7 @@ def run_cell(
         test, preds = score(model, inputs, rows.test, fabric, cell.recipe.batch)
     except Diverged as error:
         result = _result(cell, fabric, status="failed", reason=str(error))
-        checkpoint.unlink(missing_ok=True)
+        remove_checkpoint(checkpoint)
     except (MemoryError, RuntimeError) as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         details = traceback.format_exc()
@@ -87,7 +87,7 @@ def run_cell(
         result = _result(cell, fabric, **summary)
     write_json(folder / "result.json", result)
     if result["status"] != "failed":  # what memory did not suffice for may go on later
-        checkpoint.unlink(missing_ok=True)
+        remove_checkpoint(checkpoint)
     return result
 
 
@@ -105,6 +105,7 @@ def _summary(fitted: Fit, val: metrics.Scores, test: metrics.Scores) -> dict[str
         "epochs": len(fitted.history),
         "kept_epoch": fitted.kept,
         "ended_by": fitted.ended_by,
+        "notes": fitted.notes,
         "train_time_s": round(sum(row.time_s for row in fitted.history), 1),
         "val_iou_per_image": float(metrics.iou(val.counts).mean()),
         **test.summary(),
@@ -154,7 +155,6 @@ def _write_files(
     write_scores(folder / "scores.csv", _test_scores(arrays, rows, test))
     write_histograms(folder / "histograms.npz", val=val.histograms, test=test.histograms)
     write_masks(folder / "masks.npz", preds)
-    trained = {name: t.detach().cpu().contiguous() for name, t in model.trained_state().items()}
     metadata = {
         "model": cell.model,
         "width": str(cell.width),
@@ -162,8 +162,7 @@ def _write_files(
         "weights": cell.weights.partition(":")[0],
         "weights_digest": cell.weights_digest,
     }
-    with replacing(folder / "model.safetensors") as path:
-        save_file(trained, path, metadata)
+    write_tensors(folder / "model.safetensors", dict(model.trained_state()), metadata)
 
 
 def _test_scores(arrays: Arrays, rows: Rows, test: metrics.Scores) -> TestScores:

@@ -9,8 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from vesica.errors import DataError
-from vesica.files import replacing
+from vesica.files import check, replacing
 from vesica.networks import FCN
 
 
@@ -21,7 +20,7 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     best: dict[str, Tensor],
 ) -> None:
-    """Write everything that going on needs; replaces the one before, whole or not at all.
+    """Write everything that going on needs, whole or not at all; keeps the one before, too.
 
     Args:
         path: The file.
@@ -29,30 +28,63 @@ def save_checkpoint(
         model: Its trained tensors are kept.
         optimizer: Its state per parameter is kept; its options come from the recipe.
         best: Trained tensors of the best epoch so far; may be empty.
+
+    Raises:
+        DataError: If the disk is full.
     """
     tensors = {f"model.{name}": tensor for name, tensor in model.trained_state().items()}
     tensors |= {f"best.{name}": tensor for name, tensor in best.items()}
     for index, values in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in values.items()}
-    cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with replacing(path) as beside:
-        save_file(cpu, beside, {"state": json.dumps(state)})
+    before = one_before(path)
+    before.unlink(missing_ok=True)  # there is room for two
+    write_tensors(path, tensors, {"state": json.dumps(state)}, before=before)
 
 
 def load_checkpoint(
     path: Path, model: FCN, optimizer: torch.optim.Optimizer
-) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Put model and optimizer where they were; returns the progress and the best tensors.
+) -> tuple[dict[str, Any], dict[str, Tensor], list[str]]:
+    """Put model and optimizer where they were: where the last checkpoint that is whole says.
+
+    Returns:
+        The progress (empty: begin), the best tensors, and a sentence about each damaged file.
+    """
+    notes: list[str] = []
+    for file in (path, one_before(path)):
+        if file.exists():
+            try:
+                check(file)
+                return *_load(file, model, optimizer), notes
+            except (SafetensorError, OSError, ValueError, KeyError, RuntimeError):
+                notes.append(f"{file}: damaged; went on from the checkpoint before it")
+    if notes:
+        notes = [f"{path}: damaged; began at the start, as there is no other checkpoint"]
+    return {}, {}, notes
+
+
+def remove_checkpoint(path: Path) -> None:
+    """Delete both files, where they are."""
+    for file in (path, one_before(path)):
+        file.unlink(missing_ok=True)
+
+
+def one_before(path: Path) -> Path:
+    """Where the checkpoint before the last one is."""
+    return path.with_name(f"{path.stem}-before{path.suffix}")
+
+
+def write_tensors(
+    target: Path, tensors: dict[str, Tensor], metadata: dict[str, str], before: Path | None = None
+) -> None:
+    """Write a safetensors file, whole or not at all; `before` as in `replacing`.
 
     Raises:
-        DataError: If the file is damaged.
+        DataError: If the disk is full.
     """
-    try:
-        return _load(path, model, optimizer)
-    except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
-        raise DataError(
-            f"{path}: damaged ({error}); delete it and run the same command again"
-        ) from None
+    cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    num_bytes = sum(tensor.nbytes for tensor in cpu.values())
+    with replacing(target, num_bytes, before=before) as path:
+        save_file(cpu, path, metadata)
 
 
 def _load(

@@ -1,32 +1,177 @@
-"""Files that are either whole or not there: written beside their target, synced, then renamed."""
+"""Files that are either whole or not there, and that say when they are not what was written.
 
+A file is written beside its target, synced and renamed. `sums.json` in each folder has the CRC-32
+of every file that was written so, and every reader here checks it. A file's new sum is listed
+beside the old one before the rename, so that a process may be killed anywhere. Folders and files
+without a sum (of earlier runs, or published ones) are read as they are.
+"""
+
+import errno
 import json
 import os
+import re
+import shutil
+import sys
 import tempfile
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from vesica.errors import DataError
+
+if sys.platform != "win32":
+    import fcntl
+
+SUMS = "sums.json"
+Sums = dict[str, list[int]]
+"""The sums that a file may have, by its name: one, or two while it is being replaced."""
+
+CHUNK_BYTES = 2**24
+RESULT = "result.json"
+"""Where it lies, the files beside it are whole: it is written last."""
+
+ATTEMPTS = 3
+"""A file may be replaced between the reading of it and of its sum."""
+
+DRAFT = re.compile(r"\..+\.[a-z0-9_]{8}(\.[^.]+)?")
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """Yield a path beside `target` to write to; it takes the target's place if all went well."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(
-        prefix=f".{target.name}.", suffix=target.suffix, dir=target.parent
-    )
-    os.close(handle)
-    path = Path(name)
+def replacing(target: Path, num_bytes: int = 0, *, before: Path | None = None) -> Iterator[Path]:
+    """Yield a path beside `target` to write to; it takes the target's place if all went well.
+
+    Args:
+        target: The file.
+        num_bytes: How large it will be, where that is known; named where the disk is full.
+        before: Where the file goes that `target` was until now; in the same folder.
+
+    Raises:
+        DataError: If the file cannot be written; the one before is whole.
+    """
+    with writing(target, num_bytes):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            prefix=f".{target.name}.", suffix=target.suffix, dir=target.parent
+        )
+        path = Path(name)
+        try:
+            with _held(handle):
+                yield path
+                sync(path)
+                path.chmod(0o644)
+                _put(path, target, before)
+        finally:
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(target: Path, num_bytes: int = 0) -> Iterator[None]:
+    """Say in one sentence why a file could not be written, whatever wrote it.
+
+    Raises:
+        DataError: Instead of an OSError, or of safetensors' own.
+    """
     try:
-        yield path
-        sync(path)
-        path.chmod(0o644)
+        yield
+    except (OSError, SafetensorError) as error:
+        raise DataError(_why_not(target, error, num_bytes)) from error
+
+
+def _why_not(target: Path, error: Exception, num_bytes: int) -> str:
+    # safetensors gives the system's error within its text.
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    number = getattr(error, "errno", None) or (int(found[1]) if found else 0)
+    reason = os.strerror(number).lower() if number else str(error)
+    disk = target.absolute().parent
+    while not disk.exists():
+        disk = disk.parent
+    free = shutil.disk_usage(disk).free
+    while not disk.is_mount():
+        disk = disk.parent
+    needed = f" of {num_bytes / 1e6:.1f} MB" if num_bytes else ""
+    advice = "make room there" if number in FULL else "check the folder"
+    return (
+        f"{target}: a file{needed} cannot be written ({reason}; the disk {disk} has "
+        f"{free / 1e6:.1f} MB free); {advice} and run the same command again: nothing is lost"
+    )
+
+
+def _put(path: Path, target: Path, before: Path | None) -> None:
+    """Rename a written file into its place, with its sum."""
+    if target.name == SUMS:
         path.replace(target)
+        return
+    new = sum_of(path)
+    with _alone(target.parent):
+        sums = _read_sums(target.parent)
+        old = _known(sums, target)
+        if before is not None:
+            sums[before.name] = [*_known(sums, before), *old]
+        sums[target.name] = [*old, new]
+        _write_sums(target.parent, sums)
+        if before is not None and target.exists():
+            target.replace(before)
+            sums[before.name] = old
+        path.replace(target)
+        sums[target.name] = [new]
+        _write_sums(target.parent, sums)
+
+
+def _known(sums: Sums, path: Path) -> list[int]:
+    if path.exists() and path.name not in sums:  # an earlier run's
+        return [sum_of(path)]
+    return sums.get(path.name, [])
+
+
+def remove_drafts(folder: Path) -> None:
+    """Delete what killed processes were writing; what a process is writing now stays."""
+    for path in folder.glob(".*"):
+        if DRAFT.fullmatch(path.name) and path.is_file():
+            with suppress(OSError):  # it is being written
+                _remove_if_free(path)
+
+
+def _remove_if_free(path: Path) -> None:
+    if sys.platform == "win32":  # it refuses what is open
+        path.unlink()
+        return
+    with path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()
+
+
+@contextmanager
+def _held(handle: int) -> Iterator[None]:
+    """Show other processes that a draft is being written, until it is renamed or we end."""
+    try:
+        if sys.platform != "win32":
+            with suppress(OSError):  # some network disks have no locks
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
     finally:
-        path.unlink(missing_ok=True)
+        os.close(handle)
+    if sys.platform == "win32":  # it cannot rename what is open
+        yield
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other processes from changing a folder's sums; takes no file of its own."""
+    if sys.platform == "win32":
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def sync(path: Path) -> None:
@@ -37,8 +182,9 @@ def sync(path: Path) -> None:
 
 def write_text(target: Path, text: str) -> None:
     """Write a text file, whole or not at all."""
-    with replacing(target) as path:
-        path.write_text(text, encoding="utf-8")
+    data = text.encode("utf-8")
+    with replacing(target, len(data)) as path:
+        path.write_bytes(data)
 
 
 def write_json(target: Path, value: Any) -> None:
@@ -46,15 +192,92 @@ def write_json(target: Path, value: Any) -> None:
     write_text(target, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
+def read_bytes(path: Path) -> bytes:
+    """Read a file that `replacing` or one of its users wrote.
 
     Raises:
-        DataError: If it is no JSON.
+        DataError: If it is not what was written.
     """
+    for _ in range(ATTEMPTS):
+        data = path.read_bytes()
+        if _is_listed(path, zlib.crc32(data)):
+            return data
+    raise damaged(path)
+
+
+def read_text(path: Path) -> str:
+    """Read a text file; as `read_bytes`."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(
-            f"{path}: damaged ({error}); delete it and run the same command again"
-        ) from None
+        return read_bytes(path).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise damaged(path, error) from None
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file; as `read_bytes`, and refused as damaged if it is no JSON."""
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise damaged(path, error) from None
+
+
+def check(path: Path) -> None:
+    """Read a file through, which another library will read.
+
+    Raises:
+        DataError: If it is not what was written.
+    """
+    if not any(_is_listed(path, sum_of(path)) for _ in range(ATTEMPTS)):
+        raise damaged(path)
+
+
+def check_all(folder: Path) -> None:
+    """Check every file of a folder that has a sum; those that are not there have nothing wrong."""
+    for name in _read_sums(folder):
+        if (folder / name).exists():
+            check(folder / name)
+
+
+def damaged(path: Path, error: object = "its content is not what was written") -> DataError:
+    """What to do about a damaged file: what was computed together is computed again together."""
+    together = path.name != RESULT and (path.parent / RESULT).exists()
+    which = path.parent if together else "it"
+    return DataError(f"{path}: damaged ({error}); delete {which} and run the same command again")
+
+
+def sum_of(path: Path) -> int:
+    """CRC-32 of a file."""
+    total = 0
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            total = zlib.crc32(chunk, total)
+    return total
+
+
+def _is_listed(path: Path, found: int) -> bool:
+    listed = _read_sums(path.parent).get(path.name)
+    return listed is None or found in listed
+
+
+def _read_sums(folder: Path) -> Sums:
+    """The sums of a folder's files, which have a sum themselves."""
+    try:
+        data = (folder / SUMS).read_bytes()
+    except FileNotFoundError:
+        return {}
+    try:
+        document = json.loads(data)
+        sums: Sums = document["sums"]
+        if document != _sealed(sums):
+            raise ValueError("its content is not what was written")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise damaged(folder / SUMS, error) from None
+    return sums
+
+
+def _write_sums(folder: Path, sums: Sums) -> None:
+    write_json(folder / SUMS, _sealed(sums))
+
+
+def _sealed(sums: Sums) -> dict[str, Any]:
+    return {"sums": sums, "sum": zlib.crc32(json.dumps(sums, sort_keys=True).encode())}

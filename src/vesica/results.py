@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vesica import metrics
 from vesica.errors import DataError
-from vesica.files import read_json, replacing, write_text
+from vesica.files import read_bytes, read_json, read_text, replacing, write_text
 from vesica.plan import Cell
 
 SCHEMA = 1
@@ -131,8 +131,7 @@ def write_table(target: Path, header: Iterable[str], rows: Iterable[Iterable[Any
 
 def read_table(path: Path) -> list[dict[str, str]]:
     """Read a CSV file with a header."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    return list(csv.DictReader(io.StringIO(read_text(path), newline="")))
 
 
 def write_scores(target: Path, scores: TestScores) -> None:
@@ -159,6 +158,8 @@ def read_test_scores(found: CellResult) -> TestScores:
         if len(scores.names) != found.result["num_test"]:
             raise ValueError(f"{len(scores.names)} of {found.result['num_test']} images")
         return scores
+    except DataError:
+        raise
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{path}: missing or damaged ({error}); delete {path.parent} and run the same "
@@ -184,7 +185,7 @@ def write_masks(target: Path, preds: NDArray[np.bool_]) -> None:
 
 def read_masks(path: Path) -> NDArray[np.bool_]:
     """Read the masks, shape (num_images, height, width)."""
-    with np.load(path) as stored:
+    with np.load(io.BytesIO(read_bytes(path))) as stored:
         shape = tuple(stored["shape"])
         return np.unpackbits(stored["bits"], count=int(np.prod(shape))).astype(bool).reshape(shape)
 
@@ -198,6 +199,5 @@ def write_histograms(target: Path, *, val: NDArray[np.integer], test: NDArray[np
 
 def read_histograms(path: Path) -> dict[str, NDArray[np.int32]]:
     """Read probability histograms by part of the split."""
-    # Opened here, since NumPy leaves a damaged file open.
-    with path.open("rb") as file, np.load(file) as stored:
+    with np.load(io.BytesIO(read_bytes(path))) as stored:
         return dict(stored)

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
-from torch import Tensor
 
 from vesica.accel.rmsprop import BlockwiseRMSprop
 from vesica.checkpoint import load_checkpoint, save_checkpoint
@@ -59,6 +58,7 @@ class State:
         loss_sum: Over the images of those steps.
         kept: The epoch whose weights would be scored now; 0 before the first.
         time_s: Spent in the epoch under way.
+        notes: What a user should know, such as that a checkpoint was damaged.
     """
 
     epoch: int = 0
@@ -67,11 +67,12 @@ class State:
     kept: int = 0
     time_s: float = 0.0
     history: list[Epoch] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "State":
         """Undo `asdict`."""
-        history = [Epoch(**row) for row in values.pop("history")]
+        history = [Epoch(**row) for row in values.pop("history", [])]
         return cls(**values, history=history)
 
 
@@ -84,11 +85,13 @@ class Fit:
         kept: The epoch whose weights the model holds.
         ended_by: "patience" (converged) or "epochs" (stopped at the limit: the number of epochs
             to convergence is not known).
+        notes: What a user should know of it.
     """
 
     history: list[Epoch]
     kept: int
     ended_by: Literal["patience", "epochs"]
+    notes: list[str] = field(default_factory=list)
 
     @property
     def is_collapsed(self) -> bool:
@@ -134,11 +137,9 @@ def fit(
     )
     module, optimizer = fabric.setup(model, optimizer)
     module.mark_forward_method("head")
-    state = State()
-    best: dict[str, Tensor] = {}
-    if checkpoint.exists():
-        values, best = load_checkpoint(checkpoint, model, optimizer)
-        state = State.from_dict(values)
+    values, best, notes = load_checkpoint(checkpoint, model, optimizer)
+    state = State.from_dict(values)
+    state.notes += notes
     num_steps = math.ceil(len(train) / recipe.batch)
     saved_at = time.monotonic()
 
@@ -198,7 +199,8 @@ def fit(
 
     model.load_state_dict(best, strict=False)
     converged = has_converged(state.history, recipe)
-    return Fit(state.history, state.kept, "patience" if converged else "epochs")
+    ended_by: Literal["patience", "epochs"] = "patience" if converged else "epochs"
+    return Fit(state.history, state.kept, ended_by, state.notes)
 
 
 def is_over(state: State, recipe: Recipe) -> bool:

@@ -93,6 +93,8 @@ class Display:
         if result["status"] == "collapsed":
             text += f" - [red]collapsed[/]: {result['reason']}"
         self.console.print(f"{text} ({result['train_time_s']:.0f} s)")
+        for note in result.get("notes", []):
+            self.console.print(f"[yellow]{name}:[/] {escape(note)}")
 
     def _show(self, key: str, what: str, done: int, total: int, detail: str) -> None:
         """A line for each cell under way; "" is the preparation's."""
