@@ -24,7 +24,6 @@ ORDER = [
     "networks",
     "data",
     "plan",
-    "sources",
     "cached",
     "store",
     "trunk",

@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 from vesica.__main__ import app
 from vesica.cached import find_entries, locked, remove_entries
 from vesica.data.arrays import load_arrays
+from vesica.data.library import default_cache
 from vesica.data.synthetic import open_faces
 from vesica.errors import DataError
-from vesica.sources import default_cache
 from vesica.store import fill
 
 ABOUT = {"what": "frozen layers", "data": "faces", "model": "bfcn32s"}

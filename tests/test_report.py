@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw
 from vesica import metrics
 from vesica.compare import compare_run
 from vesica.data.arrays import Arrays
+from vesica.data.library import Library
 from vesica.files import write_json, write_text
 from vesica.plan import Cell, Recipe, Source, across
 from vesica.report import svg, write_report
@@ -29,7 +30,6 @@ from vesica.results import (
     write_scores,
     write_table,
 )
-from vesica.sources import decode_source, open_source, split_source
 
 SIZE_PX = 32
 HOSTILE = '<script>alert("x")</script>&"\''
@@ -147,12 +147,13 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def new_run(tmp_path: Path, cache: Path) -> NewRun:
     def make(path: str = f"generated:num=200:size={SIZE_PX}", **fields: Any) -> Run:
         source = Source(path=path)
-        dataset = open_source(source)
+        library = Library(cache)
+        dataset = library.dataset(source)
         source = source.model_copy(update={"fingerprint": dataset.fingerprint})
         base = Cell(data=source, size=SIZE_PX, weights="hed", recipe=Recipe(max_epochs=4))
         cells = across(base, **({"seed": range(3), "loss": ["bce", "iou"]} | fields))
-        arrays = decode_source(dataset, SIZE_PX, cache)
-        test = list(split_source(source, dataset).test)
+        arrays = library.arrays(source, SIZE_PX)
+        test = list(library.split(source).test)
         return Run(tmp_path / "run", cache, cells, arrays, test)
 
     return make

@@ -99,7 +99,7 @@ def test_data_that_changed_is_noticed(tmp_path: Path, materials: Materials) -> N
     resolved = materials.resolve(tiny_cell())
     moved = replace(resolved, path="generated:num=61:size=64")
     with pytest.raises(DataError, match="have changed"):
-        Materials(tmp_path).dataset(moved.data)
+        Materials(tmp_path).library.dataset(moved.data)
 
 
 def test_a_torn_plan_file_is_one_sentence(tmp_path: Path) -> None:

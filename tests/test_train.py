@@ -68,8 +68,11 @@ def test_the_trunks_store_changes_nothing(
     model: str, flip: bool, materials: Materials, tmp_path: Path
 ) -> None:
     cell = materials.resolve(replace(tiny_cell(flip=flip, dropout=0.0), model=model))
-    rows, fabric = materials.rows(cell.data), make_fabric("fp32", "cpu")
-    images, masks = materials.arrays(cell.data, 64).images, materials.arrays(cell.data, 64).masks
+    rows, fabric = materials.library.rows(cell.data), make_fabric("fp32", "cpu")
+    images, masks = (
+        materials.library.arrays(cell.data, 64).images,
+        materials.library.arrays(cell.data, 64).masks,
+    )
     histories = []
     for is_cached in (True, False):
         network = materials.model(cell)
@@ -137,7 +140,7 @@ def test_stopping_after_any_step_changes_nothing(materials: Materials, tmp_path:
             assert not (tmp_path / "stopped" / "result.json").exists()
         else:
             break
-    num_train = len(materials.rows(cell.data).train)
+    num_train = len(materials.library.rows(cell.data).train)
     assert num_stops == 2 * -(-num_train // 16)
     assert not (tmp_path / "stopped" / "checkpoint.safetensors").exists()
     assert_same_outcome(tmp_path / "whole", tmp_path / "stopped")
@@ -277,7 +280,7 @@ def test_frozen_layers_do_not_move(materials: Materials) -> None:
     cell = materials.resolve(tiny_cell())
     model = materials.model(cell)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    rows = materials.rows(cell.data)
+    rows = materials.library.rows(cell.data)
     fabric = make_fabric("fp32")
     inputs = materials.inputs(cell, model, fabric)
     train.fit(

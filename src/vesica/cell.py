@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from vesica import metrics, provenance
 from vesica.checkpoint import remove_checkpoint, write_tensors
 from vesica.data.arrays import Arrays
+from vesica.data.library import Rows
 from vesica.evaluate import score
 from vesica.files import write_json
 from vesica.losses import parse_loss
-from vesica.materials import Materials, Rows, make_fabric
+from vesica.materials import Materials, make_fabric
 from vesica.networks import FCN
 from vesica.plan import Cell
 from vesica.results import (
@@ -54,7 +55,7 @@ def run_cell(
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "cell.json", cell.model_dump(mode="json"))
     checkpoint = folder / "checkpoint.safetensors"
-    model, rows = materials.model(cell), materials.rows(cell.data)
+    model, rows = materials.model(cell), materials.library.rows(cell.data)
     inputs = materials.inputs(cell, model, fabric)
     try:
         fitted = fit(
@@ -148,7 +149,7 @@ def _write_files(
     materials: Materials,
     rows: Rows,
 ) -> None:
-    arrays = materials.arrays(cell.data, cell.size)
+    arrays = materials.library.arrays(cell.data, cell.size)
     write_table(
         folder / "history.csv", [f.name for f in fields(Epoch)], map(astuple, fitted.history)
     )

@@ -11,12 +11,12 @@ import numpy as np
 
 from vesica import provenance, statistics
 from vesica.baselines import score_baselines
+from vesica.data.library import Library
 from vesica.errors import DataError
 from vesica.files import read_json, write_json
 from vesica.pairs import adjust, judge_pair, say_pair
 from vesica.plan import Cell, flatten
 from vesica.results import SCHEMA, CellResult, read_cell, write_table
-from vesica.sources import decode_source, describe_source, open_source, split_source
 
 METRICS = ("iou_per_image", "iou_pooled", "iou_soft", "accuracy")
 MORE_METRICS = (
@@ -75,7 +75,7 @@ def compare_run(
         before = run / "results.json"
         margin = read_json(before)["margin"] if before.exists() else statistics.MARGIN
     results = [found for cell in cells if (found := read_cell(run, cell)) is not None]
-    groups = group_cells(cells)
+    groups, library = group_cells(cells), Library(cache)
     by_key = {found.cell.key: found for found in results}
     document = {
         "schema": SCHEMA,
@@ -84,7 +84,7 @@ def compare_run(
         "margin": margin,
         "num_cells": len(cells),
         "num_results": len(results),
-        "groups": [_judge_group(group, by_key, cache, margin) for group in groups],
+        "groups": [_judge_group(group, by_key, library, margin) for group in groups],
     }
     document["verdict"] = " ".join(
         sentence for group in document["groups"] for sentence in group["sentences"]
@@ -112,7 +112,7 @@ def group_cells(cells: Sequence[Cell]) -> list[Group]:
 
 
 def _judge_group(
-    group: Group, by_key: dict[str, CellResult], cache: Path, margin: float
+    group: Group, by_key: dict[str, CellResult], library: Library, margin: float
 ) -> dict[str, Any]:
     first = group.cells[0]
     found = {
@@ -125,7 +125,7 @@ def _judge_group(
         judge_pair(found[a], found[b], (a, b), missing, margin, len(pairs)) for a, b in pairs
     ]
     adjust(comparisons)
-    baselines, notes = _baselines(first, cache)
+    baselines, notes = _baselines(first, library)
     rows = [_loss_row(loss, found[loss]) for loss in group.losses]
     where = f"{data_name(first)}{f' ({group.label})' if group.label else ''}"
     return {
@@ -154,14 +154,12 @@ def _compare_with_baselines(
     return [f"No better than the {name} ({best:.3f}): {', '.join(beaten)}."] if beaten else []
 
 
-def _baselines(cell: Cell, cache: Path) -> tuple[dict[str, dict[str, float]], list[str]]:
+def _baselines(cell: Cell, library: Library) -> tuple[dict[str, dict[str, float]], list[str]]:
     try:
-        dataset = open_source(cell.data)
-        split = split_source(cell.data, dataset)
-        arrays = decode_source(dataset, cell.size, cache)
+        split, arrays = library.split(cell.data), library.arrays(cell.data, cell.size)
     except DataError as error:
         return {}, [f"No scores without a network: {error}"]
-    return score_baselines(arrays, split), describe_source(dataset, split, arrays)
+    return score_baselines(arrays, split), library.describe(cell.data, cell.size)
 
 
 def _loss_row(loss: str, results: list[CellResult]) -> dict[str, Any]:

@@ -148,8 +148,8 @@ class _Features:
 
     def add(self, cell: Cell, materials: Materials) -> None:
         """Count what a cell needs too."""
-        self.rows |= set(materials.rows(cell.data).all.tolist())
-        num_images = len(materials.arrays(cell.data, cell.size).images)
+        self.rows |= set(materials.library.rows(cell.data).all.tolist())
+        num_images = len(materials.library.arrays(cell.data, cell.size).images)
         num_bytes = self.step.feature_bytes * num_images * (1 + cell.recipe.flip)
         self.num_bytes = max(self.num_bytes, num_bytes)
 
@@ -160,7 +160,7 @@ class _Features:
 
 def _cost(cell: Cell, step: _Step, materials: Materials) -> Cost:
     """Cost of one cell, without the features that it shares."""
-    rows, batch = materials.rows(cell.data), cell.recipe.batch
+    rows, batch = materials.library.rows(cell.data), cell.recipe.batch
     forward_s = step.image_s / 3  # backward costs twice a forward pass
     num_steps = -(-len(rows.train) // batch)
     epoch_s = num_steps * step.fixed_s + len(rows.train) * step.image_s + len(rows.val) * forward_s
@@ -185,7 +185,7 @@ def _measure(cell: Cell, materials: Materials) -> _Step:
     optimizer = BlockwiseRMSprop(p for p in model.parameters() if p.requires_grad)
     module, optimizer = fabric.setup(model, optimizer)
     module.mark_forward_method("head")
-    arrays = materials.arrays(cell.data, cell.size)
+    arrays = materials.library.arrays(cell.data, cell.size)
     features, trunk_s = _timed(lambda: model.trunk(to_image(arrays.images[:2]).to(fabric.device)))
     loss = parse_loss(cell.loss)
 

@@ -1,7 +1,7 @@
 """What the cells of a plan share: images, splits, pretrained weights, trunk features."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,32 +10,12 @@ import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 
-from vesica.data.arrays import Arrays
-from vesica.data.sample import Dataset
-from vesica.data.split import Split
+from vesica.data.library import Library, Progress
 from vesica.losses import parse_loss
 from vesica.networks import FCN, MODELS, Weights, build_model, load_weights
-from vesica.plan import Cell, Source, replace
-from vesica.sources import decode_source, describe_source, open_source, split_source
+from vesica.plan import Cell, replace
 from vesica.store import Stored
 from vesica.trunk import Images, Inputs, compute_features, mirror, trunk_key
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Rows of each part in the arrays of a data set."""
-
-    train: NDArray[np.int64]
-    val: NDArray[np.int64]
-    test: NDArray[np.int64]
-
-    @property
-    def all(self) -> NDArray[np.int64]:
-        """The rows of every part, sorted."""
-        return np.sort(np.concatenate([self.train, self.val, self.test]))
 
 
 @dataclass
@@ -45,39 +25,15 @@ class Materials:
     Attributes:
         cache: Folder of decoded images and trunk features.
         progress: Told of long preparations.
+        library: The images.
     """
 
     cache: Path
     progress: Progress = lambda what, done, total: None
-    _datasets: dict[str, Dataset] = field(default_factory=dict)
-    _arrays: dict[tuple[str, int], Arrays] = field(default_factory=dict)
     _weights: dict[tuple[str, str], Weights] = field(default_factory=dict)
 
-    def dataset(self, source: Source) -> Dataset:
-        """The opened data set."""
-        key = source.model_dump_json(exclude={"split", "train", "val", "split_seed"})
-        if key not in self._datasets:
-            self._datasets[key] = open_source(source)
-        return self._datasets[key]
-
-    def split(self, source: Source) -> Split:
-        """Its division."""
-        return split_source(source, self.dataset(source))
-
-    def rows(self, source: Source) -> Rows:
-        """Its division as rows of the arrays."""
-        split = self.split(source)
-        return Rows(*(np.array(part) for part in (split.train, split.val, split.test)))
-
-    def arrays(self, source: Source, size_px: int) -> Arrays:
-        """All its images and masks at one size."""
-        dataset = self.dataset(source)
-        key = (source.model_dump_json(), size_px)
-        if key not in self._arrays:
-            self._arrays[key] = decode_source(
-                dataset, size_px, self.cache, lambda *n: self.progress("decoding images", *n)
-            )
-        return self._arrays[key]
+    def __post_init__(self) -> None:
+        self.library = Library(self.cache, self.progress)
 
     def weights(self, cell: Cell) -> Weights:
         """The pretrained encoder."""
@@ -100,7 +56,7 @@ class Materials:
 
     def inputs(self, cell: Cell, model: FCN, fabric: Fabric) -> Inputs:
         """What the cell's head trains on; computes what the cache does not have."""
-        arrays, rows = self.arrays(cell.data, cell.size), self.rows(cell.data)
+        arrays, rows = self.library.arrays(cell.data, cell.size), self.library.rows(cell.data)
         images, mirrored = arrays.images, mirror(arrays.images)
         if model.num_frozen == 0:
             return Inputs((Images(images),), arrays.masks, (Images(mirrored),))
@@ -167,9 +123,7 @@ class Materials:
         sentences = [
             sentence
             for cell in images.values()
-            for sentence in describe_source(
-                self.dataset(cell.data), self.split(cell.data), self.arrays(cell.data, cell.size)
-            )
+            for sentence in self.library.describe(cell.data, cell.size)
         ]
         return list(dict.fromkeys(sentences))
 
@@ -183,7 +137,7 @@ class Materials:
         if cell.model not in MODELS:
             raise ValueError(f"unknown model {cell.model!r}; there are: {', '.join(MODELS)}")
         loss = str(parse_loss(cell.loss))
-        dataset = self.dataset(cell.data)
+        dataset = self.library.dataset(cell.data)
         digest = self.weights(cell).digest
         freeze = cell.recipe.freeze
         if freeze == "auto":

@@ -11,41 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-
-class Frozen(BaseModel):
-    """Immutable, and strict about the names of its fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Source(Frozen):
-    """Which images, what counts as foreground, and how they are divided.
-
-    Attributes:
-        path: Where the data is; no part of a cell's identity. "faces" is the embedded data set.
-        format: A key of `DATASETS`, or "auto".
-        target: "face" or "face+hair" for face sets; None is the format's default.
-        foreground: Which values of a mask are foreground, e.g. "255" or ">127".
-        group: Regular expression on a sample's name; its first group keeps samples together.
-        split: "big" or "small", table 1 of the paper.
-        train: Number of training images; None: what `split` says.
-        val: Number of validation images; None: what `split` says.
-        split_seed: Another division of a folder.
-        fingerprint: Digest of names and contents; filled in by `resolve`.
-    """
-
-    path: str
-    format: str = "auto"
-    target: str | None = None
-    foreground: str | None = None
-    group: str | None = None
-    split: Literal["big", "small"] = "big"
-    train: int | None = Field(None, ge=1)
-    val: int | None = Field(None, ge=1)
-    split_seed: int = Field(0, ge=0)
-    fingerprint: str = ""
+from vesica.data.source import Frozen, Source
 
 
 class Recipe(Frozen):

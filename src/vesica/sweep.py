@@ -56,8 +56,8 @@ def check_plan(cells: Sequence[Cell], materials: Materials) -> list[Cell]:
     if len({cell.key for cell in resolved}) < len(resolved):
         raise ValueError("the plan has the same cell twice; give each loss and seed once")
     for cell in resolved:
-        materials.split(cell.data)
-        materials.arrays(cell.data, cell.size)
+        materials.library.split(cell.data)
+        materials.library.arrays(cell.data, cell.size)
     return resolved
 
 

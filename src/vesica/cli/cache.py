@@ -23,8 +23,8 @@ def list_cache(
     What a run needs again is computed again.
     """
     from vesica.cached import find_entries, remove_entries
+    from vesica.data.library import default_cache
     from vesica.errors import DataError
-    from vesica.sources import default_cache
 
     root = (cache or default_cache()).expanduser()
     entries = find_entries(root, keys or [])

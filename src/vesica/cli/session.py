@@ -51,12 +51,12 @@ def execute(
     console = Console(stderr=as_json, highlight=False)
     from vesica.cli.progress import Display
     from vesica.compare import compare_run
+    from vesica.data.library import default_cache
     from vesica.estimate import check_disk, choose_jobs, estimate
     from vesica.kinds import KINDS
     from vesica.materials import Materials
     from vesica.report import write_report
     from vesica.results import read_jobs
-    from vesica.sources import default_cache
     from vesica.sweep import (
         check_folder,
         check_plan,
@@ -116,9 +116,9 @@ def execute(
 def judge(run: Path, cache: Path | None, *, margin: float | None, as_json: bool) -> None:
     """Judge what a run has so far, without training; needs no torch."""
     from vesica.compare import compare_run
+    from vesica.data.library import default_cache
     from vesica.report import write_report
     from vesica.results import read_kind, read_plan
-    from vesica.sources import default_cache
 
     cells, cache = read_plan(run), (cache or default_cache()).expanduser()
     document = compare_run(run, cells, cache, None if margin is None else margin / 100)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vesica import metrics
+from vesica.data.library import Library
 from vesica.data.sample import Mask, Pixels
 from vesica.errors import DataError
 from vesica.plan import Cell, replace
@@ -22,7 +23,6 @@ from vesica.report import svg
 from vesica.report.pictures import photo_uri
 from vesica.report.sections import Pictures, Section
 from vesica.results import CellResult, read_cell, read_masks, read_test_scores
-from vesica.sources import open_source
 
 TITLE = "Figures 1 to 6"
 PREFERRED = ("bfcn32s", "lfw", "face", "big")
@@ -99,7 +99,7 @@ def _read_labels(cell: Cell, name: str) -> tuple[Pixels, Mask, Mask]:
     """Pixels, face, and face with hair of one image, as they are on the disk."""
     masks = []
     for target in ("face", "face+hair"):
-        dataset = open_source(replace(cell, target=target).data)
+        dataset = Library().dataset(replace(cell, target=target).data)
         sample = next((sample for sample in dataset.samples if sample.name == name), None)
         if sample is None:
             raise DataError(f"{cell.data.path}: no image {name}")

@@ -15,10 +15,10 @@ from PIL import Image
 
 from vesica import metrics
 from vesica.compare import Group
+from vesica.data.library import Library
 from vesica.errors import DataError
 from vesica.report import svg
 from vesica.results import CellResult, TestScores, read_masks, read_test_scores
-from vesica.sources import decode_source, open_source
 
 MAX_PICTURES = 24
 MAX_BYTES = 3_500_000
@@ -109,7 +109,7 @@ def _draw_pictures(
     first: CellResult, scores: TestScores, panels: Sequence[Panel], cache: Path, max_bytes: int
 ) -> list[Picture]:
     source = first.cell.data
-    arrays = decode_source(open_source(source), first.cell.size, cache)
+    arrays = Library(cache).arrays(source, first.cell.size)
     row_of = {name: row for row, name in enumerate(arrays.names)}
     if any(panel.masks.shape != (len(scores.names), *arrays.masks.shape[1:]) for panel in panels):
         raise DataError("the stored predictions do not fit the scores")

@@ -1,0 +1,185 @@
+"""Every data set of a process: opened, hashed, divided and decoded once, and then kept."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from vesica.data import open_dataset
+from vesica.data.arrays import Arrays, load_arrays
+from vesica.data.sample import Dataset
+from vesica.data.source import Source
+from vesica.data.split import Split, make_split
+from vesica.data.synthetic import open_faces
+from vesica.errors import DataError
+
+GENERATED = "generated"
+
+MAP_STRIDE = 32
+"""Pixels for each value that the paper's networks predict before the up-sampling."""
+
+NUM_LOOKED_AT = 200
+"""Training masks among which the size of objects is measured."""
+
+OPENED_BY = ("path", "format", "target", "foreground", "group")
+"""What of a source decides how it is opened."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is."""
+
+
+def default_cache() -> Path:
+    """Where decoded images and trunk features are kept unless a user says otherwise."""
+    if chosen := os.environ.get("VESICA_CACHE"):
+        return Path(chosen).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "vesica"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of each part in the arrays of a data set."""
+
+    train: NDArray[np.int64]
+    val: NDArray[np.int64]
+    test: NDArray[np.int64]
+
+    @property
+    def all(self) -> NDArray[np.int64]:
+        """The rows of every part, sorted."""
+        return np.sort(np.concatenate([self.train, self.val, self.test]))
+
+
+@dataclass
+class Library:
+    """Opens each data set once and keeps it.
+
+    Attributes:
+        cache: Folder of decoded images.
+        progress: Told while images are decoded.
+    """
+
+    cache: Path = field(default_factory=default_cache)
+    progress: Progress = lambda what, done, total: None
+    _datasets: dict[tuple[Any, ...], Dataset] = field(default_factory=dict)
+    _splits: dict[Source, Split] = field(default_factory=dict)
+    _arrays: dict[tuple[Any, ...], Arrays] = field(default_factory=dict)
+
+    def dataset(self, source: Source) -> Dataset:
+        """The opened data set.
+
+        Raises:
+            DataError: If it cannot be opened, or is not the one that the plan was resolved with.
+        """
+        key = _opened_by(source)
+        dataset = self._datasets.get(key) or self._datasets.setdefault(key, open_source(source))
+        if source.fingerprint not in ("", dataset.fingerprint):
+            raise DataError(
+                f"{source.path}: the images or labels have changed since this run was planned; "
+                "put the old ones back, or start another run with --out"
+            )
+        return dataset
+
+    def split(self, source: Source) -> Split:
+        """Its division, as indices into `Dataset.samples`."""
+        dataset = self.dataset(source)
+        if source not in self._splits:
+            self._splits[source] = make_split(
+                dataset,
+                size=source.split,
+                train=source.train,
+                val=source.val,
+                seed=source.split_seed,
+            )
+        return self._splits[source]
+
+    def rows(self, source: Source) -> Rows:
+        """Its division as rows of the arrays."""
+        split = self.split(source)
+        return Rows(*(np.array(part) for part in (split.train, split.val, split.test)))
+
+    def arrays(self, source: Source, size_px: int) -> Arrays:
+        """All its images and masks at one size, from the cache if they are there."""
+        dataset, key = self.dataset(source), (*_opened_by(source), size_px)
+        if key not in self._arrays:
+            self._arrays[key] = load_arrays(
+                dataset, size_px, self.cache, lambda *n: self.progress("decoding images", *n)
+            )
+        return self._arrays[key]
+
+    def describe(self, source: Source, size_px: int) -> list[str]:
+        """What a user should know of these images before training, a sentence each."""
+        dataset, split = self.dataset(source), self.split(source)
+        sentences = [
+            f"{dataset.target}, in the {dataset.format} layout: {len(dataset.samples)} images; "
+            f"{len(split.train)} train, {len(split.val)} validate, {len(split.test)} test."
+        ]
+        masks = self.arrays(source, size_px).masks[list(split.train[:NUM_LOOKED_AT])]
+        if not masks.any():
+            sentences.append(f"The first {len(masks)} training masks are all empty.")
+        elif (size := object_size(masks)) < MAP_STRIDE:
+            sentences.append(
+                f"Warning: half of the foreground lies in objects below {size:.0f} pixels across "
+                f"at {size_px}x{size_px}, and these networks predict one value for every "
+                f"{MAP_STRIDE}: expect blurred outlines, or try a larger --size."
+            )
+        return [*sentences, *dataset.notes, *split.notes]
+
+
+def open_source(source: Source) -> Dataset:
+    """Open the images that a plan names.
+
+    `generated` is the embedded data set; `generated:num=500:size=128:seed=0:density=0.2` sets
+    its dials.
+
+    Raises:
+        DataError: If they cannot be opened.
+    """
+    if source.path.partition(":")[0] == GENERATED and not Path(source.path).exists():
+        return _open_generated(source)
+    return open_dataset(
+        Path(source.path).expanduser(),
+        format=source.format,
+        target=source.target,
+        foreground=source.foreground,
+        group=source.group,
+    )
+
+
+def object_size(masks: NDArray[np.bool_]) -> float:
+    """Pixels across (the root of the area) of the object that a median foreground pixel is in."""
+    areas = np.concatenate([np.bincount(ndimage.label(mask)[0].ravel())[1:] for mask in masks])
+    areas = np.sort(areas)
+    middle = np.searchsorted(np.cumsum(areas), areas.sum() / 2)
+    return float(np.sqrt(areas[middle]))
+
+
+def _opened_by(source: Source) -> tuple[Any, ...]:
+    return tuple(getattr(source, name) for name in OPENED_BY)
+
+
+def _open_generated(source: Source) -> Dataset:
+    dials: dict[str, float] = {"num": 500, "size": 128, "seed": 0, "density": 0.2}
+    for pair in source.path.split(":")[1:]:
+        key, _, value = pair.partition("=")
+        if key not in dials:
+            raise DataError(f"{source.path}: no dial {key!r}; there are: {', '.join(dials)}")
+        try:
+            dials[key] = float(value)
+        except ValueError:
+            raise DataError(f"{source.path}: {key}={value} is no number") from None
+    try:
+        return open_faces(
+            int(dials["num"]),
+            size_px=int(dials["size"]),
+            seed=int(dials["seed"]),
+            density=dials["density"],
+            target=source.target or "face",
+        )
+    except (ValueError, OverflowError) as error:
+        raise DataError(f"{source.path}: {error}") from None
