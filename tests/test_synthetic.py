@@ -120,7 +120,8 @@ def test_fingerprint_sees_that_numpy_draws_other_numbers(monkeypatch: pytest.Mon
     [
         ({"num_images": 0}, "num_images is 0"),
         ({"num_images": 1_000_001}, "1 to 1000000"),
-        ({"size_px": 15}, "at least 16"),
+        ({"size_px": 15}, "16 to 8192"),
+        ({"size_px": 8193}, "16 to 8192"),
         ({"seed": -1}, "seed is -1"),
         ({"seed": 2**32}, "seed is 4294967296"),
         ({"density": 0.01}, "from 0.02 to 0.6"),

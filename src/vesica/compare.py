@@ -200,5 +200,5 @@ def _write_csv(target: Path, results: Sequence[CellResult]) -> None:
 
 def data_name(cell: Cell) -> str:
     """What sentences call a cell's images: the folder's name and the target."""
-    name = Path(cell.data.path.partition(":")[0]).name or cell.data.path
+    name = cell.data.name
     return f"{name}, {cell.data.target}" if cell.data.target not in (None, "foreground") else name

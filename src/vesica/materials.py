@@ -95,7 +95,7 @@ class Materials:
             precision=cell.recipe.precision,
             about={
                 "what": what,
-                "data": Path(cell.data.path.partition(":")[0]).name,
+                "data": cell.data.name,
                 "model": cell.model,
                 "weights": cell.weights.partition(":")[0],
                 "size_px": cell.size,

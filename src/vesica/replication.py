@@ -80,8 +80,7 @@ def is_whole(setup: dict[str, Any]) -> bool:
 
 def folder_name(cells: Sequence[Cell]) -> str:
     """What our images are called: by their folder, and never by the set that they stand in for."""
-    path = Path(cells[0].data.path.partition(":")[0])
-    return path.name or path.resolve().name
+    return cells[0].data.name
 
 
 def _is_in_table(cell: Cell, row: Row) -> bool:

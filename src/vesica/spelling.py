@@ -94,7 +94,7 @@ def read(text: str, table: Table, what: str, *, common: Iterable[str] = ()) -> S
     """
     if len(text) > MAX_LENGTH:
         raise ValueError(f"{what} {text[:40]!r}...: {len(text):,} characters; a name is shorter")
-    if (match := OWN.fullmatch(text)) and (match["function"] or match["file"][0] == "<"):
+    if is_own(text) and (match := OWN.fullmatch(text)):
         spelled = _read_own(match, what)
     elif (match := TABLED.fullmatch(text)) and match["name"] in table:
         spelled = Spelled(match["name"])
@@ -143,6 +143,17 @@ def name_of(function: Callable[..., Any], table: Table) -> str:
     """The spelling of a function: its key in the table, or else a name of the user's own."""
     keys = (key for key, known in table.items() if known is function)
     return next(keys, None) or own.name_function(function)
+
+
+def is_own(text: str) -> bool:
+    """Whether a text is the spelling of a function of the user's own, and no path."""
+    match = OWN.fullmatch(text) if len(text) <= MAX_LENGTH else None
+    return match is not None and (match["function"] is not None or match["file"][0] == "<")
+
+
+def is_canonical(text: str) -> bool:
+    """Whether a text is the spelling of a user's own that `str` gave: reading it names no file."""
+    return is_own(text) and (is_live(text) or bool(digests_in(text)))
 
 
 def is_live(text: str) -> bool:

@@ -1,11 +1,15 @@
-"""Data sets on disk: `open_dataset` finds out which layout a folder has and opens it."""
+"""Data sets by name: `open_dataset` opens a folder by its layout, or calls what is spelled."""
 
+import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from vesica import spelling
 from vesica.data import folder, helen, lfw
-from vesica.data.sample import Dataset
+from vesica.data.sample import Dataset, check_names
+from vesica.data.synthetic import open_generated
 from vesica.errors import DataError
 
 
@@ -56,6 +60,9 @@ DATASETS: dict[str, Format] = {
 }
 """Every layout, in the order in which a folder is compared with them."""
 
+DATA: dict[str, Callable[..., Dataset]] = {"generated": open_generated}
+"""Every data set that needs no folder; a user's own is spelled `file.py:function`."""
+
 
 def open_dataset(
     path: Path | str,
@@ -65,22 +72,26 @@ def open_dataset(
     foreground: str | None = None,
     group: str | None = None,
 ) -> Dataset:
-    """Open a folder of images with labels; files are listed and hashed, pixels not yet decoded.
+    """Open images with labels; files are listed and hashed, pixels not yet decoded.
 
     Args:
-        path: The folder.
-        format: A key of `DATASETS`, or "auto" to recognise the layout.
+        path: A folder, a name of `DATA` with its options, or `FILE.py:FUNCTION` with its options,
+            which returns a `Dataset`.
+        format: A key of `DATASETS`, or "auto" to recognise the layout. The canonical spelling of a
+            user's function stands for `path`.
         target: What counts as foreground; by default the first of the format's targets.
         foreground: Which mask values are foreground, for the format "folder": "255", ">127".
         group: Regular expression that finds a sample's group in its name, for "folder".
 
     Raises:
-        DataError: If the folder cannot be opened so; the message says what to change.
+        DataError: If they cannot be opened so; the message says what to change.
     """
-    path = Path(path)
     options = {"foreground": foreground, "group": group}
     given = {name: value for name, value in options.items() if value is not None}
     try:
+        if (text := _find_name(str(path), format)) is not None:
+            return _open_named(text, format, target, given)
+        path = Path(path).expanduser()
         _check_folder(path)
         name = _recognise(path) if format == "auto" else _check_format(path, format)
         target = _check_options(name, target, given)
@@ -91,9 +102,52 @@ def open_dataset(
         ) from problem
 
 
+def _find_name(path: str, format: str) -> str | None:
+    """The spelling of what is no folder; None for a folder."""
+    if spelling.is_canonical(format):
+        return format
+    is_spelled = spelling.is_own(path) or path.partition(":")[0] in DATA
+    return path if is_spelled and not Path(path).exists() else None
+
+
+def _open_named(text: str, format: str, target: str | None, given: Iterable[str]) -> Dataset:
+    try:
+        spelled = spelling.read(text, DATA, "data set")
+        if target is not None and not spelled.digest:
+            options = dict(spelled.options) | {"target": target}
+            spelled = spelling.with_options(spelled, spelled.function(DATA), options)
+        dataset: Dataset = spelled.call(DATA)
+    except ValueError as error:
+        raise DataError(str(error)) from error
+    if spelled.digest:
+        dataset = _check_own(spelled, dataset)
+    for option in [*given, *(["format"] if format not in ("auto", dataset.format) else [])]:
+        raise DataError(f"--{option} makes no sense for {spelled.name}. Leave it out.")
+    if target not in (None, dataset.target):
+        raise DataError(
+            f"Target {target!r} makes no sense for {spelled.name}, whose target is "
+            f"{dataset.target!r}. Leave it out."
+        )
+    return dataset
+
+
+def _check_own(spelled: spelling.Spelled, dataset: Any) -> Dataset:
+    """What a user's function gave, known by the function as well as by its images."""
+    if not isinstance(dataset, Dataset):
+        raise DataError(
+            f"{spelled.name}: gives {type(dataset).__name__}, expected a data set; return "
+            "vesica.data.Dataset.of(names, read)"
+        )
+    check_names([sample.name for sample in dataset.samples])
+    both = hashlib.sha256(f"{spelled}\0{dataset.fingerprint}".encode()).hexdigest()
+    return replace(dataset, format=str(spelled), fingerprint=both)
+
+
 def _check_folder(path: Path) -> None:
     if not path.exists():
         raise DataError(f"{path}: no such folder. Check the path.")
+    if path.suffix == ".py":
+        raise DataError(f"{path}: a file of functions. Name one of them: {path}:FUNCTION.")
     if not path.is_dir():
         raise DataError(f"{path}: a file, expected a folder. Unpack it, or pass its folder.")
     if not any(path.iterdir()):

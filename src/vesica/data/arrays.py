@@ -195,7 +195,7 @@ def _array_file(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> 
 def _decode(dataset: Dataset, size_px: int) -> Iterator[tuple[Pixels, Mask] | DataError]:
     def decode(sample: Sample) -> tuple[Pixels, Mask] | DataError:
         try:
-            image, mask = dataset.read(sample)
+            image, mask = dataset.load(sample)
         except DataError as problem:
             return problem
         size = (size_px, size_px)

@@ -10,15 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from vesica import spelling
 from vesica.data import open_dataset
 from vesica.data.arrays import Arrays, load_arrays
 from vesica.data.sample import Dataset
 from vesica.data.source import Source
 from vesica.data.split import Split, make_split
-from vesica.data.synthetic import open_faces
 from vesica.errors import DataError
-
-GENERATED = "generated"
 
 MAP_STRIDE = 32
 """Pixels for each value that the paper's networks predict before the up-sampling."""
@@ -115,8 +113,10 @@ class Library:
     def describe(self, source: Source, size_px: int) -> list[str]:
         """What a user should know of these images before training, a sentence each."""
         dataset, split = self.dataset(source), self.split(source)
+        own = spelling.shown(dataset.format)
+        origin = f"as {own} gives it" if spelling.is_own(own) else f"in the {own} layout"
         sentences = [
-            f"{dataset.target}, in the {dataset.format} layout: {len(dataset.samples)} images; "
+            f"{dataset.target}, {origin}: {len(dataset.samples)} images; "
             f"{len(split.train)} train, {len(split.val)} validate, {len(split.test)} test."
         ]
         masks = self.arrays(source, size_px).masks[list(split.train[:NUM_LOOKED_AT])]
@@ -134,16 +134,14 @@ class Library:
 def open_source(source: Source) -> Dataset:
     """Open the images that a plan names.
 
-    `generated` is the embedded data set; `generated:num=500:size=128:seed=0:density=0.2` sets
-    its dials.
-
     Raises:
         DataError: If they cannot be opened.
     """
-    if source.path.partition(":")[0] == GENERATED and not Path(source.path).exists():
-        return _open_generated(source)
+    is_known = spelling.is_canonical(source.format)
+    if source.fingerprint and spelling.is_own(source.path) and not is_known:
+        raise DataError(f"{source.path}: the plan keeps no digest of this file; name it again")
     return open_dataset(
-        Path(source.path).expanduser(),
+        source.path,
         format=source.format,
         target=source.target,
         foreground=source.foreground,
@@ -161,25 +159,3 @@ def object_size(masks: NDArray[np.bool_]) -> float:
 
 def _opened_by(source: Source) -> tuple[Any, ...]:
     return tuple(getattr(source, name) for name in OPENED_BY)
-
-
-def _open_generated(source: Source) -> Dataset:
-    dials: dict[str, float] = {"num": 500, "size": 128, "seed": 0, "density": 0.2}
-    for pair in source.path.split(":")[1:]:
-        key, _, value = pair.partition("=")
-        if key not in dials:
-            raise DataError(f"{source.path}: no dial {key!r}; there are: {', '.join(dials)}")
-        try:
-            dials[key] = float(value)
-        except ValueError:
-            raise DataError(f"{source.path}: {key}={value} is no number") from None
-    try:
-        return open_faces(
-            int(dials["num"]),
-            size_px=int(dials["size"]),
-            seed=int(dials["seed"]),
-            density=dials["density"],
-            target=source.target or "face",
-        )
-    except (ValueError, OverflowError) as error:
-        raise DataError(f"{source.path}: {error}") from None

@@ -1,18 +1,25 @@
 """What every data set is: a list of named samples, and a function that reads one."""
 
 import hashlib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from vesica.errors import DataError, join_lines
+from vesica.own import say_error
 
 Pixels = NDArray[np.uint8]
 """An RGB image as stored, shape (height, width, 3), values 0 to 255."""
 
 Mask = NDArray[np.bool_]
 """Foreground of one image, shape (height, width)."""
+
+PARTS = (None, "train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,7 @@ class Dataset:
     """An opened data set: its file lists are checked, its pixels are not read yet.
 
     Attributes:
-        format: The key in `DATASETS` that opened it.
+        format: The key in `DATASETS` that opened it, or the spelling of a user's function.
         target: What counts as foreground, e.g. "face" or "face+hair".
         samples: Sorted by name.
         read: Pixels and mask of one sample, of equal height and width. Raises `DataError`.
@@ -55,9 +62,114 @@ class Dataset:
     paper_size: int | None = None
     notes: tuple[str, ...] = ()
 
+    @classmethod
+    def of(
+        cls,
+        names: Iterable[str],
+        read: Callable[[str], tuple[Any, Any]],
+        *,
+        groups: Sequence[str] | None = None,
+        parts: Sequence[str | None] | None = None,
+        files: Sequence[str | Path | Sequence[str | Path]] | None = None,
+        target: str = "foreground",
+    ) -> "Dataset":
+        """A data set of the user's own, from names and a function that reads one.
+
+        Args:
+            names: A unique name for each image.
+            read: From a name to an image, uint8 of shape (height, width, 3), and its mask, of shape
+                (height, width): bool, or 0 and 1.
+            groups: For each image the patient, slide or person that is never divided.
+            parts: For each image "train", "val", "test", or None where the split decides.
+            files: For each image the file or files that it is read from. With them the data is
+                known by their contents, without them by its pixels: all are read once at the start.
+            target: What the foreground is.
+
+        Raises:
+            DataError: If names are none or repeated, lists have other lengths, or files are
+                missing.
+        """
+        names = tuple(names)
+        check_names(names)
+        for what, given in (("groups", groups), ("parts", parts), ("files", files)):
+            if given is not None and len(given) != len(names):
+                raise DataError(
+                    f"{len(given)} {what} for {len(names)} names; give one for each name"
+                )
+        if unknown := sorted({str(part) for part in parts or () if part not in PARTS}):
+            raise DataError(f"parts {unknown[0]!r}: expected train, val, test or None")
+        none: Sequence[None] = (None,) * len(names)
+        rows = zip(names, groups or names, files or none, parts or none, strict=True)
+        unordered = (Sample(name, str(group), _paths(f), part) for name, group, f, part in rows)
+        samples = tuple(sorted(unordered, key=lambda sample: sample.name))
+        all_files = (file for sample in samples for file in sample.files)
+        if missing := [f"{file}: no such file" for file in all_files if not file.is_file()]:
+            raise DataError(join_lines(missing))
+        dataset = cls("", target, samples, lambda sample: read(sample.name), "")
+        fingerprint = fingerprint_pixels(dataset) if files is None else fingerprint_files(samples)
+        return replace(dataset, fingerprint=fingerprint)
+
+    def load(self, sample: Sample) -> tuple[Pixels, Mask]:
+        """Read a sample and check what `read` gives.
+
+        Raises:
+            DataError: Whatever is wrong with it, with the sample's name.
+        """
+        try:
+            pair = self.read(sample)
+        except (DataError, MemoryError):
+            raise
+        except Exception as error:
+            raise DataError(
+                f"{sample.name}: {say_error(error)}; mend the function that reads it"
+            ) from error
+        if not isinstance(pair, Sequence) or len(pair) != 2:
+            raise DataError(
+                f"{sample.name}: read gives {type(pair).__name__}, expected (image, mask)"
+            )
+        return _check_pixels(sample.name, np.asarray(pair[0]), np.asarray(pair[1]))
+
+
+_digests: dict[bytes, str] = {}
+"""Fingerprints of files that this process has read, by what the system says of these files."""
+
 
 def fingerprint_files(samples: Iterable[Sample]) -> str:
-    """Digest of names and file contents; the same for a copy of the data elsewhere."""
+    """Digest of names and file contents; the same for a copy of the data elsewhere.
+
+    Files that have not changed since they were read are not read again by this process.
+    """
+    samples = tuple(samples)
+    listed = [(s.name, s.part, [_stamp(file) for file in s.files]) for s in samples]
+    key = hashlib.sha256(repr(listed).encode()).digest()
+    if key not in _digests:
+        _digests[key] = _hash_files(samples)
+    return _digests[key]
+
+
+def fingerprint_pixels(dataset: Dataset) -> str:
+    """Digest of names and pixels, where there are no files; reads every sample.
+
+    Raises:
+        DataError: If samples cannot be read; one error lists all.
+    """
+    digest = hashlib.sha256()
+    problems = []
+    for sample in dataset.samples:
+        try:
+            image, mask = dataset.load(sample)
+        except DataError as error:
+            problems.append(str(error))
+            continue
+        digest.update(f"{sample.name}\0{sample.part}\0{mask.shape}\0".encode())
+        digest.update(image.tobytes())
+        digest.update(mask.tobytes())
+    if problems:
+        raise DataError(join_lines(problems))
+    return digest.hexdigest()
+
+
+def _hash_files(samples: Iterable[Sample]) -> str:
     digest = hashlib.sha256()
     for sample in samples:
         digest.update(f"{sample.name}\0{sample.part}\0".encode())
@@ -66,3 +178,48 @@ def fingerprint_files(samples: Iterable[Sample]) -> str:
             digest.update(f"{file.suffix.lower()} {len(content)}\0".encode())
             digest.update(content)
     return digest.hexdigest()
+
+
+def _stamp(file: Path) -> tuple[str | int, ...]:
+    """What tells a file from another, and from itself after a change, without reading it."""
+    s = file.stat()
+    return file.suffix.lower(), s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Refuse names that are none, repeated or not to be printed.
+
+    Raises:
+        DataError: With the first such name.
+    """
+    if not names:
+        raise DataError("a data set without names; give a name for each image")
+    for name in names:
+        if not isinstance(name, str) or not name or not name.isprintable():
+            raise DataError(f"the name {name!r}; expected a word that can be printed")
+    name, count = Counter(names).most_common(1)[0]
+    if count > 1:
+        raise DataError(f"the name {name!r} is given {count} times; give each image its own")
+
+
+def _paths(given: str | Path | Sequence[str | Path] | None) -> tuple[Path, ...]:
+    if given is None:
+        return ()
+    return tuple(map(Path, (given,) if isinstance(given, (str, Path)) else given))
+
+
+def _check_pixels(name: str, image: NDArray[Any], mask: NDArray[Any]) -> tuple[Pixels, Mask]:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise DataError(
+            f"{name}: the image is {image.dtype} of shape {image.shape}, expected uint8 of shape "
+            "(height, width, 3)"
+        )
+    if mask.shape != image.shape[:2]:
+        raise DataError(
+            f"{name}: the mask has shape {mask.shape}, but the image has {image.shape[:2]}; give "
+            "both at one size"
+        )
+    if mask.dtype != np.bool_ and not (mask.dtype.kind in "iu" and np.isin(mask, (0, 1)).all()):
+        found = f", {mask.min():g} to {mask.max():g}" if mask.dtype.kind in "iuf" else ""
+        raise DataError(f"{name}: the mask is {mask.dtype}{found}; expected bool, or 0 and 1")
+    return image, mask.astype(np.bool_, copy=False)

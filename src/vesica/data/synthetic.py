@@ -54,11 +54,18 @@ def open_faces(
     )
 
 
+def open_generated(
+    *, num: int = 500, size: int = 128, seed: int = 0, density: float = 0.2, target: str = "face"
+) -> Dataset:
+    """The generated faces with the options of their spelling, `generated:num=500:size=128`."""
+    return open_faces(num, size_px=size, seed=seed, density=density, target=target)
+
+
 def _check(num_images: int, size_px: int, seed: int, density: float, target: str) -> None:
     if not 1 <= num_images <= 1_000_000:
         raise ValueError(f"num_images is {num_images}; ask for 1 to 1000000 images.")
-    if size_px < 16:
-        raise ValueError(f"size_px is {size_px}; a face needs at least 16 pixels.")
+    if not 16 <= size_px <= 8192:
+        raise ValueError(f"size_px is {size_px}; a face needs 16 to 8192 pixels.")
     # Beyond 32 bits a seed takes two words, and (seed, index) could meet another pair.
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed is {seed}; choose a whole number from 0 to {2**32 - 1}.")
