@@ -6,10 +6,9 @@ import torch
 from numpy.typing import NDArray
 from tiny import tiny
 
-from vesica.cached import BLOCK
+from vesica.cache import BLOCK
 from vesica.networks import FCN
-from vesica.store import Stored
-from vesica.trunk import Images, Inputs, compute_features, mirror, to_image, trunk_key
+from vesica.trunk import Images, Inputs, Stored, compute_features, mirror, to_image, trunk_key
 
 CPU = torch.device("cpu")
 NUM = 3 * BLOCK + 5

@@ -42,13 +42,16 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
-def replacing(target: Path, num_bytes: int = 0, *, before: Path | None = None) -> Iterator[Path]:
+def replacing(
+    target: Path, num_bytes: int = 0, *, before: Path | None = None, has_sum: bool = True
+) -> Iterator[Path]:
     """Yield a path beside `target` to write to; it takes the target's place if all went well.
 
     Args:
         target: The file.
         num_bytes: How large it will be, where that is known; named where the disk is full.
         before: Where the file goes that `target` was until now; in the same folder.
+        has_sum: Whether its sum is listed; not where it is changed in place later.
 
     Raises:
         DataError: If the file cannot be written; the one before is whole.
@@ -64,7 +67,10 @@ def replacing(target: Path, num_bytes: int = 0, *, before: Path | None = None) -
                 yield path
                 sync(path)
                 path.chmod(0o644)
-                _put(path, target, before)
+                if has_sum:
+                    _put(path, target, before)
+                else:
+                    path.replace(target)
         finally:
             path.unlink(missing_ok=True)
 
@@ -103,9 +109,6 @@ def _why_not(target: Path, error: Exception, num_bytes: int) -> str:
 
 def _put(path: Path, target: Path, before: Path | None) -> None:
     """Rename a written file into its place, with its sum."""
-    if target.name == SUMS:
-        path.replace(target)
-        return
     new = sum_of(path)
     with _alone(target.parent):
         sums = _read_sums(target.parent)
@@ -276,7 +279,9 @@ def _read_sums(folder: Path) -> Sums:
 
 
 def _write_sums(folder: Path, sums: Sums) -> None:
-    write_json(folder / SUMS, _sealed(sums))
+    text = json.dumps(_sealed(sums), indent=2) + "\n"
+    with replacing(folder / SUMS, len(text), has_sum=False) as path:
+        path.write_text(text, encoding="ascii")
 
 
 def _sealed(sums: Sums) -> dict[str, Any]:

@@ -14,8 +14,7 @@ from vesica.data.library import Library, Progress
 from vesica.losses import parse_loss
 from vesica.networks import FCN, MODELS, Weights, build_model, load_weights
 from vesica.plan import Cell, replace
-from vesica.store import Stored
-from vesica.trunk import Images, Inputs, compute_features, mirror, trunk_key
+from vesica.trunk import Images, Inputs, Stored, compute_features, mirror, trunk_key
 
 
 @dataclass
@@ -115,7 +114,7 @@ class Materials:
             cell.recipe.precision,
             is_mirrored,
         )
-        return self.cache / "trunk" / key
+        return self.cache / "features" / key
 
     def describe(self, cells: Sequence[Cell]) -> list[str]:
         """What a user should know of the images of these cells, a sentence each."""

@@ -1,6 +1,6 @@
 """The frozen layers' output, computed once per image and shared by every cell."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,30 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vesica.cache import fill
 from vesica.networks import FCN
 from vesica.plan import digest_of
 from vesica.shapes import Features, ImageBatch
-from vesica.store import Stored, fill
 
-VERSION = 2
+VERSION = 3
 """Raise it when the same images and weights give other features."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One tensor of every row, mapped from disk.
+
+    Attributes:
+        values: As NumPy keeps it: bfloat16, which NumPy lacks, as its bits in uint16.
+        dtype: What it is.
+    """
+
+    values: NDArray[Any]
+    dtype: torch.dtype
+
+    def rows(self, rows: NDArray[np.int64]) -> Tensor:
+        """A copy of some rows, in their order."""
+        return torch.from_numpy(self.values[rows]).view(self.dtype)
 
 
 @dataclass(frozen=True)
@@ -122,15 +139,45 @@ def compute_features(
         progress: Called with the number of blocks done and to do.
         waiting: Called again and again while another process computes them.
     """
-    return fill(
+
+    def compute(span: slice) -> dict[str, NDArray[Any]]:
+        return to_fields(_run_trunk(model, images[span], device, precision))
+
+    stored = fill(
         folder,
         len(images),
         rows,
-        lambda span: _run_trunk(model, images[span], device, precision),
+        compute,
+        row=lambda: row_of(compute(slice(0, 1))),
         about=about or {},
         progress=progress,
         waiting=waiting,
     )
+    return from_fields(stored)
+
+
+def to_fields(tensors: Sequence[Tensor]) -> dict[str, NDArray[Any]]:
+    """Tensors with a row per sample as NumPy arrays, each named by its place and type."""
+    return {
+        f"{place}:{str(tensor.dtype).removeprefix('torch.')}": _to_numpy(tensor)
+        for place, tensor in enumerate(tensors)
+    }
+
+
+def row_of(fields: Mapping[str, NDArray[Any]]) -> np.dtype[Any]:
+    """The type of a row that has these fields."""
+    return np.dtype([(name, values.dtype, values.shape[1:]) for name, values in fields.items()])
+
+
+def from_fields(stored: NDArray[Any]) -> tuple[Stored, ...]:
+    """The tensors that `to_fields` named."""
+    names = stored.dtype.names or ()
+    return tuple(Stored(stored[name], getattr(torch, name.partition(":")[2])) for name in names)
+
+
+def _to_numpy(tensor: Tensor) -> NDArray[Any]:
+    tensor = tensor.cpu().contiguous()
+    return (tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
 
 
 @torch.inference_mode()

@@ -22,8 +22,7 @@ def list_cache(
 
     What a run needs again is computed again.
     """
-    from vesica.cached import find_entries, remove_entries
-    from vesica.data.library import default_cache
+    from vesica.cache import default_cache, find_entries, remove_entries
     from vesica.errors import DataError
 
     root = (cache or default_cache()).expanduser()

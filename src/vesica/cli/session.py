@@ -49,9 +49,9 @@ def execute(
     `kind` is a key of `KINDS`.
     """
     console = Console(stderr=as_json, highlight=False)
+    from vesica.cache import default_cache
     from vesica.cli.progress import Display
     from vesica.compare import compare_run
-    from vesica.data.library import default_cache
     from vesica.estimate import check_disk, choose_jobs, estimate
     from vesica.kinds import KINDS
     from vesica.materials import Materials
@@ -115,8 +115,8 @@ def execute(
 
 def judge(run: Path, cache: Path | None, *, margin: float | None, as_json: bool) -> None:
     """Judge what a run has so far, without training; needs no torch."""
+    from vesica.cache import default_cache
     from vesica.compare import compare_run
-    from vesica.data.library import default_cache
     from vesica.report import write_report
     from vesica.results import read_kind, read_plan
 

@@ -1,6 +1,5 @@
 """Every data set of a process: opened, hashed, divided and decoded once, and then kept."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from vesica import spelling
+from vesica.cache import default_cache
 from vesica.data import open_dataset
 from vesica.data.arrays import Arrays, load_arrays
 from vesica.data.sample import Dataset
@@ -29,14 +29,6 @@ OPENED_BY = ("path", "format", "target", "foreground", "group")
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
-
-
-def default_cache() -> Path:
-    """Where decoded images and trunk features are kept unless a user says otherwise."""
-    if chosen := os.environ.get("VESICA_CACHE"):
-        return Path(chosen).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "vesica"
 
 
 @dataclass(frozen=True)
@@ -106,7 +98,11 @@ class Library:
         dataset, key = self.dataset(source), (*_opened_by(source), size_px)
         if key not in self._arrays:
             self._arrays[key] = load_arrays(
-                dataset, size_px, self.cache, lambda *n: self.progress("decoding images", *n)
+                dataset,
+                size_px,
+                self.cache,
+                progress=lambda *n: self.progress("decoding images", *n),
+                waiting=lambda: self.progress("waiting for another process to decode them", 0, 1),
             )
         return self._arrays[key]
 
