@@ -414,6 +414,56 @@ def test_folder_groups(tmp_path: Path) -> None:
     assert "--group p(: no regular expression" in failure(groups, "p(")
 
 
+@pytest.mark.parametrize(
+    "expression",
+    [
+        r"(a+)+$",
+        r"(a|aa)+$",
+        r"(a*)*b",
+        r"(.*)*\d\dz",
+        r"(x+x+)+y",
+        r"^(([a-z])+.)+[A-Z]([a-z])+$",
+        r"(?:a?){30}a{30}$q",
+        r"(.{1,30}){1,30}(.{1,30}){1,30}q",
+    ],
+)
+def test_a_group_that_takes_for_ever_is_ended(
+    expression: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vesica.data.match.MAX_CPU_S", 1)
+    root = make_pair(make_pair(tmp_path, f"{'a' * 40}!.png"), f"{'x' * 60}.png")
+    message = failure(open_dataset, root, group=expression)
+    assert message.startswith(f"--group {expression}: takes longer than 1 s; repeat nothing")
+
+
+@pytest.mark.parametrize(
+    ("expression", "reason"),
+    [
+        ("a{99999999999}", "the repetition number is too large"),
+        ("(" * 900, "too deep"),
+        ("a" * 1001, "1,001 characters"),
+        ("(?P<x>a)(?P<x>b)", "redefinition of group name"),
+        ("[", "unterminated character set"),
+        ("\\", "bad escape"),
+        ("(?<=a+)b", "look-behind requires fixed-width"),
+        ("a**", "multiple repeat"),
+    ],
+)
+def test_a_group_that_is_no_expression_is_one_sentence(
+    expression: str, reason: str, tmp_path: Path
+) -> None:
+    message = failure(open_dataset, make_pair(tmp_path), group=expression)
+    assert message.startswith(f"--group {expression[:80]}: ")
+    assert reason in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("rule", ["\u0661\u0662", ">\u06f1", "1" * 10_000, "-1", "1e3"])
+def test_foreground_is_few_ascii_digits(rule: str, tmp_path: Path) -> None:
+    message = failure(open_dataset, make_pair(tmp_path), foreground=rule)
+    assert len(message) < 300
+
+
 # A user's folder: images
 
 

@@ -1,10 +1,10 @@
 """Reader of a user's own folder: `images/` and `masks/`, paired by the names before the suffix."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from vesica.data.match import match_names
 from vesica.data.pixels import (
     Foreground,
     check_sizes,
@@ -219,14 +219,11 @@ def _with_groups(samples: list[Sample], group: str | None) -> list[Sample]:
     if group is None:
         return samples
     try:
-        pattern = re.compile(group)
-    except re.error as problem:
+        groups = match_names(group, [sample.name for sample in samples])
+    except ValueError as problem:
         raise DataError(
-            f"--group {group}: no regular expression ({problem}). Mend it, for example"
-            r" --group '^(patient\d+)_'."
-        ) from problem
-    matches = [pattern.search(sample.name) for sample in samples]
-    groups = [match and match[1 if pattern.groups else 0] for match in matches]
+            rf"--group {group[:80]}: {problem}. Mend it, for example --group '^(patient\d+)_'."
+        ) from None
     unmatched = [
         f"{sample.name}: no match for --group {group}."
         for sample, name in zip(samples, groups, strict=True)

@@ -28,7 +28,7 @@ OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
     "<=": operator.le,
 }
-FOREGROUND = re.compile(r"\s*(>=|<=|>|<|)\s*(\d{1,9})\s*")
+FOREGROUND = re.compile(r"\s*(>=|<=|>|<|)\s*(\d{1,9})\s*", re.ASCII)
 MAX_VALUES_SHOWN = 8
 
 SYSTEM_NAMES = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
@@ -116,7 +116,8 @@ class Foreground:
         match = FOREGROUND.fullmatch(text)
         if match is None:
             raise DataError(
-                f"--foreground {text}: expected a value such as 255, or a threshold such as '>127'."
+                f"--foreground {text[:40]}: expected a value such as 255, or a threshold such as"
+                " '>127'."
             )
         return cls(match[1] or "=", int(match[2]))
 
