@@ -18,7 +18,7 @@ from vesica.losses import (
     iou_loss,
     tversky_loss,
 )
-from vesica.losses.table import parameters_of
+from vesica.spelling import options_of
 
 NAMES = list(LOSSES)
 HALF = [torch.float16, torch.bfloat16]
@@ -29,8 +29,8 @@ every_loss = pytest.mark.parametrize("name", NAMES)
 
 def parameters(name: str) -> dict[str, float]:
     """Numbers that a loss takes and their defaults; `bits` is tested with the ranking."""
-    found = parameters_of(name)
-    return {key: value for key, value in found.items() if key not in ("empty", "bits")}
+    found = options_of(LOSSES[name]).values()
+    return {p.name: p.default for p in found if p.name not in ("empty", "bits")}
 
 
 WITH_PARAMETER = [(name, key) for name in NAMES for key in parameters(name)]

@@ -124,7 +124,7 @@ def test_the_papers_recipe_sums() -> None:
         assert (cell.recipe.reduction, cell.recipe.init) == ("sum", "keras")
         loss = parse_loss(cell.loss)
         assert str(loss) == cell.loss
-        assert [(term.name, term.weight) for term in loss.terms] in (
+        assert [(str(term.spelled), term.weight) for term in loss.terms] in (
             [("bce", 224**2)],
             [("iou", 1)],
         )

@@ -12,7 +12,8 @@ from test_losses import draw
 from torch import Tensor
 from torch.nn import functional
 
-from vesica.losses import lovasz_hinge_loss, rows, sorting
+from vesica.accel import lovasz, pixels
+from vesica.losses import lovasz_hinge_loss
 
 
 def scene(size_px: int, *, is_trained: bool, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -108,7 +109,7 @@ def test_slices_do_not_matter(most: int, monkeypatch: pytest.MonkeyPatch) -> Non
     for scale in (1, 0.01):
         expected = gradient_of(scale * logits, target)
         with monkeypatch.context() as patch:
-            patch.setattr(sorting, "MAX_SORTED", most)
+            patch.setattr(lovasz, "MAX_SORTED", most)
             actual = gradient_of(scale * logits, target)
         for one, other in zip(actual, expected, strict=True):
             torch.testing.assert_close(one, other)
@@ -218,7 +219,7 @@ def test_blocks_do_not_matter(
     whole = lovasz_hinge_loss(logits, target, bits=bits)
     (gradient,) = torch.autograd.grad(whole.sum(), logits)
     for size in (64, 256, 1024):
-        monkeypatch.setattr(rows, "BLOCK_SIZE", size)
+        monkeypatch.setattr(pixels, "BLOCK_SIZE", size)
         loss = lovasz_hinge_loss(logits, target, bits=bits)
         torch.testing.assert_close(loss, whole)
         if dtype == torch.float32:  # bfloat16 has ties, which may be sorted either way

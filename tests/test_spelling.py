@@ -16,7 +16,7 @@ from vesica.losses import (
     parse_loss,
     tversky_loss,
 )
-from vesica.losses.table import parameters_of
+from vesica.spelling import Spelled, options_of
 
 
 @pytest.mark.parametrize(
@@ -76,13 +76,13 @@ def test_weighted_sum() -> None:
     torch.testing.assert_close(value, expected)
 
 
-@pytest.mark.parametrize("number", [1e-9, 0.123456789, 1 / 3, 999999.5, 1e6, 1234567.0, 1e22])
+@pytest.mark.parametrize("number", [1e-9, 0.123456789, 1 / 3, 999999.5, 1e6, 1234567.0, 1e9])
 def test_numbers_survive_the_canonical_spelling(number: float) -> None:
     text = repr(number).replace("e+", "e")
     for spelling in (f"{text}bce", f"iou:smooth={text}"):
         loss = parse_loss(spelling)
         (term,) = loss.terms
-        assert number in (term.weight, *dict(term.params).values())
+        assert number in (term.weight, *dict(term.spelled.options).values())
         assert parse_loss(str(loss)) == loss
 
 
@@ -97,11 +97,11 @@ def terms(draw_: st.DrawFn) -> Term:
     limits = {("focal", "alpha"): 1.0}
     params = {key: draw_(numbers(limits.get((name, key), 1e9))) for key in keys}
     kept = tuple((k, v) for k, v in params.items() if v != parameters(name)[k])
-    return Term(name, kept, draw_(numbers()))
+    return Term(Spelled(name, kept), draw_(numbers()))
 
 
 @settings(deadline=None)
-@given(st.lists(terms(), min_size=1, max_size=4, unique_by=lambda term: (term.name, term.params)))
+@given(st.lists(terms(), min_size=1, max_size=4, unique_by=lambda term: term.spelled))
 def test_canonical_spelling_round_trip(drawn: list[Term]) -> None:
     loss = Loss(tuple(sorted(drawn)))
     assert parse_loss(str(loss)) == loss
@@ -124,7 +124,7 @@ def test_unknown_name_lists_the_valid_ones(spelling: str) -> None:
 def test_unknown_key_lists_the_valid_ones(name: str) -> None:
     with pytest.raises(ValueError, match="'smoth'") as caught:
         parse_loss(f"{name}:smoth=1")
-    assert all(key in str(caught.value) for key in parameters_of(name) or ["none"])
+    assert all(key in str(caught.value) for key in options_of(LOSSES[name]) or ["none"])
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_unknown_policy_lists_the_valid_ones() -> None:
 
 @pytest.mark.parametrize("bits", ["5", "16.5", "30"])
 def test_bits_are_checked_before_anything_trains(bits: str) -> None:
-    with pytest.raises(ValueError, match=f"bits is {bits}"):
+    with pytest.raises(ValueError, match=f"bits is {bits}|bits={bits}: expected a whole number"):
         parse_loss(f"lovasz_hinge:bits={bits}")
 
 

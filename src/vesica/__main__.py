@@ -4,13 +4,13 @@ import sys
 
 from pydantic import ValidationError
 
-from vesica.accel.memory import keep_memory
+from vesica.accel import faster
 from vesica.cli import app
 
 
 def main() -> None:
     """Run the command line."""
-    keep_memory()
+    faster("memory", lambda: None)()
     try:
         app()
     except ValidationError as error:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vesica.accel.rmsprop import BlockwiseRMSprop
+from vesica.accel import faster
 from vesica.errors import DataError
 from vesica.losses import parse_loss
 from vesica.materials import Materials, make_fabric
@@ -182,7 +182,9 @@ def _cost(cell: Cell, step: _Step, materials: Materials) -> Cost:
 def _measure(cell: Cell, materials: Materials) -> _Step:
     model = materials.model(cell)
     fabric = make_fabric(cell.recipe.precision)
-    optimizer = BlockwiseRMSprop(p for p in model.parameters() if p.requires_grad)
+    optimizer = faster("rmsprop", torch.optim.RMSprop)(
+        p for p in model.parameters() if p.requires_grad
+    )
     module, optimizer = fabric.setup(model, optimizer)
     module.mark_forward_method("head")
     arrays = materials.library.arrays(cell.data, cell.size)

@@ -1,5 +1,6 @@
-"""Names for the tensors that go from file to file."""
+"""Names for the tensors that go from file to file, and what becomes of pixels that do not count."""
 
+import torch
 from jaxtyping import Bool, Float, Num
 from torch import Tensor
 
@@ -23,3 +24,19 @@ LogitMaps = Float[Tensor, "batch height width"]
 
 Features = tuple[Tensor, ...]
 """What a trunk hands to a head: tensors whose first axis is the batch."""
+
+IGNORED_LOGIT = -1e4
+"""An ignored pixel becomes certain background: it adds exactly 0 to every sum, as the sigmoid of
+this is 0 in every floating-point format."""
+
+
+def wide(dtype: torch.dtype) -> torch.dtype:
+    """Float32 or wider: sums over an image pass float16's largest number at 256x256 already."""
+    return torch.promote_types(dtype, torch.float32)
+
+
+def without_ignored(logits: Tensor, target: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Make certain background of what does not count, whatever stood there, even NaN."""
+    if valid is None:
+        return logits, target
+    return torch.where(valid, logits, IGNORED_LOGIT), torch.where(valid, target, 0)

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from vesica.accel.memory import keep_memory
+from vesica.accel import faster
 from vesica.cell import run_cell
 from vesica.errors import DataError
 from vesica.materials import Materials
@@ -107,7 +107,7 @@ def _work(
     cells: list[Cell], run: Path, cache: Path, num_threads: int, tasks: Any, news: Any, stop: Any
 ) -> None:
     """One process: cell after cell, until none is left or somebody says stop."""
-    keep_memory()
+    faster("memory", lambda: None)()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process asks, at the end of a step
     torch.set_num_threads(num_threads)
     parent = os.getppid()

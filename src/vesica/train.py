@@ -12,7 +12,7 @@ import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 
-from vesica.accel.rmsprop import BlockwiseRMSprop
+from vesica.accel import faster
 from vesica.checkpoint import load_checkpoint, save_checkpoint
 from vesica.evaluate import validate
 from vesica.losses import Loss, reduce_values
@@ -132,7 +132,7 @@ def fit(
         Diverged: If the training or validation loss is not finite.
         Stopped: If `should_stop` said so, after writing the checkpoint.
     """
-    optimizer = BlockwiseRMSprop(
+    optimizer = faster("rmsprop", torch.optim.RMSprop)(
         [p for p in model.parameters() if p.requires_grad], lr=recipe.lr, alpha=0.9, eps=1e-7
     )
     module, optimizer = fabric.setup(model, optimizer)

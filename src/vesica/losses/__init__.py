@@ -40,7 +40,15 @@ from vesica.losses.region import (
     jaccard_metric_loss,
     tversky_loss,
 )
-from vesica.losses.table import LOSSES, Loss, LossFunction, Term, parse_loss
+from vesica.losses.table import (
+    LOSSES,
+    Loss,
+    LossFunction,
+    Term,
+    as_loss,
+    parse_loss,
+    split_losses,
+)
 
 __all__ = [
     "LOSSES",
@@ -56,6 +64,7 @@ __all__ = [
     "LovaszHingeLoss",
     "Term",
     "TverskyLoss",
+    "as_loss",
     "bce_loss",
     "dice_loss",
     "focal_loss",
@@ -67,6 +76,7 @@ __all__ = [
     "parse_loss",
     "reduce_values",
     "softmax_loss",
+    "split_losses",
     "tversky_loss",
     "weights_of",
 ]

@@ -1,30 +1,16 @@
 """The losses as modules, to drop into a training loop."""
 
-from typing import TypedDict, Unpack, get_args
+import inspect
+from typing import Any, get_args
 
 from torch import Tensor, nn
 
 from vesica.losses.multiclass import softmax_values
 from vesica.losses.pooling import Reduction, reduce_values, weights_of
-from vesica.losses.rows import Empty, Pool
-from vesica.losses.table import Loss, make_term, parse_loss
+from vesica.losses.rows import Over, Pool, check_parameters
+from vesica.losses.table import LOSSES, Loss, LossFunction, Term, as_loss
 from vesica.shapes import Valid
-
-
-class Options(TypedDict, total=False):
-    """What every module takes: the arguments of `LossModule` behind the loss."""
-
-    reduction: Reduction
-    channels: bool
-    softmax: bool
-    pool: Pool
-
-
-class Over(TypedDict):
-    """What the values of a loss are taken over."""
-
-    channels: bool
-    pool: Pool
+from vesica.spelling import Spelled, options_of, with_options
 
 
 class LossModule(nn.Module):
@@ -34,7 +20,7 @@ class LossModule(nn.Module):
     optionally `valid`, the pixels that count.
 
     Args:
-        loss: A loss or its spelling.
+        loss: A loss, its spelling, or a function `(logits, target) -> one value per image`.
         reduction: "mean" over the images (and channels) that count, "sum", or "none": one value
             per image.
         channels: Logits and target are (batch, channels, *pixels), independent labels.
@@ -48,7 +34,7 @@ class LossModule(nn.Module):
 
     def __init__(
         self,
-        loss: Loss | str,
+        loss: Loss | LossFunction | str,
         *,
         reduction: Reduction = "mean",
         channels: bool = False,
@@ -58,14 +44,12 @@ class LossModule(nn.Module):
         super().__init__()
         if reduction not in get_args(Reduction):
             raise ValueError(f"reduction is {reduction!r}; it is 'mean', 'sum' or 'none'")
-        if pool not in get_args(Pool):
-            raise ValueError(f"pool is {pool!r}; it is 'image', 'batch' or 'world'")
+        check_parameters(pool=pool)
         if channels and softmax:
             raise ValueError(
                 "channels are independent labels and softmax classes are not; pass one"
             )
-        self.loss = parse_loss(loss) if isinstance(loss, str) else loss
-        self.loss.check()
+        self.loss = as_loss(loss)
         self.reduction: Reduction = reduction
         self.channels, self.softmax = channels, softmax
         self.pool: Pool = pool
@@ -84,10 +68,9 @@ class LossModule(nn.Module):
             num_axes = min(t.ndim for t in (logits, target, valid) if t is not None)
             logits, target = _without_axis(logits, num_axes), _without_axis(target, num_axes)
             valid = None if valid is None else _without_axis(valid, num_axes)
-        over = Over(channels=self.channels, pool=self.pool)
-        values = self.loss.values(logits, target, valid=valid, **over)
-        weights = self.loss.weights(target, valid=valid, **over)
-        return reduce_values(values, weights, self.reduction)
+        over: Over = {"valid": valid, "channels": self.channels, "pool": self.pool}
+        values = self.loss.values(logits, target, **over)
+        return reduce_values(values, self.loss.weights(target, **over), self.reduction)
 
     def extra_repr(self) -> str:
         """The loss in its spelling and the options."""
@@ -97,85 +80,41 @@ class LossModule(nn.Module):
         )
 
 
-class BCELoss(LossModule):
-    """`bce_loss` as a module; `LossModule` has the options."""
+class NamedLoss(LossModule):
+    """A loss of the table as a class: its parameters, and the options of `LossModule`."""
 
-    def __init__(self, **options: Unpack[Options]) -> None:
-        super().__init__(_single("bce"), **options)
+    name = "bce"
 
-
-class FocalLoss(LossModule):
-    """`focal_loss` as a module; `LossModule` has the options."""
-
-    def __init__(
-        self, *, alpha: float = 0.25, gamma: float = 2.0, **options: Unpack[Options]
-    ) -> None:
-        super().__init__(_single("focal", alpha=alpha, gamma=gamma), **options)
+    def __init__(self, **options: Any) -> None:
+        known = options_of(LOSSES[self.name])
+        params = {key: value for key, value in options.items() if key in known}
+        spelled = with_options(Spelled(self.name), LOSSES[self.name], params)
+        others = {key: value for key, value in options.items() if key not in known}
+        super().__init__(Loss((Term(spelled),)), **others)
 
 
-class IoULoss(LossModule):
-    """`iou_loss` as a module; `LossModule` has the options."""
-
-    def __init__(
-        self, *, smooth: float = 0.0, empty: Empty = "background", **options: Unpack[Options]
-    ) -> None:
-        super().__init__(_single("iou", smooth=smooth, empty=empty), **options)
-
-
-class DiceLoss(LossModule):
-    """`dice_loss` as a module; `LossModule` has the options."""
-
-    def __init__(
-        self, *, smooth: float = 0.0, empty: Empty = "background", **options: Unpack[Options]
-    ) -> None:
-        super().__init__(_single("dice", smooth=smooth, empty=empty), **options)
+def module_of(name: str, class_name: str) -> type[NamedLoss]:
+    """The module class of a loss of the table, with the signature of its function."""
+    doc = f"`{LOSSES[name].__name__}` as a module; `LossModule` has the options."
+    own = options_of(LOSSES[name]).values()
+    options = list(inspect.signature(LossModule).parameters.values())[1:]
+    attributes = {
+        "name": name,
+        "__doc__": doc,
+        "__module__": __name__,
+        "__signature__": inspect.Signature([*own, *options]),
+    }
+    return type(class_name, (NamedLoss,), attributes)
 
 
-class JaccardDistanceLoss(LossModule):
-    """`jaccard_distance_loss` as a module; `LossModule` has the options."""
-
-    def __init__(
-        self, *, smooth: float = 0.0, empty: Empty = "background", **options: Unpack[Options]
-    ) -> None:
-        super().__init__(_single("jaccard_distance", smooth=smooth, empty=empty), **options)
-
-
-class JaccardMetricLoss(LossModule):
-    """`jaccard_metric_loss` as a module; `LossModule` has the options."""
-
-    def __init__(
-        self, *, smooth: float = 0.0, empty: Empty = "background", **options: Unpack[Options]
-    ) -> None:
-        super().__init__(_single("jaccard_metric", smooth=smooth, empty=empty), **options)
-
-
-class TverskyLoss(LossModule):
-    """`tversky_loss` as a module; `LossModule` has the options."""
-
-    def __init__(
-        self,
-        *,
-        alpha: float = 0.5,
-        beta: float = 0.5,
-        smooth: float = 0.0,
-        empty: Empty = "background",
-        **options: Unpack[Options],
-    ) -> None:
-        loss = _single("tversky", alpha=alpha, beta=beta, smooth=smooth, empty=empty)
-        super().__init__(loss, **options)
-
-
-class LovaszHingeLoss(LossModule):
-    """`lovasz_hinge_loss` as a module; `LossModule` has the options."""
-
-    def __init__(
-        self, *, bits: int = 0, empty: Empty = "background", **options: Unpack[Options]
-    ) -> None:
-        super().__init__(_single("lovasz_hinge", bits=bits, empty=empty), **options)
-
-
-def _single(name: str, **params: float | str) -> Loss:
-    return Loss((make_term(name, params),))
+BCELoss = module_of("bce", "BCELoss")
+FocalLoss = module_of("focal", "FocalLoss")
+IoULoss = module_of("iou", "IoULoss")
+DiceLoss = module_of("dice", "DiceLoss")
+JaccardDistanceLoss = module_of("jaccard_distance", "JaccardDistanceLoss")
+JaccardMetricLoss = module_of("jaccard_metric", "JaccardMetricLoss")
+TverskyLoss = module_of("tversky", "TverskyLoss")
+LovaszHingeLoss = module_of("lovasz_hinge", "LovaszHingeLoss")
 
 
 def _without_axis(tensor: Tensor, num_axes: int) -> Tensor:

@@ -1,23 +1,20 @@
 """Losses that judge every pixel by itself. They need no policy for images without foreground."""
 
-from functools import partial
+from typing import Unpack
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vesica.losses.rows import Pool, check_parameters
+from vesica.losses.rows import Over, as_rows, check_parameters
 from vesica.losses.sums import PixelFormula, mean_over_pixels, sum_pixels
-from vesica.shapes import Logits, PerImage, Target, Valid
+from vesica.shapes import Logits, PerImage, Target
 
 
 def bce_loss(
     logits: Logits,
     target: Target,
-    *,
-    valid: Valid | None = None,
-    channels: bool = False,
-    pool: Pool = "image",
+    **over: Unpack[Over],
 ) -> PerImage:
     """Binary cross-entropy, one value per image: the mean over its pixels.
 
@@ -27,7 +24,7 @@ def bce_loss(
     Args:
         logits: Scores before the sigmoid, shape (batch, *pixels).
         target: 1 on foreground, 0 on background, between them where labels are soft; same shape.
-        valid, channels, pool: As for every loss; see `vesica.losses`.
+        over: `valid`, `channels` and `pool`, as for every loss; see `vesica.losses`.
 
     Returns:
         Loss in [0, inf), shape (batch,), float32 or wider.
@@ -38,7 +35,7 @@ def bce_loss(
     Source:
         van Beers et al. 2019, eq. 1, divided by the number of pixels as Keras does.
     """
-    num_pixels, *sums = sum_pixels(ENTROPY, logits, target, valid, channels, pool)
+    num_pixels, *sums = sum_pixels(ENTROPY, as_rows(logits, target, **over))
     return mean_over_pixels(sums[0], num_pixels)
 
 
@@ -48,9 +45,7 @@ def focal_loss(
     *,
     alpha: float = 0.25,
     gamma: float = 2.0,
-    valid: Valid | None = None,
-    channels: bool = False,
-    pool: Pool = "image",
+    **over: Unpack[Over],
 ) -> PerImage:
     """Focal loss, per image: the mean over its pixels of `-alpha_t (1 - p_t)^gamma log(p_t)`.
 
@@ -61,7 +56,7 @@ def focal_loss(
         target: 1 on foreground, 0 on background, nothing between; same shape.
         alpha: Weight of the foreground, in [0, 1].
         gamma: How much less a pixel counts that is right already; 0 is weighted cross-entropy.
-        valid, channels, pool: As for every loss; see `vesica.losses`.
+        over: `valid`, `channels` and `pool`, as for every loss; see `vesica.losses`.
 
     Returns:
         Loss in [0, inf), shape (batch,), float32 or wider.
@@ -75,22 +70,13 @@ def focal_loss(
     """
     check_parameters(gamma=gamma)
     check_parameters(alpha=alpha, most=1)
-    formula = PixelFormula(
-        1,
-        partial(_focal_terms, alpha=alpha, gamma=gamma),
-        partial(_focal_slope, alpha=alpha, gamma=gamma),
-        is_hard=True,
-    )
-    num_pixels, *sums = sum_pixels(formula, logits, target, valid, channels, pool)
+    formula = PixelFormula("focal", 1, _focal_terms, {"alpha": alpha, "gamma": gamma})
+    num_pixels, *sums = sum_pixels(formula, as_rows(logits, target, is_hard=True, **over))
     return mean_over_pixels(sums[0], num_pixels)
 
 
 def _entropy_terms(logits: Tensor, target: Tensor) -> tuple[Tensor, ...]:
     return (functional.binary_cross_entropy_with_logits(logits, target, reduction="none").sum(1),)
-
-
-def _entropy_slope(logits: Tensor, target: Tensor, by_sums: Tensor, out: Tensor) -> None:
-    torch.sigmoid(logits, out=out).sub_(target).mul_(by_sums[0])
 
 
 def _focal_terms(logits: Tensor, target: Tensor, alpha: float, gamma: float) -> tuple[Tensor, ...]:
@@ -106,19 +92,8 @@ def _focal_terms(logits: Tensor, target: Tensor, alpha: float, gamma: float) -> 
     )
 
 
-def _focal_slope(
-    logits: Tensor, target: Tensor, by_sums: Tensor, out: Tensor, alpha: float, gamma: float
-) -> None:
-    side = 1 - 2 * target
-    wrong = side * logits
-    probs, entropy = torch.sigmoid(wrong), -functional.logsigmoid(-wrong)
-    slope = entropy.mul_(torch.sigmoid(-wrong)).mul_(gamma).add_(probs)
-    slope.mul_(probs.pow_(gamma)).mul_(side).mul_(_focal_weight(target, alpha))
-    torch.mul(slope, by_sums[0], out=out)
-
-
 def _focal_weight(target: Tensor, alpha: float) -> Tensor:
     return 1 - alpha + (2 * alpha - 1) * target
 
 
-ENTROPY = PixelFormula(1, _entropy_terms, _entropy_slope)
+ENTROPY = PixelFormula("entropy", 1, _entropy_terms)

@@ -7,33 +7,18 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from vesica.losses.rows import Empty, Pool, expand_valid
+from vesica.losses.rows import Empty, Pool, check_parameters, expand_valid
 from vesica.shapes import PerImage, Target, Valid
 
 Reduction = Literal["mean", "sum", "none"]
 
 
 def pool_rows(sums: Tensor, pool: Pool) -> Tensor:
-    """Sums of shape (num_sums, batch, ...) as they are, or added to (num_sums, 1, ...).
-
-    Raises:
-        ValueError: If there is no such pool.
-    """
+    """Sums of shape (num_sums, batch, ...) as they are, or added to (num_sums, 1, ...)."""
     if pool == "image":
         return sums
-    if pool not in ("batch", "world"):
-        raise ValueError(f"pool is {pool!r}; it is 'image', 'batch' or 'world'")
     pooled = sums.sum(dim=1, keepdim=True)
     return add_over_processes(pooled) if pool == "world" else pooled
-
-
-def largest_of_processes(number: int, device: torch.device) -> int:
-    """The largest of every process's numbers, on each of them."""
-    if not _has_others():
-        return number
-    largest = torch.tensor(number, device=device)
-    dist.all_reduce(largest, dist.ReduceOp.MAX)
-    return int(largest)
 
 
 def add_over_processes(sums: Tensor) -> Tensor:
@@ -43,7 +28,7 @@ def add_over_processes(sums: Tensor) -> Tensor:
     added over the processes too: that is number-of-processes times its own part, and the mean
     that `DistributedDataParallel` takes makes the whole gradient of it.
     """
-    if not _has_others():
+    if not has_others():
         return sums
     added: Tensor = _AddOverProcesses.apply(sums)
     return added
@@ -67,6 +52,7 @@ def weights_of(
     Returns:
         The shape of the loss's values, float32.
     """
+    check_parameters(pool=pool)
     counted = torch.ones((), dtype=torch.bool, device=target.device).expand_as(target)
     if valid is not None:
         counted = expand_valid(valid, target, channels).bool()
@@ -102,7 +88,8 @@ def reduce_values(values: Tensor, weights: Tensor | None, reduction: Reduction) 
     return ((values * weights).sum(dim=1) / weights.sum(dim=1).clamp_min(1)).sum()
 
 
-def _has_others() -> bool:
+def has_others() -> bool:
+    """Whether there are other processes to add up with."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 

@@ -10,27 +10,16 @@ U, the difference is exactly
 """
 
 import math
-from typing import Any, get_args
+from collections.abc import Callable
+from typing import NamedTuple, Unpack
 
 import torch
 from torch import Tensor
 
-from vesica.losses.buckets import bucket_row
-from vesica.losses.pooling import add_over_processes
-from vesica.losses.rows import (
-    Empty,
-    Pool,
-    Rows,
-    as_rows,
-    check_parameters,
-    groups,
-    wide,
-    without_ignored,
-)
-from vesica.losses.sorting import sort_rows
-from vesica.losses.sums import fold_mapped
-from vesica.losses.wrong import Pixels, Ranking
-from vesica.shapes import Logits, PerImage, Target, Valid
+from vesica.accel import faster
+from vesica.losses.pooling import add_over_processes, has_others
+from vesica.losses.rows import Empty, Over, Rows, as_rows, check_parameters
+from vesica.shapes import Logits, PerImage, Target, wide, without_ignored
 
 FEWEST_BITS, MOST_BITS = 10, 22
 
@@ -41,9 +30,7 @@ def lovasz_hinge_loss(
     *,
     bits: int = 0,
     empty: Empty = "background",
-    valid: Valid | None = None,
-    channels: bool = False,
-    pool: Pool = "image",
+    **over: Unpack[Over],
 ) -> PerImage:
     """Lovasz hinge loss, one value per image: the Lovasz extension of `1 - IoU` at hinge errors.
 
@@ -58,7 +45,8 @@ def lovasz_hinge_loss(
             below 2 ** -24, which only float64 logits can have, count as 0.
         empty: What an image without foreground is worth: "background" is the mean error,
             "formula" the largest one, "skip" 0 with weight 0.
-        valid, channels, pool: As for every loss; see `vesica.losses`. "world" needs `bits`.
+        over: `valid`, `channels` and `pool`, as for every loss; see `vesica.losses`. "world" needs
+            `bits`.
 
     Returns:
         Loss in [0, inf), shape (batch,), float32 or wider.
@@ -76,77 +64,38 @@ def lovasz_hinge_loss(
             f"{MOST_BITS}"
         )
     check_parameters(empty=empty)
-    if pool == "world" and not bits:
+    if over.get("pool") == "world" and not bits:
         raise ValueError(
             "pixels of several processes cannot be sorted together; pass bits=16 with pool='world'"
         )
-    rows = _pool(as_rows(logits, target, valid, channels), pool)
-    if not rows.logits.numel() and pool != "world":  # other processes may wait for this one
+    rows = _pool(as_rows(logits, target, is_hard=True, **over))
+    if not rows.logits.numel() and rows.pool != "world":  # other processes may wait for this one
         return rows.logits.to(wide(logits.dtype)).sum(dim=1).view(rows.shape)
-    compute = _plain_hinge if torch.compiler.is_compiling() else _Hinge.apply
-    rank = Ranking(int(bits), empty, pool == "world")
-    loss, _ = compute(rank, rows.logits, rows.target, rows.valid)
+    add = add_over_processes if rows.pool == "world" and has_others() else None
+    compute = _plain_hinge
+    if not torch.compiler.is_compiling():
+        compute = faster("lovasz_buckets" if bits else "lovasz_sorting", _plain_hinge)
+    loss = compute(Ranking(int(bits), empty, add), rows.logits, rows.target, rows.valid)
     return loss.view(rows.shape)
 
 
-class _Hinge(torch.autograd.Function):
-    """(rows, pixels) to the loss, (rows,), and its derivative by the logits, (rows, pixels)."""
+class Ranking(NamedTuple):
+    """How pixels are ranked.
 
-    @staticmethod
-    def forward(
-        rank: Ranking, logits: Tensor, target: Tensor, valid: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        dtype = wide(logits.dtype)
-        loss = logits.new_zeros(len(logits), dtype=dtype)
-        slope = torch.zeros_like(logits, dtype=dtype)
-        # Buckets are counted per image, and a key of 64 bits has no room for the row.
-        is_single = rank.bits or dtype == torch.float64
-        compute = bucket_row if rank.bits else sort_rows
-        pixels = Pixels(logits, target, valid)
-        for part in groups(logits, 1 if is_single else len(logits)):
-            compute(rank, pixels.rows(part), loss[part], slope[part])
-        return loss, slope
+    Attributes:
+        bits: 0, or how many leading bits of an error count.
+        empty: What an image without foreground is worth.
+        add: Adds a tensor over all processes; None: this process has all pixels.
+    """
 
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-        ctx.rank, ctx.dtype = inputs[0], inputs[1].dtype
-        ctx.mark_non_differentiable(output[1])
-        ctx.set_materialize_grads(False)  # or the slope would get one, of zeros
-        ctx.save_for_backward(output[1])
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor | None, _: Any) -> tuple[None, Tensor | None, None, None]:
-        (slope,) = ctx.saved_tensors
-        if grad is None:
-            return None, None, None, None
-        if ctx.rank.is_world:
-            grad = add_over_processes(grad)
-        return None, (slope * grad.unsqueeze(1)).to(ctx.dtype), None, None
-
-    @staticmethod
-    def vmap(
-        info: Any,
-        in_dims: tuple[int | None, ...],
-        rank: Ranking,
-        logits: Tensor,
-        target: Tensor,
-        valid: Tensor | None,
-    ) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
-        """Make more rows of the mapped axis."""
-        tensors = [
-            None if tensor is None else fold_mapped(tensor, dim, info.batch_size)
-            for tensor, dim in zip((logits, target, valid), in_dims[1:], strict=True)
-        ]
-        loss, slope = _Hinge.apply(rank, *tensors)
-        unfold = (info.batch_size, -1)
-        return (loss.unflatten(0, unfold), slope.unflatten(0, unfold)), (0, 0)
+    bits: int
+    empty: Empty
+    add: Callable[[Tensor], Tensor] | None
 
 
-def _plain_hinge(
-    rank: Ranking, logits: Tensor, target: Tensor, valid: Tensor | None
-) -> tuple[Tensor, None]:
-    """The same by plain operations on all rows at once, for `torch.compile`; always exact."""
-    if rank.is_world:
+def _plain_hinge(rank: Ranking, logits: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
+    """The same by plain operations on all rows at once; always exact."""
+    if rank.add is not None:
         raise ValueError("lovasz_hinge over pool='world' cannot be compiled; call it uncompiled")
     logits, target = without_ignored(logits, target, valid)
     truth = target.to(wide(logits.dtype))
@@ -167,15 +116,13 @@ def _plain_hinge(
     else:
         num_pixels = errors.shape[1] if valid is None else valid.sum(dim=1).clamp_min(1)
         alone = errors.sum(dim=1) / num_pixels
-    return torch.where(num_positives[:, 0] > 0, loss, alone), None
+    return torch.where(num_positives[:, 0] > 0, loss, alone)
 
 
-def _pool(rows: Rows, pool: Pool) -> Rows:
+def _pool(rows: Rows) -> Rows:
     """One row of all images (for each channel)."""
-    if pool == "image":
+    if rows.pool == "image":
         return rows
-    if pool not in get_args(Pool):
-        raise ValueError(f"pool is {pool!r}; it is 'image', 'batch' or 'world'")
     shape = (1, *rows.shape[1:])
     num_pixels = rows.logits.shape[1]
 
@@ -184,4 +131,4 @@ def _pool(rows: Rows, pool: Pool) -> Rows:
         return by_image.reshape(math.prod(shape), rows.shape[0] * num_pixels)
 
     valid = None if rows.valid is None else flatten(rows.valid)
-    return Rows(flatten(rows.logits), flatten(rows.target), valid, shape)
+    return Rows(flatten(rows.logits), flatten(rows.target), valid, shape, rows.pool)

@@ -15,20 +15,19 @@ and `jaccard_distance` are least where the prediction equals a soft target.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, Unpack
 
 import torch
 from torch import Tensor
 
-from vesica.losses.rows import Empty, Pool, check_parameters
+from vesica.losses.rows import Empty, Over, as_rows, check_parameters
 from vesica.losses.sums import (
     PixelFormula,
     probability,
     sum_pixels,
-    times_sigmoid_slope,
     zero_without_pixels,
 )
-from vesica.shapes import Logits, PerImage, Target, Valid
+from vesica.shapes import Logits, PerImage, Target
 
 EPS = 1e-12
 """In pixels; keeps 0/0 away where neither the mask nor the prediction has any foreground."""
@@ -108,9 +107,7 @@ def iou_loss(
     *,
     smooth: float = 0.0,
     empty: Empty = "background",
-    valid: Valid | None = None,
-    channels: bool = False,
-    pool: Pool = "image",
+    **over: Unpack[Over],
 ) -> PerImage:
     """Soft IoU (Jaccard) loss, one value per image: `1 - I / U`.
 
@@ -121,7 +118,7 @@ def iou_loss(
         target: 1 on foreground, 0 on background, same shape.
         smooth: Added to I and to U, in pixels.
         empty: What an image without foreground is worth; see `vesica.losses.region`.
-        valid, channels, pool: As for every loss; see `vesica.losses`.
+        over: `valid`, `channels` and `pool`, as for every loss; see `vesica.losses`.
 
     Returns:
         Loss in [0, 1], shape (batch,), float32 or wider.
@@ -139,7 +136,7 @@ def iou_loss(
         union = sums.probs + sums.positives - sums.intersection
         return _one_minus(sums.intersection, union, smooth)
 
-    num_pixels, *sums = sum_pixels(OVERLAP, logits, target, valid, channels, pool)
+    num_pixels, *sums = sum_pixels(OVERLAP, as_rows(logits, target, **over))
     return _judge(formula, Overlap(*sums), num_pixels, empty)
 
 
@@ -149,9 +146,7 @@ def dice_loss(
     *,
     smooth: float = 0.0,
     empty: Empty = "background",
-    valid: Valid | None = None,
-    channels: bool = False,
-    pool: Pool = "image",
+    **over: Unpack[Over],
 ) -> PerImage:
     """Soft Dice loss, one value per image: `1 - 2 I / (sum(p) + sum(t))`.
 
@@ -160,7 +155,7 @@ def dice_loss(
         target: 1 on foreground, 0 on background, same shape.
         smooth: Added to 2 I and to the denominator, in pixels.
         empty: What an image without foreground is worth; see `vesica.losses.region`.
-        valid, channels, pool: As for every loss; see `vesica.losses`.
+        over: `valid`, `channels` and `pool`, as for every loss; see `vesica.losses`.
 
     Returns:
         Loss in [0, 1], shape (batch,), float32 or wider.
@@ -177,7 +172,7 @@ def dice_loss(
     def formula(sums: Overlap) -> Tensor:
         return _one_minus(2 * sums.intersection, sums.probs + sums.positives, smooth)
 
-    num_pixels, *sums = sum_pixels(OVERLAP, logits, target, valid, channels, pool)
+    num_pixels, *sums = sum_pixels(OVERLAP, as_rows(logits, target, **over))
     return _judge(formula, Overlap(*sums), num_pixels, empty)
 
 
@@ -189,9 +184,7 @@ def tversky_loss(
     beta: float = 0.5,
     smooth: float = 0.0,
     empty: Empty = "background",
-    valid: Valid | None = None,
-    channels: bool = False,
-    pool: Pool = "image",
+    **over: Unpack[Over],
 ) -> PerImage:
     """Tversky loss, one value per image: `1 - I / (I + alpha FP + beta FN)`.
 
@@ -205,7 +198,7 @@ def tversky_loss(
         beta: Weight of the false negatives, sum((1 - p) * t).
         smooth: Added to I and to the denominator, in pixels.
         empty: What an image without foreground is worth; see `vesica.losses.region`.
-        valid, channels, pool: As for every loss; see `vesica.losses`.
+        over: `valid`, `channels` and `pool`, as for every loss; see `vesica.losses`.
 
     Returns:
         Loss in [0, 1], shape (batch,), float32 or wider.
@@ -218,7 +211,7 @@ def tversky_loss(
         Salehi et al. 2017.
     """
     check_parameters(empty=empty, alpha=alpha, beta=beta, smooth=smooth)
-    num_pixels, *sums = sum_pixels(OVERLAP, logits, target, valid, channels, pool)
+    num_pixels, *sums = sum_pixels(OVERLAP, as_rows(logits, target, **over))
     # What the foreground has too much, the background misses.
     is_background = (sums[2] == 0) & (empty == "background")
     weight_fp = torch.where(is_background, beta, alpha)
@@ -238,9 +231,7 @@ def jaccard_distance_loss(
     *,
     smooth: float = 0.0,
     empty: Empty = "background",
-    valid: Valid | None = None,
-    channels: bool = False,
-    pool: Pool = "image",
+    **over: Unpack[Over],
 ) -> PerImage:
     """Jaccard distance with squares, per image: `1 - I / (sum(p p) + sum(t t) - I)`.
 
@@ -249,7 +240,7 @@ def jaccard_distance_loss(
         target: 1 on foreground, 0 on background, same shape.
         smooth: Added to I and to the denominator, in pixels.
         empty: What an image without foreground is worth; see `vesica.losses.region`.
-        valid, channels, pool: As for every loss; see `vesica.losses`.
+        over: `valid`, `channels` and `pool`, as for every loss; see `vesica.losses`.
 
     Returns:
         Loss in [0, 1], shape (batch,), float32 or wider.
@@ -267,7 +258,7 @@ def jaccard_distance_loss(
         union = sums.probs_squared + sums.positives_squared - sums.intersection
         return _one_minus(sums.intersection, union, smooth)
 
-    num_pixels, *sums = sum_pixels(SQUARES, logits, target, valid, channels, pool)
+    num_pixels, *sums = sum_pixels(SQUARES, as_rows(logits, target, **over))
     return _judge(formula, Squares(*sums), num_pixels, empty)
 
 
@@ -277,9 +268,7 @@ def jaccard_metric_loss(
     *,
     smooth: float = 0.0,
     empty: Empty = "background",
-    valid: Valid | None = None,
-    channels: bool = False,
-    pool: Pool = "image",
+    **over: Unpack[Over],
 ) -> PerImage:
     """Jaccard metric loss, one value per image: `2 D / (sum(p) + sum(t) + D)`, D = sum(|p - t|).
 
@@ -290,7 +279,7 @@ def jaccard_metric_loss(
         target: 1 on foreground, 0 on background, between them where labels are soft; same shape.
         smooth: Added to intersection and union, in pixels.
         empty: What an image without foreground is worth; see `vesica.losses.region`.
-        valid, channels, pool: As for every loss; see `vesica.losses`.
+        over: `valid`, `channels` and `pool`, as for every loss; see `vesica.losses`.
 
     Returns:
         Loss in [0, 1], shape (batch,), float32 or wider.
@@ -309,7 +298,7 @@ def jaccard_metric_loss(
         ratio = sums.distance / (union + smooth).clamp_min(EPS)
         return torch.where(union + smooth < EPS, 1, ratio)
 
-    num_pixels, *sums = sum_pixels(DISTANCE, logits, target, valid, channels, pool)
+    num_pixels, *sums = sum_pixels(DISTANCE, as_rows(logits, target, **over))
     return _judge(formula, Distance(*sums), num_pixels, empty)
 
 
@@ -338,23 +327,10 @@ def _overlap_terms(logits: Tensor, target: Tensor) -> tuple[Tensor, ...]:
     return probs.mul_(target).sum(1), area, target.sum(1)
 
 
-def _overlap_slope(logits: Tensor, target: Tensor, by_sums: Tensor, out: Tensor) -> None:
-    by_intersection, by_probs, _ = by_sums
-    factor = target.mul_(by_intersection) if out is logits else target * by_intersection
-    times_sigmoid_slope(factor.add_(by_probs), logits, out)
-
-
 def _squares_terms(logits: Tensor, target: Tensor) -> tuple[Tensor, ...]:
     probs = probability(logits)
     plain = (probs * target).sum(1), probs.sum(1), target.sum(1)
     return *plain, (probs * probs).sum(1), (target * target).sum(1)
-
-
-def _squares_slope(logits: Tensor, target: Tensor, by_sums: Tensor, out: Tensor) -> None:
-    by_intersection, by_probs, _, by_squares, _ = by_sums
-    factor = (target * by_intersection).add_(by_probs)
-    factor.add_(torch.sigmoid(logits).mul_(2 * by_squares))
-    times_sigmoid_slope(factor, logits, out)
 
 
 def _distance_terms(logits: Tensor, target: Tensor) -> tuple[Tensor, ...]:
@@ -368,15 +344,6 @@ def _distance_terms(logits: Tensor, target: Tensor) -> tuple[Tensor, ...]:
     return distance.sum(1), probs.sum(1), target.sum(1)
 
 
-def _distance_slope(logits: Tensor, target: Tensor, by_sums: Tensor, out: Tensor) -> None:
-    by_distance, by_probs, _ = by_sums
-    # +1 above the target and -1 below; p can be on one side only of a hard target.
-    side = torch.sign(torch.sigmoid(logits).sub_(target))
-    side = torch.where(target == 0, 1, torch.where(target == 1, -1, side))
-    factor = (side * by_distance).add_(by_probs).mul_(side.abs())
-    times_sigmoid_slope(factor, logits, out)
-
-
-OVERLAP = PixelFormula(3, _overlap_terms, _overlap_slope)
-SQUARES = PixelFormula(5, _squares_terms, _squares_slope)
-DISTANCE = PixelFormula(3, _distance_terms, _distance_slope)
+OVERLAP = PixelFormula("overlap", 3, _overlap_terms)
+SQUARES = PixelFormula("squares", 5, _squares_terms)
+DISTANCE = PixelFormula("distance", 3, _distance_terms)

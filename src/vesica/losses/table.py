@@ -1,15 +1,15 @@
 """Every loss by its name, and the spelling `[weight]name[:key=value]...[+...]`."""
 
-import inspect
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Unpack, cast
 
 import torch
 from torch import Tensor
 
+from vesica.losses.own import call_own
 from vesica.losses.pixel import bce_loss, focal_loss
 from vesica.losses.pooling import weights_of
 from vesica.losses.ranking import lovasz_hinge_loss
@@ -20,8 +20,9 @@ from vesica.losses.region import (
     jaccard_metric_loss,
     tversky_loss,
 )
-from vesica.losses.rows import Empty, Pool
-from vesica.shapes import Logits, PerImage, Target, Valid
+from vesica.losses.rows import Empty, Over
+from vesica.shapes import Logits, PerImage, Target
+from vesica.spelling import MAX_LENGTH, Spelled, name_of, options_of, read, spell
 
 LossFunction = Callable[..., PerImage]
 
@@ -36,31 +37,36 @@ LOSSES: dict[str, LossFunction] = {
     "lovasz_hinge": lovasz_hinge_loss,
 }
 
-COMMON = ("valid", "channels", "pool")
-"""Arguments that every loss has: they say what it is taken over, and are no part of its name."""
-
-_TERM = re.compile(
-    r"(?P<weight>\d*\.?\d+(?:e-?\d+)?)?(?P<name>[a-z][a-z_0-9]*)(?P<params>(?::.*)?)"
-)
+WEIGHT = re.compile(r"(\d{1,20}(\.\d{0,20})?|\.\d{1,20})(e-?\d{1,3})?", re.ASCII)
+BEGIN = re.compile(r"[A-Za-z_./~<]|\.\.", re.ASCII)
+"""Of a name, or of a path; a digit would be more of the weight."""
 
 
 @dataclass(frozen=True, order=True)
 class Term:
-    """One named loss with those parameters that differ from their defaults, and its weight."""
+    """A named loss, or a function of the user's own, with its options and its weight."""
 
-    name: str
-    params: tuple[tuple[str, float | str], ...] = ()
+    spelled: Spelled
     weight: float = 1.0
 
     def __str__(self) -> str:
-        weight = "" if self.weight == 1 else _spell(self.weight)
-        return weight + self.name + "".join(f":{key}={_spell(value)}" for key, value in self.params)
+        return ("" if self.weight == 1 else spell(self.weight)) + str(self.spelled)
 
     @property
     def empty(self) -> Empty | None:
         """Its policy for images without foreground; None where it needs none."""
-        chosen: Empty | None = (parameters_of(self.name) | dict(self.params)).get("empty")
-        return chosen
+        if self.spelled.digest:
+            return None
+        known = options_of(LOSSES[self.spelled.name])
+        default = known["empty"].default if "empty" in known else None
+        return cast(Empty | None, dict(self.spelled.options).get("empty", default))
+
+    def __call__(self, logits: Logits, target: Target, **over: Unpack[Over]) -> PerImage:
+        """Weighted value per image."""
+        if self.spelled.digest:
+            return self.weight * call_own(self.spelled, logits, target, **over)
+        value: Tensor = self.spelled.call(LOSSES, logits, target, **over)
+        return self.weight * value
 
 
 @dataclass(frozen=True)
@@ -72,49 +78,44 @@ class Loss:
     def __str__(self) -> str:
         return "+".join(map(str, self.terms))
 
-    def __call__(
-        self,
-        logits: Logits,
-        target: Target,
-        *,
-        valid: Valid | None = None,
-        channels: bool = False,
-        pool: Pool = "image",
-    ) -> PerImage:
+    def __call__(self, logits: Logits, target: Target, **over: Unpack[Over]) -> PerImage:
         """Value per image, as each loss of the sum gives it."""
-        return self.values(logits, target, valid=valid, channels=channels, pool=pool).sum(dim=0)
+        return self.values(logits, target, **over).sum(dim=0)
 
     def check(self) -> None:
         """Raise now what a term would raise at its first image: parameters that it refuses."""
-        self(torch.zeros(1, 1), torch.zeros(1, 1))
+        logits = torch.zeros(2, 8, 8, requires_grad=True)
+        self(logits, torch.ones(2, 8, 8).triu())
 
-    def values(self, logits: Logits, target: Target, **common: Any) -> Tensor:
+    def values(self, logits: Logits, target: Target, **over: Unpack[Over]) -> Tensor:
         """Weighted value of each term, shape (terms, batch, ...)."""
-        return torch.stack(
-            [
-                term.weight * LOSSES[term.name](logits, target, **dict(term.params), **common)
-                for term in self.terms
-            ]
-        )
+        return torch.stack([term(logits, target, **over) for term in self.terms])
 
-    def weights(
-        self,
-        target: Target,
-        *,
-        valid: Valid | None = None,
-        channels: bool = False,
-        pool: Pool = "image",
-    ) -> Tensor | None:
+    def weights(self, target: Target, **over: Unpack[Over]) -> Tensor | None:
         """What each of `values` counts in a mean, same shape; None where all of them count."""
-        may_skip = valid is not None or any(term.empty == "skip" for term in self.terms)
-        if not may_skip and pool != "world":  # where another process may have valid pixels
+        may_skip = over.get("valid") is not None or any(t.empty == "skip" for t in self.terms)
+        if not may_skip and over.get("pool") != "world":  # where another process may have pixels
             return None
-        return torch.stack(
-            [
-                weights_of(target, empty=term.empty, valid=valid, channels=channels, pool=pool)
-                for term in self.terms
-            ]
-        )
+        return torch.stack([weights_of(target, empty=term.empty, **over) for term in self.terms])
+
+
+def as_loss(loss: Loss | LossFunction | str) -> Loss:
+    """A loss, its spelling, or a function as a loss that has been checked.
+
+    Raises:
+        ValueError: As `parse_loss`.
+    """
+    if isinstance(loss, str):
+        return parse_loss(loss)
+    if not isinstance(loss, Loss):
+        return parse_loss(name_of(loss, LOSSES))
+    loss.check()
+    return loss
+
+
+def split_losses(text: str) -> list[str]:
+    """Spellings of losses, separated by commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def parse_loss(spelling: str) -> Loss:
@@ -124,80 +125,28 @@ def parse_loss(spelling: str) -> Loss:
         ValueError: If a name or key is unknown (the message lists those that exist), a number
             cannot be read, a parameter is not allowed, or a weight is not above zero.
     """
-    terms = sorted(_parse_term(part.strip(), spelling) for part in spelling.split("+"))
-    named = [(term.name, term.params) for term in terms]
-    if len(set(named)) < len(named):
+    if len(spelling) > MAX_LENGTH:
+        raise ValueError(f"loss {spelling[:40]!r}...: {len(spelling):,} characters; shorten it")
+    terms = tuple(sorted(_parse_terms(spelling)))
+    if len({term.spelled for term in terms}) < len(terms):
         raise ValueError(f"loss {spelling!r} has the same term twice; give it one weight instead")
-    loss = Loss(tuple(terms))
+    loss = Loss(terms)
     loss.check()
     return loss
 
 
-def _parse_term(text: str, spelling: str) -> Term:
-    match = _TERM.fullmatch(text)
-    if match is None:
-        raise ValueError(
-            f"cannot read {text!r} in loss {spelling!r}; write [weight]name[:key=value]..., "
-            f"joined by '+', with a name of: {', '.join(LOSSES)}"
-        )
-    name = match["name"]
-    if name not in LOSSES:
-        raise ValueError(f"unknown loss {name!r}; there are: {', '.join(LOSSES)}")
-    weight = float(match["weight"] or 1)
-    if not 0 < weight < math.inf:
-        raise ValueError(f"the weight of {name!r} in loss {spelling!r} must be above zero, finite")
-    return make_term(name, _parse_params(name, match["params"]), weight)
-
-
-def parameters_of(name: str) -> dict[str, Any]:
-    """A loss's own parameters and their defaults."""
-    return {
-        parameter.name: parameter.default
-        for parameter in inspect.signature(LOSSES[name]).parameters.values()
-        if parameter.kind is parameter.KEYWORD_ONLY and parameter.name not in COMMON
-    }
-
-
-def make_term(name: str, params: dict[str, float | str], weight: float = 1.0) -> Term:
-    """A term without those parameters that have their default value."""
-    defaults = parameters_of(name)
-    changed = {key: value for key, value in params.items() if value != defaults[key]}
-    return Term(name, tuple(sorted(changed.items())), weight)
-
-
-def _parse_params(name: str, text: str) -> dict[str, float | str]:
-    defaults = parameters_of(name)
-    params: dict[str, float | str] = {}
-    for pair in text.split(":")[1:]:
-        key, _, value = pair.partition("=")
-        if key not in defaults:
-            known = ", ".join(defaults) or "none"
-            raise ValueError(f"loss {name!r} has no parameter {key!r}; it has: {known}")
-        if key in params:
-            raise ValueError(f"loss {name!r} is given {key!r} twice; give it once")
-        params[key] = _choice(name, value) if key == "empty" else _number(name, key, value)
-    return params
-
-
-def _spell(value: float | str) -> str:
-    """A word as it is; of a number the shortest spelling that reads back, without a plus sign."""
-    if isinstance(value, str):
-        return value
-    return repr(float(value)).removesuffix(".0").replace("e+", "e")
-
-
-def _choice(name: str, value: str) -> str:
-    if value not in get_args(Empty):
-        raise ValueError(f"{name}:empty={value}: expected one of: {', '.join(get_args(Empty))}")
-    return value
-
-
-def _number(name: str, key: str, value: str) -> float:
-    """A finite number, of which the loss itself says whether it is allowed."""
-    try:
-        number = float(value)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise ValueError(f"{name}:{key}={value}: expected a number of at least 0")
-    return number
+def _parse_terms(spelling: str) -> Iterator[Term]:
+    for part in map(str.strip, spelling.split("+")):
+        match = WEIGHT.match(part)
+        name = part[match.end() :] if match else part
+        if not BEGIN.match(name):
+            raise ValueError(
+                f"cannot read {part[:40]!r} in loss {spelling[:80]!r}; write "
+                f"[weight]name[:key=value]..., joined by '+', with a name of: {', '.join(LOSSES)}"
+            )
+        weight = float(match[0]) if match else 1.0
+        if not 0 < weight < math.inf:
+            raise ValueError(
+                f"the weight of {name!r} in loss {spelling!r} must be above zero, finite"
+            )
+        yield Term(read(name, LOSSES, "loss"), weight)

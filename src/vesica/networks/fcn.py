@@ -9,6 +9,7 @@ The protocol that every network of Vesica follows:
 `image` is RGB in [0, 1]; normalisation and channel order are buffers of the model.
 """
 
+import functools
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -18,7 +19,7 @@ from torch.nn import functional
 from torchvision.models import resnet50
 from torchvision.models.vgg import cfgs, make_layers
 
-from vesica.accel.spectral import SpectralConv2d, make_spectral
+from vesica.accel import faster
 from vesica.shapes import Features, ImageBatch, LogitMaps
 
 STRIDE = 32
@@ -78,10 +79,10 @@ class FCN(nn.Module):
         self.num_frozen = num_frozen
         wide: list[nn.Module] = []
         for channels, kernel in [(num_channels, 7), (width, 1)][:num_wide]:
-            wide += [SpectralConv2d(channels, width, kernel), nn.ReLU(inplace=True)]
+            wide += [_conv2d(channels, width, kernel), nn.ReLU(inplace=True)]
             wide += [nn.Dropout(dropout)] if dropout else []
         self.wide = nn.Sequential(*wide)
-        self.score = SpectralConv2d(width, 1, 1)
+        self.score = _conv2d(width, 1, 1)
         self.upsample = nn.ConvTranspose2d(1, 1, 2 * STRIDE, STRIDE, padding=STRIDE // 2)
         self.encoder[:num_frozen].requires_grad_(False)
 
@@ -122,6 +123,12 @@ class FCN(nn.Module):
         }
 
 
+def _conv2d(num_in: int, num_out: int, kernel: int) -> nn.Conv2d:
+    """With padding "same"."""
+    plain = functools.partial(nn.Conv2d, padding="same")
+    return faster("conv2d", plain)(num_in, num_out, kernel)
+
+
 def _uncast(device_type: str) -> AbstractContextManager[Any]:
     """Leave autocast, where there is such a thing."""
     if torch.amp.is_autocast_available(device_type):
@@ -154,7 +161,9 @@ def bfcn32s(*, width: int = 4096, dropout: float = 0.0, freeze: bool = True) -> 
     """
     block_5 = 24  # conv5_1 in torchvision's numbering; layer 23 is the fourth pooling
     encoder = make_layers(cfgs["D"], batch_norm=False)
-    make_spectral(encoder)  # not in ResNet: batch norm is slow on maps stored pixel by pixel
+    faster("convolutions", lambda module: None)(
+        encoder
+    )  # not in ResNet: batch norm is slow on maps stored pixel by pixel
     return FCN(encoder, block_5 if freeze else 0, 512, width=width, num_wide=2, dropout=dropout)
 
 

@@ -1,11 +1,16 @@
 """Lovasz hinge by buckets of equal leading bits, in time proportional to the pixels."""
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional
 
-from vesica.losses.pooling import add_over_processes, largest_of_processes
-from vesica.losses.wrong import Pixels, Ranking, find_wrong, put_slopes
+from vesica.accel.lovasz import Pixels, Ranking, find_wrong, put_slopes, rank_rows
+
+
+def rank_by_buckets(rank: Ranking, logits: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
+    """The Lovasz hinge loss of each row of (rows, pixels), by `rank.bits`."""
+    return rank_rows(bucket_row, rank, logits, target, valid)
 
 
 def bucket_row(rank: Ranking, pixels: Pixels, loss: Tensor, slope: Tensor) -> None:
@@ -17,12 +22,12 @@ def bucket_row(rank: Ranking, pixels: Pixels, loss: Tensor, slope: Tensor) -> No
     total, num_pixels = error.sum(), pixels.num_counted()
     del error, margin
     num_buckets = (len(counts) + 1) // 2
-    if rank.is_world:
-        num_buckets = largest_of_processes(num_buckets, loss.device)
+    if rank.add is not None:
+        num_buckets = _largest_of_processes(num_buckets, loss.device)
     counts = functional.pad(counts, (0, 2 * num_buckets - len(counts)))
-    if rank.is_world:
+    if rank.add is not None:
         counts, total, num_pixels, num_positives = map(
-            add_over_processes, (counts, total, num_pixels, num_positives)
+            rank.add, (counts, total, num_pixels, num_positives)
         )
     growth = _bucket_growth(counts.view(-1, 2), num_positives, rank, loss.dtype)
     if rank.empty == "background" and num_positives == 0:
@@ -33,6 +38,13 @@ def bucket_row(rank: Ranking, pixels: Pixels, loss: Tensor, slope: Tensor) -> No
         loss += (_lower_ends(num_buckets, rank.bits, loss) * of_bucket).sum()
     growth[:, 1] *= -1
     put_slopes(slope, code, growth.view(-1).index_select(0, bucket))
+
+
+def _largest_of_processes(number: int, device: torch.device) -> int:
+    """The largest of every process's numbers, on each of them."""
+    largest = torch.tensor(number, device=device)
+    dist.all_reduce(largest, dist.ReduceOp.MAX)
+    return int(largest)
 
 
 def _bucket(error: Tensor, code: Tensor, bits: int) -> Tensor:

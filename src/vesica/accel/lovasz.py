@@ -1,19 +1,174 @@
-"""Lovasz hinge exactly: pixels with an error, sorted."""
+"""Lovasz hinge in one pass: pixels with an error, found block by block, and sorted."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vesica.losses.rows import BLOCK_SIZE
-from vesica.losses.wrong import Pixels, Ranking, find_wrong, put_slopes
+from vesica.accel.pixels import BLOCK_SIZE, blocks, fold_mapped, groups, read_block
+from vesica.shapes import wide
 
 MAX_SORTED = 2**21
 """Pixels that are sorted at once; more are taken in slices of falling error."""
 
 FEW_SORTED = 2**16
 """Pixels of several small images that are sorted at once, as each call takes its time."""
+
+
+class Ranking(Protocol):
+    """How pixels are ranked: the parameters of `vesica.losses.lovasz_hinge_loss`."""
+
+    @property
+    def bits(self) -> int:
+        """How many leading bits of an error count; 0: all."""
+
+    @property
+    def empty(self) -> str:
+        """What an image without foreground is worth."""
+
+    @property
+    def add(self) -> Callable[[Tensor], Tensor] | None:
+        """Adds a tensor over all processes; None: this process has all pixels."""
+
+
+class Pixels(NamedTuple):
+    """Some images (or pools of images) that are ranked at once; each of shape (rows, pixels)."""
+
+    logits: Tensor
+    target: Tensor
+    valid: Tensor | None
+
+    def rows(self, part: slice) -> "Pixels":
+        """Some of them."""
+        valid = None if self.valid is None else self.valid[part]
+        return Pixels(self.logits[part], self.target[part], valid)
+
+    def margins(self, dtype: torch.dtype) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """Block by block: where it starts, x (1 - 2 t), and t; of shape (rows, block).
+
+        The error is 1 plus the margin, rounded; the margin itself keeps the order exactly.
+        """
+        for rows, pixels in blocks(self.logits):
+            block, truth = read_block(*self, rows, pixels, dtype)
+            yield pixels.start, torch.rsub(truth, 1, alpha=2).mul_(block), truth
+
+    def num_counted(self) -> Tensor:
+        """How many pixels of each row count."""
+        if self.valid is None:
+            num_rows, num_pixels = self.logits.shape
+            return torch.full((num_rows,), num_pixels, device=self.logits.device)
+        return self.valid.sum(dim=1)
+
+
+class Wrong(NamedTuple):
+    """The pixels that have an error, row by row.
+
+    Attributes:
+        margin: x (1 - 2 t), above -1 or NaN.
+        code: Twice the place in the flattened rows, plus the label.
+        num_wrong: Per row.
+        num_positives: Of all pixels, per row.
+    """
+
+    margin: Tensor
+    code: Tensor
+    num_wrong: Tensor
+    num_positives: Tensor
+
+
+def find_wrong(pixels: Pixels, dtype: torch.dtype) -> Wrong:
+    """Leave out every pixel without an error."""
+    num_rows, num_pixels = pixels.logits.shape
+    num_positives = torch.zeros(num_rows, dtype=torch.int64, device=pixels.logits.device)
+    num_wrong = torch.zeros_like(num_positives)
+    ends = torch.arange(num_rows, device=pixels.logits.device) * num_pixels + num_pixels
+    # Where there is no pixel, these alone are left: other processes may wait for this one.
+    margins = [pixels.logits.new_empty(0, dtype=dtype)]
+    codes = [num_positives.new_empty(0, dtype=torch.int32)]
+    for start, margin, truth in pixels.margins(dtype):
+        num_positives += truth.sum(dim=1).long()
+        wrong = torch.nonzero((margin.view(-1) <= -1).logical_not_()).view(-1)  # NaN stays in
+        num_wrong += torch.searchsorted(wrong, ends).diff(prepend=num_wrong.new_zeros(1))
+        margins.append(margin.view(-1).index_select(0, wrong))
+        label = truth.view(-1).index_select(0, wrong).long()
+        code = label.add_(wrong, alpha=2).add_(2 * start)
+        codes.append(code.int() if num_rows * num_pixels < 2**30 else code)
+    return Wrong(torch.cat(margins), torch.cat(codes), num_wrong, num_positives)
+
+
+def put_slopes(slope: Tensor, code: Tensor, values: Tensor) -> None:
+    """Write each value to its pixel, in parts: PyTorch needs an index of 64 bits."""
+    for part, found in zip(
+        torch.split(code, BLOCK_SIZE), torch.split(values, BLOCK_SIZE), strict=True
+    ):
+        slope.view(-1).index_copy_(0, (part >> 1).long(), found)
+
+
+Compute = Callable[[Ranking, Pixels, Tensor, Tensor], None]
+"""Writes loss and slope of some rows to its last two arguments."""
+
+
+def rank_by_sorting(rank: Ranking, logits: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
+    """The Lovasz hinge loss of each row of (rows, pixels), exactly."""
+    return rank_rows(sort_rows, rank, logits, target, valid)
+
+
+def rank_rows(
+    compute: Compute, rank: Ranking, logits: Tensor, target: Tensor, valid: Tensor | None
+) -> Tensor:
+    """The loss of each row by what computes it of some of them."""
+    loss: Tensor = _Hinge.apply(compute, rank, logits, target, valid)[0]
+    return loss
+
+
+class _Hinge(torch.autograd.Function):
+    """(rows, pixels) to the loss, (rows,), and its derivative by the logits, (rows, pixels)."""
+
+    @staticmethod
+    def forward(
+        compute: Compute, rank: Ranking, logits: Tensor, target: Tensor, valid: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        dtype = wide(logits.dtype)
+        loss = logits.new_zeros(len(logits), dtype=dtype)
+        slope = torch.zeros_like(logits, dtype=dtype)
+        # Buckets are counted per image, and a key of 64 bits has no room for the row.
+        is_single = rank.bits or dtype == torch.float64
+        pixels = Pixels(logits, target, valid)
+        for part in groups(logits, 1 if is_single else len(logits)):
+            compute(rank, pixels.rows(part), loss[part], slope[part])
+        return loss, slope
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        ctx.rank, ctx.dtype = inputs[1], inputs[2].dtype
+        ctx.mark_non_differentiable(output[1])
+        ctx.set_materialize_grads(False)  # or the slope would get one, of zeros
+        ctx.save_for_backward(output[1])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor | None, _: Any) -> tuple[Tensor | None, ...]:
+        (slope,) = ctx.saved_tensors
+        if grad is None:
+            return (None,) * 5
+        if ctx.rank.add is not None:
+            grad = ctx.rank.add(grad)
+        return None, None, (slope * grad.unsqueeze(1)).to(ctx.dtype), None, None
+
+    @staticmethod
+    def vmap(
+        info: Any,
+        in_dims: tuple[int | None, ...],
+        compute: Compute,
+        rank: Ranking,
+        *tensors: Tensor | None,
+    ) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
+        """Make more rows of the mapped axis."""
+        folded = fold_mapped(tensors, in_dims[2:], info.batch_size)
+        loss, slope = _Hinge.apply(compute, rank, *folded)
+        unfold = (info.batch_size, -1)
+        return (loss.unflatten(0, unfold), slope.unflatten(0, unfold)), (0, 0)
 
 
 def sort_rows(rank: Ranking, pixels: Pixels, loss: Tensor, slope: Tensor) -> None:

@@ -1,0 +1,226 @@
+"""Sums over the pixels of an image in one pass through memory and without copies.
+
+PyTorch's own operations would keep several images' worth of intermediate values for the backward
+pass. Here an image goes through the caches block by block, nothing but the sums is kept, and the
+backward pass goes through it once more. Wherever a gradient is differentiated again, the formula
+runs as plain operations.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from vesica.shapes import wide, without_ignored
+
+BLOCK_SIZE = 2**19
+"""Pixels that are worked on at once on a CPU: 2 MiB in float32, which stays in its caches.
+Half as many of float16 or bfloat16, whose wide copies would be large beside them. It must depend on
+nothing but the type: what is divided into blocks once is divided again."""
+
+BLOCK_SIZE_GPU = 2**25
+"""There, starting a kernel costs more than a pass through memory."""
+
+
+class Formula(Protocol):
+    """Numbers that a loss adds over pixels."""
+
+    @property
+    def name(self) -> str:
+        """Key of `SLOPES`, if its derivative is there."""
+
+    @property
+    def num_sums(self) -> int:
+        """How many numbers."""
+
+    @property
+    def options(self) -> dict[str, float]:
+        """What the slope takes."""
+
+    def terms(self, logits: Tensor, target: Tensor) -> tuple[Tensor, ...]:
+        """From (rows, pixels) to the sums over pixels, each (rows,); differentiable."""
+
+
+def sum_by_blocks(formula: Formula, logits: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
+    """A formula's sums over each row of (rows, pixels), shape (num_sums, rows)."""
+    sums: Tensor = _PixelSums.apply(formula, logits, target, valid)
+    return sums
+
+
+class _PixelSums(torch.autograd.Function):
+    """(rows, pixels) to (num_sums, rows), block by block."""
+
+    @staticmethod
+    def forward(formula: Formula, logits: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
+        dtype = wide(logits.dtype)
+        sums = logits.new_zeros((formula.num_sums, len(logits)), dtype=dtype)
+        for rows, pixels in blocks(logits):
+            block, truth = read_block(logits, target, valid, rows, pixels, dtype)
+            sums[:, rows].add_(torch.stack(formula.terms(block, truth)))
+        return sums
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.formula, *tensors = inputs
+        ctx.save_for_backward(*tensors)
+
+    @staticmethod
+    def backward(ctx: Any, grads: Tensor) -> tuple[None, Tensor, None, None]:
+        logits, target, valid = ctx.saved_tensors
+        if torch.is_grad_enabled():  # somebody will differentiate this gradient again
+            return None, _pull_back(ctx.formula, logits, target, valid, grads), None, None
+        grad = torch.empty_like(logits)
+        write = SLOPES.get(ctx.formula.name)
+        by_sums = grads.unsqueeze(-1)
+        for rows, pixels in blocks(logits):
+            block, truth = read_block(logits, target, valid, rows, pixels, grads.dtype)
+            place = grad[rows, pixels]
+            if write is None:
+                place.copy_(_pull_back(ctx.formula, block, truth, None, grads[:, rows]))
+                continue
+            # A widened block is a copy, which may be written over.
+            slope = place if place.dtype == block.dtype else block
+            if slope is block and truth.dtype == target.dtype:
+                truth = truth.clone()
+            write(block, truth, by_sums[:, rows], slope, **ctx.formula.options)
+            if slope is block:
+                place.copy_(slope)
+            del block, truth, slope  # before the next ones are made
+        return None, grad, None, None
+
+    @staticmethod
+    def vmap(
+        info: Any,
+        in_dims: tuple[int | None, ...],
+        formula: Formula,
+        *tensors: Tensor | None,
+    ) -> tuple[Tensor, int]:
+        """Make more rows of the mapped axis."""
+        sums = _PixelSums.apply(formula, *fold_mapped(tensors, in_dims[1:], info.batch_size))
+        return sums.unflatten(1, (info.batch_size, -1)), 1
+
+
+def fold_mapped(
+    tensors: tuple[Tensor | None, ...], dims: tuple[int | None, ...], size: int
+) -> Iterator[Tensor | None]:
+    """Rows of every member of a mapped axis below each other."""
+    for tensor, dim in zip(tensors, dims, strict=True):
+        if tensor is None:
+            yield None
+        elif dim is None:
+            yield tensor.expand(size, *tensor.shape).flatten(0, 1)
+        else:
+            yield tensor.movedim(dim, 0).flatten(0, 1)
+
+
+def _pull_back(
+    formula: Formula, logits: Tensor, target: Tensor, valid: Tensor | None, grads: Tensor
+) -> Tensor:
+    """The derivative by plain operations."""
+
+    def sums(logits: Tensor) -> Tensor:
+        seen, truth = without_ignored(logits, target, valid)
+        return torch.stack(formula.terms(seen.to(grads.dtype), truth.to(grads.dtype)))
+
+    grad: Tensor = torch.func.vjp(sums, logits)[1](grads)[0]  # which torch.func nests
+    return grad
+
+
+def groups(logits: Tensor, most: int) -> Iterator[slice]:
+    """As many whole rows of (rows, pixels) as make a block, at least one and at most so many."""
+    num_rows, num_pixels = logits.shape
+    step = max(1, min(most, _block_size(logits) // max(1, num_pixels)))
+    for row in range(0, num_rows, step):
+        yield slice(row, row + step)
+
+
+def blocks(logits: Tensor) -> Iterator[tuple[slice, slice]]:
+    """Parts of (rows, pixels) of about the block size: some rows, or a part of one."""
+    size = _block_size(logits)
+    for rows in groups(logits, len(logits)):
+        for pixel in range(0, logits.shape[1], size):
+            yield rows, slice(pixel, pixel + size)
+
+
+def _block_size(logits: Tensor) -> int:
+    size = BLOCK_SIZE if logits.device.type == "cpu" else BLOCK_SIZE_GPU
+    return size if logits.element_size() >= 4 else size // 2
+
+
+def read_block(
+    logits: Tensor,
+    target: Tensor,
+    valid: Tensor | None,
+    rows: slice,
+    pixels: slice,
+    dtype: torch.dtype,
+) -> tuple[Tensor, Tensor]:
+    """Logits and target of a block in the type to work in, ignored pixels made background."""
+    part = None if valid is None else valid[rows, pixels]
+    if target.dtype == torch.bool:  # which PyTorch converts at a seventh of the speed
+        target = target.view(torch.uint8)
+    block, truth = without_ignored(logits[rows, pixels], target[rows, pixels], part)
+    return block.to(dtype), truth.to(dtype)
+
+
+def times_sigmoid_slope(factor: Tensor, logits: Tensor, out: Tensor) -> None:
+    """Write factor times s(x) s(-x) to `out`, which may be the logits."""
+    # s(-|x|) is at most 1/2, so that one minus it loses nothing. Setting the sign bit makes -|x|
+    # in one pass.
+    kind = {2: torch.int16, 4: torch.int32, 8: torch.int64}[out.itemsize]
+    bits = out.view(kind)
+    torch.bitwise_or(logits.view(kind), torch.iinfo(kind).min, out=bits)
+    out.sigmoid_()
+    torch.ops.aten.sigmoid_backward.grad_input(factor, out, grad_input=out)
+
+
+def _overlap_slope(logits: Tensor, target: Tensor, by_sums: Tensor, out: Tensor) -> None:
+    by_intersection, by_probs, _ = by_sums
+    factor = target.mul_(by_intersection) if out is logits else target * by_intersection
+    times_sigmoid_slope(factor.add_(by_probs), logits, out)
+
+
+def _squares_slope(logits: Tensor, target: Tensor, by_sums: Tensor, out: Tensor) -> None:
+    by_intersection, by_probs, _, by_squares, _ = by_sums
+    factor = (target * by_intersection).add_(by_probs)
+    factor.add_(torch.sigmoid(logits).mul_(2 * by_squares))
+    times_sigmoid_slope(factor, logits, out)
+
+
+def _distance_slope(logits: Tensor, target: Tensor, by_sums: Tensor, out: Tensor) -> None:
+    by_distance, by_probs, _ = by_sums
+    # +1 above the target and -1 below; p can be on one side only of a hard target.
+    side = torch.sign(torch.sigmoid(logits).sub_(target))
+    side = torch.where(target == 0, 1, torch.where(target == 1, -1, side))
+    factor = (side * by_distance).add_(by_probs).mul_(side.abs())
+    times_sigmoid_slope(factor, logits, out)
+
+
+def _entropy_slope(logits: Tensor, target: Tensor, by_sums: Tensor, out: Tensor) -> None:
+    torch.sigmoid(logits, out=out).sub_(target).mul_(by_sums[0])
+
+
+def _focal_slope(
+    logits: Tensor, target: Tensor, by_sums: Tensor, out: Tensor, alpha: float, gamma: float
+) -> None:
+    side = 1 - 2 * target
+    wrong = side * logits
+    probs, entropy = torch.sigmoid(wrong), -functional.logsigmoid(-wrong)
+    slope = entropy.mul_(torch.sigmoid(-wrong)).mul_(gamma).add_(probs)
+    slope.mul_(probs.pow_(gamma)).mul_(side).mul_(1 - alpha + (2 * alpha - 1) * target)
+    torch.mul(slope, by_sums[0], out=out)
+
+
+SLOPES: dict[str, Callable[..., None]] = {
+    "overlap": _overlap_slope,
+    "squares": _squares_slope,
+    "distance": _distance_slope,
+    "entropy": _entropy_slope,
+    "focal": _focal_slope,
+}
+"""Derivatives by the logits: from logits, target, gradients by the sums of shape (num_sums, rows,
+1) and the formula's options, written to the last positional argument, (rows, pixels); it may be the
+logits, and then the target may be written over too. Other formulas are differentiated by autograd,
+block by block."""
