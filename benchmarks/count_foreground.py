@@ -1,21 +1,22 @@
-"""Count the foreground of LFW Part Labels: the constants of `vesica.published.densities`.
+"""Count the foreground of LFW Part Labels: `foreground.csv` and the constants of `paper/masks.py`.
 
-    python benchmarks/count_foreground.py LFW_FOLDER
+    python benchmarks/count_foreground.py LFW_FOLDER src/vesica/paper/foreground.csv
 
 Labels at their stored size, read by Vesica; the test split is the paper's, the last tenth of the
 names in their order.
 """
 
 import sys
-import textwrap
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vesica.data import open_dataset
 from vesica.data.split import make_split
+from vesica.results import write_table
 
-NUM_TEST = 292
+TARGETS = ("face", "face+hair")
 
 
 def count(path: str, target: str) -> tuple[NDArray[np.int64], int]:
@@ -26,12 +27,14 @@ def count(path: str, target: str) -> tuple[NDArray[np.int64], int]:
 
 
 def main() -> None:
-    """Print all constants."""
-    for target in ("face", "face+hair"):
+    """Write the test images' counts, and print the least and the most of as many in a row."""
+    columns = []
+    for target in TARGETS:
         counts, num_test = count(sys.argv[1], target)
         windows = np.convolve(counts, np.ones(num_test, dtype=np.int64), "valid")
-        print(f"{target}: all {counts.sum()}, {num_test} in a row {windows.min()} {windows.max()}")
-        print(textwrap.fill(" ".join(map(str, counts[-num_test:])), 96), end="\n\n")
+        print(f"{target}: {num_test} in a row have {windows.min()} to {windows.max()} pixels")
+        columns.append(counts[-num_test:].tolist())
+    write_table(Path(sys.argv[2]), TARGETS, zip(*columns, strict=True))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ ORDER = [
     "locks",
     "own",
     "spelling",
+    "words",
     "shapes",
     "accel",
     "losses",
@@ -37,16 +38,14 @@ ORDER = [
     "sidebyside",
     "sweep",
     "statistics",
-    "published",
     "baselines",
     "decisions",
     "pairs",
     "compare",
     "estimate",
     "plans",
-    "replication",
     "report",
-    "kinds",
+    "paper",
     "cli",
     "__main__",
 ]
@@ -121,13 +120,18 @@ def test_no_two_modules_import_each_other() -> None:
     [
         "vesica.metrics",
         "vesica.statistics",
-        "vesica.published",
+        "vesica.paper.what_holds",
         "vesica.baselines",
         "vesica.decisions",
     ],
 )
 def test_judge_shares_no_code_with_the_judged(module: str) -> None:
     assert not {found for found in reached(module) if place(found) in ("losses", "train")}
+
+
+def test_only_its_command_imports_the_paper() -> None:
+    importing = {m for m in MODULES if any(place(found) == "paper" for found in imports_of(m))}
+    assert {module for module in importing if place(module) != "paper"} == {"vesica.cli.paper"}
 
 
 def test_no_drawer_for_odds_and_ends() -> None:

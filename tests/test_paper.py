@@ -22,11 +22,11 @@ from vesica.files import read_json, write_json
 from vesica.losses import parse_loss
 from vesica.networks import MODELS
 from vesica.networks.weights import WEIGHTS
+from vesica.paper.grid import GROWS_BY, SCALES, VGG_ONLY, Scale, grid, loss_of, weights_of
+from vesica.paper.replication import our_rows, replicate
+from vesica.paper.replication_page import summarise_grid
+from vesica.paper.tables import ROWS, Row
 from vesica.plan import Cell, replace
-from vesica.plans.paper import GROWS_BY, SCALES, VGG_ONLY, Size, loss_of, paper, weights_of
-from vesica.published import Row, rows
-from vesica.replication import our_rows, replicate
-from vesica.report.replication import summarise_paper
 from vesica.report.sections import to_markdown
 from vesica.results import cell_folder, read_masks, read_plan, read_table
 from vesica.sweep import check_run, enter_run
@@ -43,7 +43,7 @@ def resolved(**options: Any) -> list[Cell]:
             freeze="none" if cell.weights == "none" else "paper",
             weights_digest="" if cell.weights == "none" else "d" * 64,
         )
-        for cell in paper(**PLACES, **options)
+        for cell in grid(**PLACES, **options)
     ]
 
 
@@ -51,7 +51,7 @@ def resolved(**options: Any) -> list[Cell]:
 
 
 def test_grid_is_the_32_setups_of_tables_1_and_2() -> None:
-    cells = paper(**PLACES)
+    cells = grid(**PLACES)
     found = [
         (cell.model, cell.data.format, cell.data.target, cell.data.split, cell.loss)
         for cell in cells
@@ -67,23 +67,23 @@ def test_grid_is_the_32_setups_of_tables_1_and_2() -> None:
     assert {(cell.size, cell.width, cell.weights) for cell in cells} == {(224, 4096, "torchvision")}
     recipe = cells[0].recipe
     assert (recipe.max_epochs, recipe.batch, recipe.patience, recipe.lr) == (1000, 100, 20, 1e-4)
-    assert len(paper(**PLACES, seeds=3)) == 96
+    assert len(grid(**PLACES, seeds=3)) == 96
 
 
 def test_order_is_that_of_the_tables() -> None:
     targets = {"face+hair": True, "face": False}
     found = [
         (cell.model, cell.data.format, cell.data.split, targets[cell.data.target or ""])
-        for cell in paper(**PLACES, only=["iou"])
+        for cell in grid(**PLACES, only=["iou"])
     ]
     names = {"BFCN-32s": "bfcn32s", "FCResNet": "fcresnet"}
-    assert found == [(names[r.network], r.data.lower(), r.size, r.hair) for r in rows()]
+    assert found == [(names[r.network], r.data.lower(), r.size, r.hair) for r in ROWS]
 
 
 def test_lite_is_smaller_and_capped() -> None:
-    (scale,) = {(c.size, c.width, c.recipe.max_epochs) for c in paper(**PLACES, scale="lite")}
+    (scale,) = {(c.size, c.width, c.recipe.max_epochs) for c in grid(**PLACES, scale="lite")}
     assert scale == (128, 512, 15)
-    assert {c.recipe.max_epochs for c in paper(**PLACES, scale="lite", max_epochs=3)} == {3}
+    assert {c.recipe.max_epochs for c in grid(**PLACES, scale="lite", max_epochs=3)} == {3}
 
 
 @pytest.mark.parametrize(
@@ -98,18 +98,18 @@ def test_lite_is_smaller_and_capped() -> None:
     ],
 )
 def test_only_chooses_a_part(only: list[str], num: int) -> None:
-    assert len(paper(**PLACES, only=only)) == num
+    assert len(grid(**PLACES, only=only)) == num
 
 
 def test_either_set_may_be_missing_but_not_asked_for() -> None:
-    assert {cell.data.format for cell in paper(lfw="lfw")} == {"lfw"}
-    assert {cell.data.path for cell in paper(helen="there")} == {"there"}
+    assert {cell.data.format for cell in grid(lfw="lfw")} == {"lfw"}
+    assert {cell.data.path for cell in grid(helen="there")} == {"there"}
     with pytest.raises(ValueError, match=r"--only helen: where is it\? Pass --helen DIR"):
-        paper(lfw="lfw", only=["helen"])
+        grid(lfw="lfw", only=["helen"])
     with pytest.raises(ValueError, match="no part of the paper; there are: bfcn32s"):
-        paper(lfw="lfw", only=["vgg"])
+        grid(lfw="lfw", only=["vgg"])
     with pytest.raises(ValueError, match="no data set"):
-        paper()
+        grid()
 
 
 def test_weights_that_fcresnet_cannot_have() -> None:
@@ -120,7 +120,7 @@ def test_weights_that_fcresnet_cannot_have() -> None:
 
 
 def test_the_papers_recipe_sums() -> None:
-    for cell in paper(**PLACES, recipe="paper"):
+    for cell in grid(**PLACES, recipe="paper"):
         assert (cell.recipe.reduction, cell.recipe.init) == ("sum", "keras")
         loss = parse_loss(cell.loss)
         assert str(loss) == cell.loss
@@ -128,7 +128,7 @@ def test_the_papers_recipe_sums() -> None:
             [("bce", 224**2)],
             [("iou", 1)],
         )
-    assert {loss_of(cell) for cell in paper(**PLACES, recipe="paper")} == {"bce", "iou"}
+    assert {loss_of(cell) for cell in grid(**PLACES, recipe="paper")} == {"bce", "iou"}
 
 
 # The folder
@@ -173,7 +173,7 @@ def test_a_run_never_mixes_two_folders_of_one_set(tmp_path: Path) -> None:
 def fill(run: Path, cells: list[Cell], **result: Any) -> None:
     """Results that are the published ones, with every seed a little higher."""
     write_json(run / "plan.json", {"command": "vesica paper"})
-    by_slot: dict[tuple[str, ...], Row] = {(r.network, r.data, r.name): r for r in rows()}
+    by_slot: dict[tuple[str, ...], Row] = {(r.network, r.data, r.name): r for r in ROWS}
     names = {"bfcn32s": "BFCN-32s", "fcresnet": "FCResNet"}
     for cell in cells:
         row = by_slot[
@@ -182,7 +182,7 @@ def fill(run: Path, cells: list[Cell], **result: Any) -> None:
             f"{cell.data.split}, {'hair' if cell.data.target == 'face+hair' else 'no hair'}",
         ]
         iou, accuracy, epochs = (
-            getattr(row.pair(metric), loss_of(cell)) for metric in ("iou", "accuracy", "epochs")
+            getattr(row.of(metric), loss_of(cell)) for metric in ("iou", "accuracy", "epochs")
         )
         shown = {"iou_per_image": iou / 1000, "iou_soft": iou / 1000 - 0.1, "epochs": epochs}
         shown |= {"accuracy": accuracy / 1000}
@@ -190,7 +190,7 @@ def fill(run: Path, cells: list[Cell], **result: Any) -> None:
 
 
 def page_of(run: Path, cells: list[Cell]) -> str:
-    summary = summarise_paper(run, cells, 0.005, None)
+    summary = summarise_grid(run, cells, 0.005, None)
     json.dumps(summary.document, allow_nan=False)
     summary.write(run)
     page = (run / "paper.md").read_text(encoding="utf-8")
@@ -204,7 +204,7 @@ def test_the_papers_own_values_give_the_papers_own_statistics(tmp_path: Path) ->
     document = replicate(tmp_path, cells, None)
     chosen = our_rows(document["setups"], "iou_per_image")
     assert [(r.iou, r.accuracy, r.epochs) for r in chosen] == [
-        (r.iou, r.accuracy, r.epochs) for r in rows()
+        (r.iou, r.accuracy, r.epochs) for r in ROWS
     ]
     page = page_of(tmp_path, cells)
     for line in (
@@ -320,7 +320,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Networks and a scale that train in a second."""
     for name in ("bfcn32s", "fcresnet"):
         monkeypatch.setitem(MODELS, name, tiny.tiny)
-    monkeypatch.setitem(SCALES, "lite", Size(64, 8, 2))
+    monkeypatch.setitem(SCALES, "lite", Scale(64, 8, 2))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
@@ -444,7 +444,7 @@ def test_other_images_are_told_by_their_number_and_not_by_their_name(tmp_path: P
     places: dict[str, Any] = {"lfw": "faces/copy", "helen": "faces/helen"}
     cells = [
         replace(cell, fingerprint="0" * 64, weights_digest="1" * 64, freeze="paper")
-        for cell in paper(**places, only=["bfcn32s"], recipe="paper")
+        for cell in grid(**places, only=["bfcn32s"], recipe="paper")
     ]
     fill(tmp_path, cells, num_images=2927, num_test=292)
     page = page_of(tmp_path, cells)

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from vesica.cli import app
-from vesica.published import analyse
+from vesica.paper.what_holds import analyse
 from vesica.report.sections import Grid, Section, to_html, to_markdown
 
 
@@ -47,7 +47,7 @@ def test_json_is_the_document() -> None:
 def test_out_writes_all_files(tmp_path: Path) -> None:
     out = run("--published", "--out", str(tmp_path / "new"))
     names = ["published.csv", "published.json", "what-holds.html", "what-holds.md"]
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == names
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {*names, "sums.json"}
     assert all(name in out for name in names)
     with (tmp_path / "new" / "published.csv").open(newline="") as file:
         table = list(csv.DictReader(file))

@@ -11,6 +11,7 @@ from vesica import metrics, statistics
 from vesica.decisions import compare_decisions
 from vesica.plan import Cell
 from vesica.results import CellResult, read_test_scores
+from vesica.words import count_of
 
 
 def difference_of(
@@ -64,9 +65,9 @@ def judge_pair(
         "num_missing": len(waiting),
     }
     if failed:
-        return head | {"verdict": "undecided", "reason": f"{_number(len(failed), 'run')} failed"}
+        return head | {"verdict": "undecided", "reason": f"{count_of(len(failed), 'run')} failed"}
     if waiting:
-        reason = f"{_number(len(waiting), 'run')} not finished"
+        reason = f"{count_of(len(waiting), 'run')} not finished"
         return head | {"verdict": "undecided", "reason": reason}
     # Bonferroni: with several losses, all intervals of a setting hold together.
     level = 1 - (1 - statistics.LEVEL) / num_pairs
@@ -140,16 +141,12 @@ def say_pair(comparison: dict[str, Any], where: str) -> str:
 def _figures(comparison: dict[str, Any]) -> str:
     text = f"{100 * comparison['mean']:+.1f} points of per-image IoU"
     num_images, num_units = comparison["num_images"], comparison["num_units"]
-    within = f"{_number(comparison['num_seeds'], 'seed')}, {_number(num_images, 'test image')}"
+    within = f"{count_of(comparison['num_seeds'], 'seed')}, {count_of(num_images, 'test image')}"
     if num_units < num_images:
-        within += f" in {_number(num_units, 'group')}"
+        within += f" in {count_of(num_units, 'group')}"
     if comparison["low"] is None:
         return f"{text} ({within})"
     low, high = 100 * comparison["low"], 100 * comparison["high"]
     return (
         f"{text} ({100 * comparison['level']:.3g} % interval {low:+.1f} to {high:+.1f}; {within})"
     )
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"

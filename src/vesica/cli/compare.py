@@ -140,6 +140,8 @@ def compare(
     from vesica.cli.session import default_out, execute
     from vesica.plan import Cell, Recipe, Source, across
     from vesica.plans.fairness import fairness as fairness_plan
+    from vesica.report.fairness import ANALYSIS
+    from vesica.report.summary import PLAIN
 
     if fairness:
         refuse_given(context, ("lr", "monitor", "keep"), "--fairness tries several of each")
@@ -189,5 +191,5 @@ def compare(
         jobs=jobs,
         dry_run=dry_run,
         as_json=as_json,
-        kind="fairness" if fairness else "",
+        analysis=ANALYSIS if fairness else PLAIN,
     )

@@ -2,12 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
 
 from vesica.cli.options import Cache, DryRun, Jobs, Margin, refuse_given
+
+if TYPE_CHECKING:
+    from vesica.report.summary import Analysis
 
 
 def paper(
@@ -89,9 +92,9 @@ def paper(
     if lfw is None and helen is None:
         raise typer.BadParameter("pass --lfw DIR, --helen DIR or both, or --published")
     from vesica.cli.session import default_out, execute
-    from vesica.plans.paper import paper as paper_plan
+    from vesica.paper.grid import grid
 
-    cells = paper_plan(
+    cells = grid(
         lfw,
         helen,
         seeds=seeds,
@@ -110,24 +113,30 @@ def paper(
         jobs=jobs,
         dry_run=dry_run,
         as_json=as_json,
-        kind="paper",
+        analysis=analysis(),
     )
+
+
+def analysis() -> "Analysis":
+    """How a run of the grid is judged, whichever command asks."""
+    from vesica.paper.replication_page import ANALYSIS
+
+    return ANALYSIS
 
 
 def _judge_published(out: Path | None, *, as_json: bool) -> None:
     from vesica.cli.tables import section_blocks
-    from vesica.published import analyse
-    from vesica.report.published import check_published, published_sections, write_published
+    from vesica.paper.what_holds import analyse, check_folder, published_sections, write_files
 
     if out is not None:
-        check_published(out.expanduser())
+        check_folder(out.expanduser())
     document = analyse()
     console = Console(stderr=as_json, highlight=False)
     if not as_json:
         for block in section_blocks(published_sections(document)):
             console.print(block, end="\n\n")
     if out is not None:
-        for path in write_published(out.expanduser(), document):
+        for path in write_files(out.expanduser(), document):
             console.print(f"Written: {path}", markup=False)
     if as_json:
         print(json.dumps(document, indent=2, allow_nan=False))

@@ -1,13 +1,18 @@
 """`vesica run`, `vesica status` and `vesica report`: plans and the folders they leave."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
+from vesica.cli import paper
 from vesica.cli.options import Cache, DryRun, Jobs, Json, Margin, Out
+from vesica.errors import DataError
+
+if TYPE_CHECKING:
+    from vesica.report.summary import Analysis
 
 Run = Annotated[Path, typer.Argument(help="A run's folder.")]
 
@@ -75,4 +80,28 @@ def report(
     """Judge what a run has so far and write its report again; trains nothing."""
     from vesica.cli.session import judge
 
-    judge(run, cache, margin=margin, as_json=as_json)
+    judge(run, cache, _analysis_of(run), margin=margin, as_json=as_json)
+
+
+def _analysis_of(run: Path) -> "Analysis":
+    """What a run's plan is beyond a list of cells.
+
+    Raises:
+        DataError: If this version does not know it.
+    """
+    from vesica.report import fairness
+    from vesica.report.summary import PLAIN
+    from vesica.results import read_kind
+
+    kind = read_kind(run)
+    known = {
+        "": lambda: PLAIN,
+        "fairness": lambda: fairness.ANALYSIS,
+        "paper": paper.analysis,
+    }
+    if kind not in known:
+        raise DataError(
+            f"{run / 'plan.json'}: a run of the kind {kind!r}, which this version does not know; "
+            "use the version that wrote it"
+        )
+    return known[kind]()

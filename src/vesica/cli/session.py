@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from vesica.plan import Cell, flatten
+from vesica.report.summary import PLAIN, Analysis
 
 LONG_HOURS = 1.0
 
@@ -42,18 +43,17 @@ def execute(
     jobs: int | None,
     dry_run: bool,
     as_json: bool,
-    kind: str = "",
+    analysis: Analysis = PLAIN,
 ) -> None:
     """Run a plan's cells and print the verdict; with `as_json` everything else goes to stderr.
 
-    `kind` is a key of `KINDS`.
+    `analysis` is what the plan is beyond a list of cells.
     """
     console = Console(stderr=as_json, highlight=False)
     from vesica.cache import default_cache
     from vesica.cli.progress import Display
     from vesica.compare import compare_run
     from vesica.estimate import check_disk, choose_jobs, estimate
-    from vesica.kinds import KINDS
     from vesica.materials import Materials
     from vesica.report import write_report
     from vesica.results import read_jobs
@@ -70,7 +70,6 @@ def execute(
     out, cache = out.expanduser(), (cache or default_cache()).expanduser()
     check_folder(out)
     make_folder(cache, "--cache")
-    grows_by = KINDS[kind].grows_by
     with Display(console) as display, _asking_to_stop(console) as should_stop:
 
         def preparing(what: str, done: int, total: int) -> None:
@@ -81,22 +80,23 @@ def execute(
         materials = Materials(cache, preparing)
         try:
             resolved = check_plan(cells, materials)
-            check_run(out, resolved, grows_by)
+            check_run(out, resolved, analysis.grows_by)
             cost = estimate(resolved, out, materials)
             # As before, as another number of threads gives other roundings.
             num_jobs = jobs or read_jobs(out) or choose_jobs(cost, len(resolved))
             print_cost(console, resolved, cost, out, materials.describe(resolved), num_jobs)
             if cost.hours > LONG_HOURS and _is_large(resolved[0]):
-                shorter = KINDS[kind].shorter
-                console.print(f"That is long: [bold]{shorter}[/] gives a first answer sooner.")
+                console.print(
+                    f"That is long: [bold]{analysis.shorter}[/] gives a first answer sooner."
+                )
             check_disk(cost, out, cache)
             if dry_run:
                 return
-            everything = enter_run(out, resolved, num_jobs, kind, grows_by)
+            everything = enter_run(out, resolved, num_jobs, analysis.kind, analysis.grows_by)
 
             def fill() -> None:
-                if KINDS[kind].is_live:
-                    _summarise(kind, out, everything, margin / 100, None)
+                if analysis.is_live and analysis.summarise:
+                    analysis.summarise(out, everything, margin / 100, None).write(out)
 
             fill()
             watcher = display.watcher(should_stop, name_cells(resolved), fill)
@@ -108,28 +108,30 @@ def execute(
             raise typer.Exit(130) from None
         document = compare_run(out, everything, cache, margin / 100)
         page = write_report(out, document, everything, cache)
-    _conclude(console, kind, out, everything, document, page, as_json=as_json)
+    _conclude(console, analysis, out, everything, document, page, as_json=as_json)
     if any(loss["num_failed"] for group in document["groups"] for loss in group["losses"]):
         raise typer.Exit(1)
 
 
-def judge(run: Path, cache: Path | None, *, margin: float | None, as_json: bool) -> None:
+def judge(
+    run: Path, cache: Path | None, analysis: Analysis, *, margin: float | None, as_json: bool
+) -> None:
     """Judge what a run has so far, without training; needs no torch."""
     from vesica.cache import default_cache
     from vesica.compare import compare_run
     from vesica.report import write_report
-    from vesica.results import read_kind, read_plan
+    from vesica.results import read_plan
 
     cells, cache = read_plan(run), (cache or default_cache()).expanduser()
     document = compare_run(run, cells, cache, None if margin is None else margin / 100)
     page = write_report(run, document, cells, cache)
     console = Console(stderr=as_json, highlight=False)
-    _conclude(console, read_kind(run), run, cells, document, page, as_json=as_json)
+    _conclude(console, analysis, run, cells, document, page, as_json=as_json)
 
 
 def _conclude(
     console: Console,
-    kind: str,
+    analysis: Analysis,
     run: Path,
     cells: Sequence[Cell],
     document: dict[str, Any],
@@ -137,34 +139,21 @@ def _conclude(
     *,
     as_json: bool,
 ) -> None:
-    """Print what a run found: by its kind's own analysis, where it has one."""
+    """Print what a run found: by its plan's own analysis, where it has one."""
     from vesica.cli.tables import section_blocks
 
-    summary = _summarise(kind, run, cells, document["margin"], document)
-    if summary is None:
+    if analysis.summarise is None:
         print_results(console, document, page)
     else:
+        summary = analysis.summarise(run, cells, document["margin"], document)
+        summary.write(run)
         for block in section_blocks(summary.sections):
             console.print(block, end="\n\n")
         console.print(f"Written: {escape(', '.join(map(str, summary.files(run))))}")
         console.print(f"Report: {escape(str(page))}")
-        document = document | {kind: summary.document}
+        document = document | {analysis.kind: summary.document}
     if as_json:
         print(json.dumps(document, indent=2))
-
-
-def _summarise(
-    kind: str, run: Path, cells: Sequence[Cell], margin: float, judged: dict[str, Any] | None
-) -> Any:
-    """Write the analysis of a run's kind; None where it has none."""
-    from vesica.kinds import KINDS
-
-    summarise = KINDS[kind].summarise
-    if summarise is None:
-        return None
-    summary = summarise(run, cells, margin, judged)
-    summary.write(run)
-    return summary
 
 
 def print_cost(

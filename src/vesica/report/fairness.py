@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from vesica.plan import Cell
-from vesica.plans.fairness import analyse_fairness
+from vesica.plans.fairness import GROWS_BY, analyse_fairness
 from vesica.report.sections import Grid, Section
-from vesica.report.summary import Summary
+from vesica.report.summary import Analysis, Summary
+from vesica.words import MISSING
 
 TITLE = "Is it only the recipe?"
-NONE = "\N{EN DASH}"
 CSV_HEADER = (
     *("rule", "baseline", "challenger", "lr_baseline", "lr_challenger", "is_own_choice"),
     *("mean", "low", "high", "verdict"),
@@ -35,6 +35,9 @@ def summarise_fairness(
         CSV_HEADER,
         [row for found in document["rules"] for row in _csv_rows(found)],
     )
+
+
+ANALYSIS = Analysis("fairness", GROWS_BY, summarise_fairness)
 
 
 def fairness_sections(document: dict[str, Any]) -> list[Section]:
@@ -79,14 +82,14 @@ def _difference_row(found: dict[str, Any], lrs: Sequence[str]) -> list[str]:
         RULE_NAMES[found["rule"]],
         f"{found['challenger']} minus {found['baseline']}",
         _say_mean(own),
-        f"{100 * own['low']:+.1f} to {100 * own['high']:+.1f}" if has_interval else NONE,
-        NONE if own is None else own["verdict"],
+        f"{100 * own['low']:+.1f} to {100 * own['high']:+.1f}" if has_interval else MISSING,
+        MISSING if own is None else own["verdict"],
         *(_say_mean(found["same"][lr]) for lr in lrs),
     ]
 
 
 def _say_mean(comparison: dict[str, Any] | None) -> str:
-    return NONE if comparison is None else f"{100 * comparison['mean']:+.1f}"
+    return MISSING if comparison is None else f"{100 * comparison['mean']:+.1f}"
 
 
 def _choice_rows(found: dict[str, Any], lrs: Sequence[str]) -> list[list[str]]:
@@ -94,8 +97,11 @@ def _choice_rows(found: dict[str, Any], lrs: Sequence[str]) -> list[list[str]]:
         [
             RULE_NAMES[found["rule"]],
             choice["loss"],
-            *(NONE if choice["tried"][lr] is None else f"{choice['tried'][lr]:.3f}" for lr in lrs),
-            NONE if choice["lr"] is None else f"{choice['lr']:g}{_mark(choice)}",
+            *(
+                MISSING if choice["tried"][lr] is None else f"{choice['tried'][lr]:.3f}"
+                for lr in lrs
+            ),
+            MISSING if choice["lr"] is None else f"{choice['lr']:g}{_mark(choice)}",
         ]
         for choice in found["choices"]
     ]

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from vesica.report.published import say_p
 from vesica.statistics import SMALLEST_P_VALUE
+from vesica.words import say_p
 
 
 def say_tests(comparison: dict[str, Any]) -> str:

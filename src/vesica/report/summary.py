@@ -1,11 +1,12 @@
-"""What a plan's own analysis leaves in the run's folder, beside the report."""
+"""What some plans are beyond a list of cells: an analysis of their own, beside the report."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vesica.files import write_text
+from vesica.plan import Axis, Cell
 from vesica.report.sections import Section, to_html, to_markdown
 from vesica.results import write_table
 
@@ -40,3 +41,29 @@ class Summary:
         write_text(markdown, to_markdown(self.title, self.sections))
         write_text(html, to_html(self.title, self.sections))
         write_table(table, self.header, self.rows)
+
+
+Summarise = Callable[[Path, Sequence[Cell], float, dict[str, Any] | None], Summary]
+"""From a run, its cells, the margin and what `compare_run` says (None while cells run)."""
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """How a run of such a plan is treated; of a plain one, verdicts and report say all.
+
+    Attributes:
+        kind: Its name in a run's `plan.json`.
+        grows_by: In what its folder may grow, apart from losses and seeds.
+        summarise: Its own analysis; None: it has none.
+        is_live: Written anew after every cell.
+        shorter: Options for a first answer sooner.
+    """
+
+    kind: str = ""
+    grows_by: Sequence[Axis] = ()
+    summarise: Summarise | None = None
+    is_live: bool = False
+    shorter: str = "--size 128 --width 512"
+
+
+PLAIN = Analysis()

@@ -6,6 +6,7 @@ from typing import Any
 
 from vesica.plan import Cell, flatten
 from vesica.results import CellResult
+from vesica.words import MISSING
 
 METRICS = {
     "iou_per_image": "IoU per image",
@@ -23,7 +24,6 @@ MORE_METRICS = {
     "hd95_px": "HD95, px",
     "calibration_error_pooled": "calibration error",
 }
-MISSING = "\N{EN DASH}"
 
 
 @dataclass(frozen=True)

@@ -11,26 +11,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from realdata import require
 
-from vesica.published import Pair, Row
-from vesica.published.densities import IMAGE_PIXELS, LFW, NUM_IMAGES, Density
-from vesica.published.hardness import (
+from vesica.paper.masks import (
     HALF_UNIT,
-    Cell,
-    cell_of,
-    cells,
+    IMAGE_PIXELS,
+    LFW,
+    Density,
+    Score,
     common_density,
     even_mean_iou,
     lowest_mean_iou,
-    pick,
+    scores,
+    softness,
 )
-from vesica.published.softness import softness
+from vesica.paper.replication import NUM_IMAGES
+from vesica.paper.tables import ByLoss, Row
 
 ROOT = Path(__file__).parents[1]
 
 
-def make_cell(accuracy: int, iou: int) -> Cell:
-    accuracies, ious = Pair(accuracy, accuracy), Pair(iou, iou)
-    return cell_of(Row(3, "BFCN-32s", "LFW", "big", False, accuracies, ious, Pair(1, 1)), "iou")
+def make_score(accuracy: int, iou: int) -> Score:
+    accuracies, ious = ByLoss(accuracy, accuracy), ByLoss(iou, iou)
+    return Score(Row(3, "BFCN-32s", "LFW", "big", False, accuracies, ious, ByLoss(1, 1)), "iou")
 
 
 def test_bounds_hold_for_all_masks_and_are_reached() -> None:
@@ -62,7 +63,7 @@ def test_masks_are_never_said_to_be_none(positives: int, missed: float, wrong: f
     iou = round(1000 * (positives - fn) / (positives + fp))
     if iou >= 1000 or accuracy >= 1000:
         return
-    cell, density = make_cell(accuracy, iou), positives / total
+    cell, density = make_score(accuracy, iou), positives / total
     assert cell.density_low <= density <= cell.density_high
     assert cell.position_at(density) in ("inside", "only by rounding")
     low, high = cell.range_at(density)
@@ -73,7 +74,7 @@ def test_a_cell_by_hand() -> None:
     # Accuracy 0.9, IoU 0.6, density 0.2: without rounding q lies in [0.1 0.6 / 0.4, 0.1 / 0.4] =
     # [0.15, 0.25], masks in [0.5, 2/3], and half of the wrong pixels are missed:
     # (0.2 - 0.05) / (0.2 + 0.05) = 0.6.
-    cell = make_cell(900, 600)
+    cell = make_score(900, 600)
     assert cell.density_low == pytest.approx(0.15, abs=2e-3)
     assert cell.density_high == pytest.approx(0.25, abs=2e-3)
     assert cell.range_at(0.2) == pytest.approx((1 / 2, 2 / 3), abs=3e-3)
@@ -87,14 +88,14 @@ def test_a_cell_by_hand() -> None:
 
 
 def test_rounding_widens_every_bound() -> None:
-    for cell in cells():
+    for cell in scores():
         assert cell.density_low < cell.error * cell.iou / (1 - cell.iou)
         assert cell.density_high > cell.error / (1 - cell.iou)
 
 
 def draw_density(num: int = 40) -> Density:
     rng = np.random.default_rng(0)
-    return Density(rng.integers(2000, 40_000, num), 1, 1, 1)
+    return Density(rng.integers(2000, 40_000, num), 1, 1)
 
 
 def test_no_masks_have_a_lower_mean_iou() -> None:
@@ -115,7 +116,7 @@ def test_lowest_mean_by_hand() -> None:
     # Shares 0.1, 0.2, 0.4; an error of 0.2 / 3 on average is 0.2: the first image and half of the
     # second are missed.
     shares = np.array([0.2, 0.4, 0.1])
-    density = Density(np.rint(shares * IMAGE_PIXELS).astype(np.int64), 1, 1, 1)
+    density = Density(np.rint(shares * IMAGE_PIXELS).astype(np.int64), 1, 1)
     assert lowest_mean_iou(density, 0.2 / 3) == pytest.approx((0 + 0.5 + 1) / 3)
     assert even_mean_iou(density, 0.05) == pytest.approx((0.5 + 0.75 + 0.875) / 3)
 
@@ -140,11 +141,11 @@ def test_one_density_fits_each_targets_cells_with_iou_loss_and_no_target_with_bo
 
 
 def test_common_density_is_that_of_all() -> None:
-    chosen = pick("HELEN", True, ("iou",))
-    common = common_density(chosen)
+    chosen = scores("HELEN", True, ["iou"])
+    low, high = common_density(chosen)
     assert len(chosen) == 4
-    for cell in chosen:
-        assert cell.density_low <= common.low <= common.middle <= common.high <= cell.density_high
+    for score in chosen:
+        assert score.density_low <= low <= high <= score.density_high
 
 
 def test_differences_add_up() -> None:
@@ -172,10 +173,9 @@ def test_densities_are_those_of_the_labels(hair: bool) -> None:
     folder = require("lfw")
     counts, num_test = load("count_foreground").count(str(folder), "face+hair" if hair else "face")
     density = LFW[hair]
-    assert (len(counts), num_test) == (NUM_IMAGES, len(density.pixels))
+    assert (len(counts), num_test) == (NUM_IMAGES["lfw"], len(density.pixels))
     assert counts[-num_test:].tolist() == density.pixels.tolist()
-    assert counts.sum() == density.all_pixels
-    windows = [int(counts[i : i + num_test].sum()) for i in range(NUM_IMAGES - num_test + 1)]
+    windows = [int(counts[i : i + num_test].sum()) for i in range(len(counts) - num_test + 1)]
     assert (min(windows), max(windows)) == (density.lowest, density.highest)
 
 

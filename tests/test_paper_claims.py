@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
@@ -9,14 +10,12 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_rel, wilcoxon
 
-from vesica.published import TABLES, Pair, Row, analyse, contrasts, rows
-from vesica.published.claim import Claim
-from vesica.published.conclusion import conclusion
-from vesica.published.discussion import discussion
-from vesica.published.recomputed import error_reductions, figures
-from vesica.published.tables import LOSSES, METRICS, Metric, differences, values
-from vesica.published.unseen import LEVELS, cluster_sums, clusters, unseen
-from vesica.report.published import TITLE, published_sections
+from vesica.paper import contrasts
+from vesica.paper.claims import claims
+from vesica.paper.contrasts import all_metrics, cluster_sums, clusters
+from vesica.paper.section_5 import error_reductions, section_5
+from vesica.paper.tables import LOSSES, METRICS, ROWS, ByLoss, Metric, Row, differences, values
+from vesica.paper.what_holds import TITLE, analyse, published_sections
 from vesica.report.sections import to_markdown
 
 ROOT = Path(__file__).parents[1]
@@ -31,10 +30,6 @@ def paper() -> str:
     return " ".join(text.split())
 
 
-def claims() -> list[Claim]:
-    return [*discussion(), *conclusion()]
-
-
 def status(quote: str) -> str:
     (found,) = (claim.status for claim in claims() if quote in claim.quote)
     return found
@@ -44,20 +39,19 @@ def test_tables_are_those_of_the_paper() -> None:
     paper()
     lines = PAPER.read_text(encoding="utf-8").splitlines()
     printed = [line.split("\t") for line in lines if re.match(r"(big|small), (no )?hair\t", line)]
-    assert len(printed) == len(rows()) == 16
-    for row, cells in zip(rows(), printed, strict=True):
+    assert len(printed) == len(ROWS) == 16
+    for row, cells in zip(ROWS, printed, strict=True):
         assert row.name == cells[0]
-        found = [n for metric in METRICS for n in (row.pair(metric).iou, row.pair(metric).bce)]
+        found = [n for metric in METRICS for n in (row.of(metric).iou, row.of(metric).bce)]
         assert [n / 1000 for n in found[:4]] + found[4:] == [float(cell) for cell in cells[1:]]
 
 
 def test_tables_have_every_combination_once() -> None:
-    setups = [(row.network, row.data, row.size, row.hair) for row in rows()]
+    setups = [(row.network, row.data, row.size, row.hair) for row in ROWS]
     expected = product(("BFCN-32s", "FCResNet"), ("LFW", "HELEN"), ("big", "small"), (True, False))
     assert sorted(setups) == sorted(expected)
-    assert {number: {row.table for row in table} for number, table in TABLES.items()} == {
-        number: {number} for number in (3, 4, 5, 6)
-    }
+    assert [row.table for row in ROWS] == [3] * 4 + [4] * 4 + [5] * 4 + [6] * 4
+    assert len({(row.table, row.network, row.data) for row in ROWS}) == 4
 
 
 def test_every_sentence_is_the_papers() -> None:
@@ -82,19 +76,19 @@ def test_every_sentence_is_the_papers() -> None:
     ],
 )
 def test_numbers_of_section_5(what: str, value: float, digits: int) -> None:
-    (found,) = (figure for figure in figures() if figure.what == what)
+    (found,) = (figure for figure in section_5() if figure.what == what)
     assert round(found.value, digits) == round(value, digits)
     assert found.agrees
 
 
 def test_all_numbers_of_section_5_are_there() -> None:
-    assert len(figures()) == 8
-    assert {figure.agrees for figure in figures()} == {True}
+    assert len(section_5()) == 8
+    assert {figure.agrees for figure in section_5()} == {True}
 
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_p_values_are_scipys(metric: Metric) -> None:
-    (found,) = (f for f in figures() if f.what.lower() == f"p-value, {metric}")
+    (found,) = (f for f in section_5() if f.what.lower() == f"p-value, {metric}")
     expected = ttest_rel(values(metric, "iou"), values(metric, "bce"))
     assert found.value == pytest.approx(expected.pvalue)
     assert found.others["one-sided"] == pytest.approx(expected.pvalue / 2)
@@ -129,14 +123,21 @@ def test_what_holds() -> None:
 
 def shift(row: Row, metric: str, by: int) -> Row:
     pair = getattr(row, metric)
-    return Row(**{**vars(row), metric: Pair(pair.bce + by, pair.bce)})
+    return Row(**{**vars(row), metric: ByLoss(pair.bce + by, pair.bce)})
 
 
-def make_all(monkeypatch: pytest.MonkeyPatch, metric: str, by: int) -> None:
+@pytest.fixture
+def rows() -> Iterator[list[Row]]:
+    """The tables, which a test may change."""
+    before = list(ROWS)
+    yield ROWS
+    ROWS[:] = before
+
+
+def make_all(rows: list[Row], metric: str, by: int) -> None:
     """Let IoU loss be better by so much in every set-up, give or take a thousandth or two."""
     extra = iter([0, 1, 0, 0, 1, 2, 0, 0, 0, 0, 1, 0, 2, 1, 1, 0])
-    for number, table in list(TABLES.items()):
-        monkeypatch.setitem(TABLES, number, [shift(r, metric, by + next(extra)) for r in table])
+    rows[:] = [shift(row, metric, by + next(extra)) for row in rows]
 
 
 @pytest.mark.parametrize(
@@ -167,9 +168,9 @@ def make_all(monkeypatch: pytest.MonkeyPatch, metric: str, by: int) -> None:
     ],
 )
 def test_other_tables_would_change_what_holds(
-    monkeypatch: pytest.MonkeyPatch, quote: str, metric: str, by: int, expected: str
+    rows: list[Row], quote: str, metric: str, by: int, expected: str
 ) -> None:
-    make_all(monkeypatch, metric, by)
+    make_all(rows, metric, by)
     assert status(quote) == expected
 
 
@@ -180,10 +181,13 @@ def test_sizes_change_which_loss_is_better_where_the_tables_say_so() -> None:
 
 
 def test_networks_and_sizes_are_compared_with_their_own_kind() -> None:
-    big = contrasts.big_minus_small("iou")
+    big = contrasts.first_minus_second("size", "iou")
     assert len(big) == 16
     assert big[:2].tolist() == [921 - 887, 896 - 872]
-    assert contrasts.between_networks("accuracy")[:2].tolist() == [974 - 942, 962 - 922]
+    assert contrasts.first_minus_second("network", "accuracy")[:2].tolist() == [
+        974 - 942,
+        962 - 922,
+    ]
     sparse = contrasts.sparsity()
     assert sparse.by_setup[:2] == pytest.approx([2.9, 0.5])  # 4.4 - 1.5, 3.5 - 3.0
     assert sparse.mean == pytest.approx(np.mean(list(sparse.by_data.values())))
@@ -199,7 +203,7 @@ def test_clusters_have_the_mean_of_all(metric: Metric) -> None:
 
 
 def test_clusters_are_sums_of_their_rows() -> None:
-    found, sizes = cluster_sums("iou", LEVELS["data set x network"])
+    found, sizes = cluster_sums("iou", "data set x network")
     # BFCN-32s on LFW: 15 + 30 + 44 + 35; on HELEN: 39 + 41 + 28 + 34; FCResNet: 3 - 41 + 91 + 41
     # and 95 + 24 + 41 + 30.
     assert found.tolist() == [124, 142, 94, 190]
@@ -207,15 +211,15 @@ def test_clusters_are_sums_of_their_rows() -> None:
 
 
 def test_ranks_without_ties_are_scipys() -> None:
-    found = unseen()["iou"]["signed_rank"]
+    found = all_metrics()["iou"]["signed_rank"]
     tied = wilcoxon(differences("iou"), method="exact")
     assert found["p_two_sided"] != pytest.approx(tied.pvalue), "ties break SciPy's exact table"
     assert found["p_two_sided"] == pytest.approx(tied.pvalue, rel=0.2)
 
 
 def test_leave_one_out_leaves_each_out_once() -> None:
-    found = unseen()["iou"]["leave_one_out"]
-    assert [left["without"] for left in found] == [row.setup for row in rows()]
+    found = all_metrics()["iou"]["leave_one_out"]
+    assert [left["without"] for left in found] == [row.setup for row in ROWS]
     total = differences("iou").sum()
     for left, difference in zip(found, differences("iou"), strict=True):
         assert left["mean"] == pytest.approx((total - difference) / 15)

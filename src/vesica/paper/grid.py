@@ -4,15 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from vesica.paper.tables import Loss
 from vesica.plan import Axis, Cell, Recipe, Source, across, replace
 
-Scale = Literal["full", "lite"]
+ScaleName = Literal["full", "lite"]
 RecipeName = Literal["paper", "default"]
 
 
 @dataclass(frozen=True)
-class Size:
-    """How large a scale's networks are.
+class Scale:
+    """How large the networks are.
 
     Attributes:
         size: Pixels along a side.
@@ -25,7 +26,7 @@ class Size:
     max_epochs: int
 
 
-SCALES: dict[str, Size] = {"full": Size(224, 4096, 1000), "lite": Size(128, 512, 15)}
+SCALES: dict[str, Scale] = {"full": Scale(224, 4096, 1000), "lite": Scale(128, 512, 15)}
 """`full` is the paper's; `lite` takes minutes for each cell on two cores."""
 
 VGG_ONLY = ("hed",)
@@ -54,12 +55,12 @@ GROWS_BY = (
 """Parts of the grid may be added to a run; a network has the same weights wherever it is."""
 
 
-def paper(
+def grid(
     lfw: str | None = None,
     helen: str | None = None,
     *,
     seeds: int = 1,
-    scale: Scale = "full",
+    scale: ScaleName = "full",
     only: Sequence[str] = (),
     weights: str = "torchvision",
     recipe: RecipeName = "default",
@@ -95,13 +96,15 @@ def paper(
             **({"reduction": "sum", "init": "keras"} if recipe == "paper" else {}),
         ),
     )
+    # BCE is a mean over pixels here and a sum in eq. 1.
+    spelled = {"bce": f"{chosen.size**2}bce" if recipe == "paper" else "bce", "iou": "iou"}
     # Seeds vary slowest and losses fastest: every table is complete as early as possible.
     return [
         replace(
             cell,
             path=paths[cell.data.format],
             weights=weights_of(cell.model, weights),
-            loss=_spell(cell.loss, chosen.size, recipe),
+            loss=spelled[cell.loss],
         )
         for cell in across(base, seed=range(seeds), **parts)
     ]
@@ -113,9 +116,9 @@ def weights_of(network: str, weights: str) -> str:
     return "none" if has_none else weights
 
 
-def loss_of(cell: Cell) -> str:
-    """ "bce" or "iou", whatever the weight."""
-    return cell.loss.lstrip("0123456789.e")
+def loss_of(cell: Cell) -> Loss:
+    """Of the two losses, whatever the weight."""
+    return "bce" if cell.loss.endswith("bce") else "iou"
 
 
 def _choose(only: Sequence[str], paths: dict[str, str | None]) -> dict[str, list[str]]:
@@ -134,8 +137,3 @@ def _choose(only: Sequence[str], paths: dict[str, str | None]) -> dict[str, list
         if paths.get(name, "") is not None and (not named or name in named):
             chosen.setdefault(field, []).append(value)
     return chosen
-
-
-def _spell(loss: str, size_px: int, recipe: RecipeName) -> str:
-    """BCE is a mean over pixels here and a sum in eq. 1."""
-    return f"{size_px**2}{loss}" if loss == "bce" and recipe == "paper" else loss

@@ -1,14 +1,18 @@
 """The committed results follow from their scores, and show no picture and no path."""
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from publish_run import OF_CELL, publish
 from test_compare import cells_of, fabricate, ious, judge
+from typer.testing import CliRunner
 
 from vesica import metrics
+from vesica.cli import app
+from vesica.errors import DataError
 from vesica.files import read_json, write_json
 from vesica.plan import Cell, replace
 from vesica.results import cell_folder, read_cell, read_plan, read_table, read_test_scores
@@ -87,3 +91,30 @@ def test_committed_results_follow_from_their_scores(run: Path) -> None:
         assert len(history) == cell.result["epochs"]
         kept = np.argmin([float(row["val_loss"]) for row in history]) + 1
         assert kept == cell.result["kept_epoch"]
+
+
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
+def test_a_copy_gives_the_committed_tables(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # without its images
+    copy = shutil.copytree(run, tmp_path / "copy")
+    (copy / "paper.md").unlink()
+    (copy / "paper.csv").unlink()
+    done = CliRunner().invoke(app, ["report", "copy"])
+    assert done.exit_code == 0, done.output
+    assert (copy / "paper.csv").read_bytes() == (run / "paper.csv").read_bytes()
+    made, expected = (
+        (folder / "paper.md").read_text(encoding="utf-8").split("## Figures 1 to 6")
+        for folder in (copy, run)
+    )
+    assert made[0] == expected[0]
+    assert re.match(r"\s+The test images cannot be shown: \w+: no such folder", made[1])
+
+
+def test_a_run_of_another_kind_is_refused(tmp_path: Path) -> None:
+    copy = shutil.copytree(RUNS[0], tmp_path / "copy")
+    write_json(copy / "plan.json", read_json(copy / "plan.json") | {"kind": "survey"})
+    done = CliRunner().invoke(app, ["report", str(copy)])
+    assert isinstance(done.exception, DataError)
+    assert "plan.json: a run of the kind 'survey'" in str(done.exception)

@@ -1,0 +1,231 @@
+"""A run of the paper's grid beside what the paper published. Needs no torch."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from vesica.files import read_json
+from vesica.paper.contrasts import all_metrics, categories
+from vesica.paper.grid import SCALES, loss_of
+from vesica.paper.section_5 import section_5
+from vesica.paper.tables import LOSSES, METRICS, ROWS, ByLoss, Metric, Row, differences
+from vesica.plan import Cell, Recipe
+from vesica.results import SCHEMA, CellResult, read_cell
+from vesica.words import count_of
+
+Reading = Literal["iou_per_image", "iou_soft"]
+
+READINGS: dict[Reading, str] = {"iou_per_image": "masks", "iou_soft": "soft"}
+"""What our IoU may be of; which one the paper's is, it does not say."""
+
+NETWORKS = {"bfcn32s": "BFCN-32s", "fcresnet": "FCResNet"}
+DATA = {"lfw": "LFW", "helen": "HELEN"}
+NUM_IMAGES = {"lfw": 2927, "helen": 2330}
+NUM_TEST = {"lfw": 292, "helen": 233}
+NUM_TRAIN = {
+    ("lfw", "big"): (2342, 292),
+    ("lfw", "small"): (1000, 100),
+    ("helen", "big"): (1864, 233),
+    ("helen", "small"): (1000, 100),
+}
+"""Training and validation images. Table 1 and section 2.2."""
+
+MIN_SETUPS = 3
+"""Fewer cannot be left out one at a time."""
+
+SCORES = ("accuracy", "iou_per_image", "iou_pooled", "iou_soft", "epochs")
+
+Results = dict[str, CellResult]
+"""By the cells' keys."""
+
+
+def replicate(run: Path, cells: Sequence[Cell], judged: dict[str, Any] | None) -> dict[str, Any]:
+    """The grid's set-ups, published and ours, what differs, and the paper's analysis of ours.
+
+    Args:
+        run: The run's folder.
+        cells: All its cells, finished or not.
+        judged: What `compare_run` says of it; None while it is under way.
+    """
+    found = {cell.key: result for cell in cells if (result := read_cell(run, cell)) is not None}
+    by_row = [(row, [cell for cell in cells if _is_of(cell, row)]) for row in ROWS]
+    setups = [_setup(row, chosen, found, judged) for row, chosen in by_row if chosen]
+    by_table: dict[str, list[Cell]] = {}
+    for row, chosen in by_row:
+        by_table.setdefault(str(row.table), []).extend(chosen)
+    return {
+        "schema": SCHEMA,
+        "command": read_json(run / "plan.json")["command"],
+        "num_cells": len(cells),
+        "num_results": len(found),
+        "margin": None if judged is None else judged["margin"],
+        "setups": setups,
+        "differs": {
+            number: describe_differences(chosen, found)
+            for number, chosen in by_table.items()
+            if chosen
+        },
+        "analysis": {reading: _analyse(setups, reading) for reading in READINGS},
+    }
+
+
+def our_rows(setups: Sequence[dict[str, Any]], reading: Reading) -> list[Row]:
+    """The set-ups of which every run has scores, rounded as in the paper."""
+
+    def both(setup: dict[str, Any], name: str, scale: int = 1000) -> ByLoss:
+        return ByLoss(*(round(scale * setup["ours"][loss][name]) for loss in LOSSES))
+
+    return [
+        Row(
+            **{name: setup[name] for name in ("table", "network", "data", "size", "hair")},
+            accuracy=both(setup, "accuracy"),
+            iou=both(setup, reading),
+            epochs=both(setup, "epochs", 1),
+        )
+        for setup in setups
+        if is_whole(setup)
+    ]
+
+
+def is_whole(setup: dict[str, Any]) -> bool:
+    """Whether every run of both losses has scores."""
+    ours = (setup["ours"][loss] for loss in LOSSES)
+    return all(score["num_scored"] == score["num_runs"] > 0 for score in ours)
+
+
+def _is_of(cell: Cell, row: Row) -> bool:
+    names = NETWORKS.get(cell.model), DATA.get(cell.data.format), cell.data.split, cell.data.target
+    return names == (row.network, row.data, row.size, row.target)
+
+
+def _setup(
+    row: Row, cells: Sequence[Cell], found: Results, judged: dict[str, Any] | None
+) -> dict[str, Any]:
+    by_loss = {loss: [cell for cell in cells if loss_of(cell) == loss] for loss in LOSSES}
+    # IoU loss against BCE loss, as `compare_run` judged it.
+    comparisons = [
+        comparison
+        for group in ([] if judged is None else judged["groups"])
+        if group["setting"] == cells[0].setting()
+        for comparison in group["comparisons"]
+    ]
+    return {
+        "table": row.table,
+        "network": row.network,
+        "data": cells[0].data.name,
+        "published_data": row.data,
+        "size": row.size,
+        "hair": row.hair,
+        "name": row.name,
+        "published": {metric: asdict(row.of(metric)) for metric in METRICS},
+        "ours": {loss: _score(chosen, found) for loss, chosen in by_loss.items()},
+        "comparison": comparisons[0] if comparisons else None,
+    }
+
+
+def _score(cells: Sequence[Cell], found: Results) -> dict[str, Any]:
+    ended = [found[cell.key] for cell in cells if cell.key in found]
+    scored = [result.result for result in ended if result.has_scores]
+    values = {name: [result[name] for result in scored] for name in SCORES}
+    return {
+        "num_runs": len(cells),
+        "num_scored": len(scored),
+        "num_failed": len(ended) - len(scored),
+        "num_collapsed": sum(result.status == "collapsed" for result in ended),
+        "num_capped": sum(result["ended_by"] == "epochs" for result in scored),
+        **{name: float(np.mean(v)) if v else None for name, v in values.items()},
+        **{
+            f"{name}_sd": float(np.std(v, ddof=1)) if len(v) > 1 else None
+            for name, v in values.items()
+        },
+    }
+
+
+def describe_differences(cells: Sequence[Cell], found: Results) -> list[str]:
+    """What a table's cells do otherwise than the paper, as far as it says what it did."""
+    cell, full, table_2 = cells[0], SCALES["full"], Recipe()
+    recipe, form = cell.recipe, cell.data.format
+    seeds = len({cell.seed for cell in cells})
+    results = {c.key: found[c.key].result for c in cells if c.key in found}
+    num_test = {result["num_test"] for result in results.values() if result.get("num_test")}
+    test_images = " and ".join(map(str, sorted(num_test)))
+    told = [
+        _say_images(cells, results),
+        (bool(num_test - {NUM_TEST[form]}), f"{test_images} test images, not {NUM_TEST[form]}"),
+        *_say_training_images(cells, results),
+        _say_weights(cell),
+        (cell.size != full.size, f"{cell.size}x{cell.size} pixels, not {full.size}x{full.size}"),
+        (cell.width != full.width, f"wide layers of {cell.width} channels, not {full.width}"),
+        (
+            recipe.max_epochs != table_2.max_epochs,
+            f"at most {count_of(recipe.max_epochs, 'epoch')}, not {table_2.max_epochs}",
+        ),
+        (
+            recipe.reduction != "sum",
+            "losses are means over a batch (BCE over pixels too), not sums",
+        ),
+        (recipe.init != "keras", "fresh layers start as in Shelhamer et al., not as in Keras"),
+        (recipe.precision != "fp32", f"arithmetic in {recipe.precision}"),
+        (seeds > 1, f"means of {seeds} seeds; the paper has one run of each"),
+    ]
+    return [text for is_so, text in told if is_so]
+
+
+def _say_images(cells: Sequence[Cell], results: dict[str, Any]) -> tuple[bool, str]:
+    """Whether they are the paper's, by their number; a folder may have any name."""
+    form, name = cells[0].data.format, cells[0].data.name
+    counted = {result.get("num_images") for result in results.values()} - {None}
+    if counted:
+        is_other = counted != {NUM_IMAGES[form]}
+        text = f"{' and '.join(map(str, sorted(counted)))} images in {name}"
+    else:  # no run has ended, or an earlier version counted none
+        is_other, text = name.lower() != form, f"the images are {name}"
+    return is_other, f"{text}, not {DATA[form]}'s {NUM_IMAGES[form]}"
+
+
+def _say_training_images(cells: Sequence[Cell], results: dict[str, Any]) -> list[tuple[bool, str]]:
+    """Of each split that was trained on others than table 1 says."""
+    told = []
+    for size in dict.fromkeys(cell.data.split for cell in cells):
+        train, val = NUM_TRAIN[cells[0].data.format, size]
+        ended = (results.get(cell.key, {}) for cell in cells if cell.data.split == size)
+        ours = {(r["num_train"], r["num_val"]) for r in ended if "num_train" in r}
+        shown = " or ".join(f"{a} and {b}" for a, b in sorted(ours))
+        text = f"{size}: {shown} images for training and validation, not {train} and {val}"
+        told.append((bool(ours - {(train, val)}), text))
+    return told
+
+
+def _say_weights(cell: Cell) -> tuple[bool, str]:
+    name = cell.weights.partition(":")[0]
+    tuned = " (VGG-16 fine-tuned on edges)" if name == "hed" else ""
+    text = f"weights {name}{tuned}, not ImageNet's"
+    if name == "none":
+        text = "no pretrained weights, all layers train from scratch; the paper's are ImageNet's"
+    return name != "torchvision", text
+
+
+def _analyse(setups: Sequence[dict[str, Any]], reading: Reading) -> dict[str, Any]:
+    """The paper's analysis of our whole set-ups, and what it leaves out."""
+    rows = our_rows(setups, reading)
+    is_capped = any(setup["ours"][loss]["num_capped"] for setup in setups for loss in LOSSES)
+    metrics: list[Metric] = [
+        metric
+        for metric in METRICS
+        if not (metric == "epochs" and is_capped) and np.any(differences(metric, rows))
+    ]
+    is_enough = len(rows) >= MIN_SETUPS
+    numbers = section_5(rows) if rows else []
+    return {
+        "num": len(rows),
+        "num_data": len({row.data for row in rows}),
+        "is_capped": is_capped,
+        "figures": [
+            asdict(number) for number in numbers if not (is_capped and "epochs" in number.what)
+        ],
+        "categories": [asdict(category) for category in categories(rows)] if is_enough else [],
+        "unseen": all_metrics(rows, metrics) if is_enough and metrics else {},
+    }

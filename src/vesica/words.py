@@ -1,0 +1,16 @@
+"""Numbers in sentences and tables."""
+
+MISSING = "\N{EN DASH}"
+"""In place of a number that there is not."""
+
+
+def count_of(count: int, noun: str) -> str:
+    """`1 seed`, `2 seeds`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def say_p(p: float | None) -> str:
+    """A p-value; a dash where there is none."""
+    if p is None:
+        return MISSING
+    return f"{p:.1e}" if p < 0.001 else f"{p:.3f}"
