@@ -93,8 +93,8 @@ def test_sixteen_settings_of_one_folder_read_each_file_once(
     assert len(sources) == 16
     for library in (Library(tmp_path / "cache"), Library(tmp_path / "cache")):
         for source in sources:
-            fingerprint = library.dataset(source).fingerprint
-            resolved = source.model_copy(update={"format": "folder", "fingerprint": fingerprint})
+            resolved = library.resolve(source)
+            assert library.dataset(resolved) is library.dataset(source)
             assert library.split(resolved) == library.split(source)
     assert set(read.values()) == {1}
     assert len(read) == 2 * 90
@@ -110,7 +110,7 @@ def test_a_file_that_changes_is_read_again(tmp_path: Path) -> None:
     file.write_bytes(content)
     os.utime(file, ns=(1, 1))
     assert Library(tmp_path / "cache").dataset(source).fingerprint != before
-    resolved = source.model_copy(update={"fingerprint": before})
+    resolved = library.resolve(source)
     with pytest.raises(DataError, match="have changed since"):
         Library(tmp_path / "cache").dataset(resolved)
 
@@ -121,14 +121,15 @@ def test_arrays_are_decoded_once_for_all_splits(
     source, library = Source(path=str(make_photos(tmp_path / "photos"))), Library(tmp_path / "c")
     sizes = []
 
-    def count(dataset: Dataset, size_px: int, *given: Any) -> arrays.Arrays:
+    def count(dataset: Dataset, size_px: int, *given: Any, **more: Any) -> arrays.Arrays:
         sizes.append(size_px)
-        return arrays.load_arrays(dataset, size_px, *given)
+        return arrays.load_arrays(dataset, size_px, *given, **more)
 
     monkeypatch.setattr("vesica.data.library.load_arrays", count)
     for seed in range(3):
         one = library.arrays(source.model_copy(update={"split_seed": seed}), SIZE_PX)
         assert one is library.arrays(source, SIZE_PX)
+    assert library.arrays(library.resolve(source), SIZE_PX) is one
     assert sizes == [SIZE_PX]
     rows = library.rows(source)
     assert rows.all.tolist() == list(range(30))
@@ -193,10 +194,7 @@ except DataError as error:
 @pytest.mark.parametrize("is_named", [True, False])
 def test_another_process_runs_it_only_if_it_was_named(is_named: bool, tmp_path: Path) -> None:
     source = Source(path=f"{write_slides(tmp_path)}:open_slides")
-    dataset = Library(tmp_path / "cache").dataset(source)
-    resolved = source.model_copy(
-        update={"format": dataset.format, "fingerprint": dataset.fingerprint, "path": "gone.py:f"}
-    )
+    resolved = Library(tmp_path / "cache").resolve(source).model_copy(update={"path": "gone.py:f"})
     files = own.files_of(spelling.digests_in(resolved.format)) if is_named else {}
     given = {
         "files": {digest: str(file) for digest, file in files.items()},
@@ -206,7 +204,7 @@ def test_another_process_runs_it_only_if_it_was_named(is_named: bool, tmp_path: 
     command = [sys.executable, "-c", ELSEWHERE, json.dumps(given)]
     answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     if is_named:
-        assert answer == f"{dataset.fingerprint} {40 * SIZE_PX**2}\n"
+        assert answer == f"{resolved.fingerprint} {40 * SIZE_PX**2}\n"
     else:
         assert "this command does not name the file" in answer
 

@@ -136,7 +136,7 @@ class Materials:
         if cell.model not in MODELS:
             raise ValueError(f"unknown model {cell.model!r}; there are: {', '.join(MODELS)}")
         loss = str(parse_loss(cell.loss))
-        dataset = self.library.dataset(cell.data)
+        data = self.library.resolve(cell.data)
         digest = self.weights(cell).digest
         freeze = cell.recipe.freeze
         if freeze == "auto":
@@ -144,10 +144,9 @@ class Materials:
         return replace(
             cell,
             loss=loss,
-            format=dataset.format,
-            # A rule for the foreground is a field of its own and makes the target's name.
-            target=dataset.target if cell.data.foreground is None else cell.data.target,
-            fingerprint=dataset.fingerprint,
+            format=data.format,
+            target=data.target,
+            fingerprint=data.fingerprint,
             weights_digest=digest,
             freeze=freeze,
             precision=resolve_precision(cell.recipe.precision),

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vesica import spelling
 from vesica.cache import BLOCK, fill, remove_folder
 from vesica.data.sample import Dataset, Mask, Pixels, Sample
 from vesica.errors import DataError, join_lines
@@ -84,7 +85,7 @@ def load_arrays(
             row=lambda: np.dtype([("image", np.uint8, (*shape, 3)), ("mask", np.bool_, shape)]),
             about={
                 "what": "decoded images",
-                "format": dataset.format,
+                "format": spelling.shown(dataset.format),
                 "target": dataset.target,
                 "size": f"{num} images, {size_px}x{size_px}",
             },

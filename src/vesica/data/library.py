@@ -58,7 +58,7 @@ class Library:
     progress: Progress = lambda what, done, total: None
     _datasets: dict[tuple[Any, ...], Dataset] = field(default_factory=dict)
     _splits: dict[Source, Split] = field(default_factory=dict)
-    _arrays: dict[tuple[Any, ...], Arrays] = field(default_factory=dict)
+    _arrays: dict[tuple[int, int], Arrays] = field(default_factory=dict)
 
     def dataset(self, source: Source) -> Dataset:
         """The opened data set.
@@ -67,13 +67,21 @@ class Library:
             DataError: If it cannot be opened, or is not the one that the plan was resolved with.
         """
         key = _opened_by(source)
-        dataset = self._datasets.get(key) or self._datasets.setdefault(key, open_source(source))
+        dataset = self._datasets.get(key)
+        if dataset is None:
+            dataset = open_source(source)
+            for known in (key, _opened_by(_resolve(source, dataset))):
+                self._datasets[known] = dataset
         if source.fingerprint not in ("", dataset.fingerprint):
             raise DataError(
                 f"{source.path}: the images or labels have changed since this run was planned; "
                 "put the old ones back, or start another run with --out"
             )
         return dataset
+
+    def resolve(self, source: Source) -> Source:
+        """The source with its format, target and fingerprint filled in."""
+        return _resolve(source, self.dataset(source))
 
     def split(self, source: Source) -> Split:
         """Its division, as indices into `Dataset.samples`."""
@@ -95,7 +103,8 @@ class Library:
 
     def arrays(self, source: Source, size_px: int) -> Arrays:
         """All its images and masks at one size, from the cache if they are there."""
-        dataset, key = self.dataset(source), (*_opened_by(source), size_px)
+        dataset = self.dataset(source)
+        key = id(dataset), size_px  # it is kept, so that no other has its id
         if key not in self._arrays:
             self._arrays[key] = load_arrays(
                 dataset,
@@ -151,6 +160,13 @@ def object_size(masks: NDArray[np.bool_]) -> float:
     areas = np.sort(areas)
     middle = np.searchsorted(np.cumsum(areas), areas.sum() / 2)
     return float(np.sqrt(areas[middle]))
+
+
+def _resolve(source: Source, dataset: Dataset) -> Source:
+    # A rule for the foreground is a field of its own and makes the target's name.
+    target = dataset.target if source.foreground is None else source.target
+    found = {"format": dataset.format, "target": target, "fingerprint": dataset.fingerprint}
+    return source.model_copy(update=found)
 
 
 def _opened_by(source: Source) -> tuple[Any, ...]:
