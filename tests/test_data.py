@@ -165,7 +165,7 @@ def test_lfw_masks(tmp_path: Path) -> None:
     assert face.tolist() == [[False, True], [True, False]]
     hair_too = open_dataset(root, target="face+hair")
     assert read_only(hair_too)[1].tolist() == [[True, True], [True, False]]
-    assert hair_too.paper_size == 2927
+    assert hair_too.full_size == 2927
     assert hair_too.samples[0].group == "Ann_Lee"
 
 
@@ -271,7 +271,7 @@ def test_helen_masks_are_the_sum_of_parts_above_one_half(tmp_path: Path) -> None
     }
     root = make_helen(tmp_path, parts=soft)
     dataset = open_dataset(root)
-    assert dataset.paper_size == 2330
+    assert dataset.full_size == 2330
     assert read_only(dataset)[1].tolist() == [[True, True, False]]
     hair_too = open_dataset(root, target="face+hair")
     assert read_only(hair_too)[1].tolist() == [[True, True, True]]
@@ -327,7 +327,7 @@ def test_folder_pairs_by_stem_whatever_the_suffix(tmp_path: Path) -> None:
     dataset = open_dataset(tmp_path)
     assert [sample.name for sample in dataset.samples] == ["a.1", "b"]
     assert (dataset.read(dataset.samples[0])[1] == (MASK == 1)).all()
-    assert dataset.paper_size is None
+    assert dataset.full_size is None
     assert dataset.target == "foreground"
 
 

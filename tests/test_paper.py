@@ -7,7 +7,7 @@ import re
 import sys
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -16,16 +16,20 @@ from PIL import Image
 from test_compare import fabricate, ious
 
 from vesica.__main__ import main
+from vesica.data import helen, lfw
+from vesica.data.sample import Dataset, Sample
+from vesica.data.split import make_split
 from vesica.data.synthetic import open_faces
 from vesica.errors import DataError
+from vesica.estimate import TYPICAL_EPOCHS
 from vesica.files import read_json, write_json
 from vesica.losses import parse_loss
 from vesica.networks import MODELS
 from vesica.networks.weights import WEIGHTS
 from vesica.paper.grid import GROWS_BY, SCALES, VGG_ONLY, Scale, grid, loss_of, weights_of
-from vesica.paper.replication import our_rows, replicate
+from vesica.paper.replication import NUM_IMAGES, NUM_TEST, NUM_TRAIN, our_rows, replicate
 from vesica.paper.replication_page import summarise_grid
-from vesica.paper.tables import ROWS, Row
+from vesica.paper.tables import LOSSES, ROWS, Row, values
 from vesica.plan import Cell, replace
 from vesica.report.sections import to_markdown
 from vesica.results import cell_folder, read_masks, read_plan, read_table
@@ -78,6 +82,25 @@ def test_order_is_that_of_the_tables() -> None:
     ]
     names = {"BFCN-32s": "bfcn32s", "FCResNet": "fcresnet"}
     assert found == [(names[r.network], r.data.lower(), r.size, r.hair) for r in ROWS]
+
+
+def test_costs_are_estimated_for_as_many_epochs_as_the_paper_trained() -> None:
+    epochs = [values("epochs", loss) for loss in LOSSES]
+    assert np.mean(epochs) == pytest.approx(TYPICAL_EPOCHS, abs=0.5)
+
+
+def no_pixels(sample: Sample) -> Any:
+    raise AssertionError(sample)
+
+
+def test_splits_are_those_of_table_1() -> None:
+    assert {"lfw": lfw.FULL_SIZE, "helen": helen.FULL_SIZE} == NUM_IMAGES
+    sizes: tuple[Literal["big", "small"], ...] = ("big", "small")
+    for (form, num), size in product(NUM_IMAGES.items(), sizes):
+        samples = tuple(Sample(f"{index:05}", str(index)) for index in range(num))
+        split = make_split(Dataset(form, "face", samples, no_pixels, "", num), size=size)
+        assert (len(split.train), len(split.val)) == NUM_TRAIN[form, size]
+        assert len(split.test) == NUM_TEST[form]
 
 
 def test_lite_is_smaller_and_capped() -> None:

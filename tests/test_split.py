@@ -20,14 +20,14 @@ def refuse(sample: Sample) -> tuple[Pixels, Mask]:
     raise AssertionError(f"a split must not read pixels, read {sample.name}")
 
 
-def dataset_of(samples: list[Sample], paper_size: int | None = None) -> Dataset:
+def dataset_of(samples: list[Sample], full_size: int | None = None) -> Dataset:
     ordered = tuple(sorted(samples, key=lambda sample: sample.name))
-    return Dataset("folder", "foreground", ordered, refuse, "0" * 64, paper_size)
+    return Dataset("folder", "foreground", ordered, refuse, "0" * 64, full_size)
 
 
-def numbered(count: int, paper_size: int | None = None, part: str | None = None) -> Dataset:
+def numbered(count: int, full_size: int | None = None, part: str | None = None) -> Dataset:
     names = [f"{part or 'image'}/{index:05}" for index in range(count)]
-    return dataset_of([Sample(name, name, part=part) for name in names], paper_size)
+    return dataset_of([Sample(name, name, part=part) for name in names], full_size)
 
 
 def merge(*datasets: Dataset) -> Dataset:
@@ -55,7 +55,7 @@ def failure(dataset: Dataset, **options: object) -> str:
 
 
 @pytest.mark.parametrize(
-    ("total", "paper_size", "big", "small"),
+    ("total", "full_size", "big", "small"),
     [
         (2927, 2927, (2342, 292, 292, 1), (1000, 100, 292, 1535)),
         (2330, 2330, (1864, 233, 233, 0), (1000, 100, 233, 997)),
@@ -65,11 +65,11 @@ def failure(dataset: Dataset, **options: object) -> str:
 )
 def test_paper_counts(
     total: int,
-    paper_size: int,
+    full_size: int,
     big: tuple[int, int, int, int],
     small: tuple[int, int, int, int],
 ) -> None:
-    dataset = numbered(total, paper_size)
+    dataset = numbered(total, full_size)
     assert counts(make_split(dataset)) == big
     assert counts(make_split(dataset, size="small")) == small
     assert counts(make_split(dataset)) == counts(make_split(dataset, size="big"))
@@ -93,7 +93,7 @@ def test_paper_notes() -> None:
     )
     (other_size,) = make_split(numbered(1000, 2330)).notes
     assert other_size == (
-        "1000 images where the paper has 2330: 800 for train, 100 for val, 100 for test."
+        "1000 images where the whole set has 2330: 800 for train, 100 for val, 100 for test."
     )
 
 
@@ -137,9 +137,9 @@ def test_paper_mistakes() -> None:
     assert failure(numbered(100, 2927), train=1, val=90).endswith("Ask for fewer.")
 
 
-@pytest.mark.parametrize("paper_size", [None, 2927])
-def test_bad_options(paper_size: int | None) -> None:
-    dataset = numbered(100, paper_size)
+@pytest.mark.parametrize("full_size", [None, 2927])
+def test_bad_options(full_size: int | None) -> None:
+    dataset = numbered(100, full_size)
     assert failure(dataset, train=0) == "0 images for train: expected at least 1."
     assert failure(dataset, val=-1) == "-1 images for val: expected at least 1."
     assert failure(dataset, size="huge") == "Unknown size 'huge' of a split. Pass big or small."

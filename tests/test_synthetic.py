@@ -52,7 +52,7 @@ def test_dataset_is_complete() -> None:
     assert names[0] == "face_000000"
     assert names[-1] == "face_000011"
     assert all(sample.group == sample.name and not sample.files for sample in dataset.samples)
-    assert (dataset.format, dataset.target, dataset.paper_size) == ("faces", "face", None)
+    assert (dataset.format, dataset.target, dataset.full_size) == ("faces", "face", None)
     image, mask = dataset.read(dataset.samples[0])
     assert image.shape == (32, 32, 3)
     assert image.dtype == np.uint8

@@ -23,7 +23,7 @@ from vesica.results import read_cell
 from vesica.trunk import to_image
 
 TYPICAL_EPOCHS = 93
-"""Mean over the paper's 32 set-ups (tables 3 to 6)."""
+"""After which a cell stops early: the mean of 32 published runs (`paper/tables.csv`)."""
 
 FEW, MORE = 8, 24
 """Batch sizes measured; a step costs a fixed part (the optimiser) and a part per image."""
@@ -38,7 +38,7 @@ class Cost:
     """Of one cell, or of a plan.
 
     Attributes:
-        hours: If cells stop after the paper's mean number of epochs, or at their limit before.
+        hours: If cells stop after `TYPICAL_EPOCHS`, or at their limit before.
         hours_most: If every cell uses all epochs that it may.
         memory_bytes: At the largest moment.
         disk_bytes: Of the run's folder and the cache.

@@ -78,7 +78,9 @@ def compare(
             show_default=False,
         ),
     ] = None,
-    split: Annotated[Split, typer.Option(help="Table 1 of the paper.")] = "big",
+    split: Annotated[
+        Split, typer.Option(help="small: as many as 1000 of a whole face set.")
+    ] = "big",
     train: Annotated[
         int | None, typer.Option(help="Training images, instead of --split's.", show_default=False)
     ] = None,

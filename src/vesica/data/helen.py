@@ -12,7 +12,7 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 FACE_PARTS = range(1, 10)
 """Skin, two brows, two eyes, nose, upper lip, inner mouth, lower lip; 0 is the background."""
 HAIR_PART = 10
-PAPER_SIZE = 2330
+FULL_SIZE = 2330
 
 
 def recognise(path: Path) -> bool:
@@ -65,7 +65,7 @@ def open_helen(path: Path, target: str) -> Dataset:
         samples=tuple(samples),
         read=read,
         fingerprint=fingerprint_files(samples),
-        paper_size=PAPER_SIZE,
+        full_size=FULL_SIZE,
         notes=(unlabelled,) if num_unlabelled else (),
     )
 

@@ -15,7 +15,7 @@ LABEL_FOLDER = "parts_lfw_funneled_gt"
 LABEL_SUFFIXES = frozenset({".ppm", ".png"})
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg"})
 STEM = re.compile(r"(?P<person>.+)_\d+")
-PAPER_SIZE = 2927
+FULL_SIZE = 2927
 
 
 def recognise(path: Path) -> bool:
@@ -77,7 +77,7 @@ def open_lfw(path: Path, target: str) -> Dataset:
         samples=tuple(samples),
         read=read,
         fingerprint=fingerprint_files(samples),
-        paper_size=PAPER_SIZE,
+        full_size=FULL_SIZE,
         notes=(unlabelled,) if num_unlabelled else (),
     )
 

@@ -49,8 +49,8 @@ class Dataset:
         samples: Sorted by name.
         read: Pixels and mask of one sample, of equal height and width. Raises `DataError`.
         fingerprint: Digest of the names and the contents, never of the path.
-        paper_size: The number of images that the paper has of this set; such a set is split in
-            the order of its names. None: a set that the paper does not know, split by hash.
+        full_size: The number of images of the whole set, where that is known: it is split in the
+            order of its names. None: split by hash.
         notes: What a user should know, a sentence each, such as which images were left out.
     """
 
@@ -59,7 +59,7 @@ class Dataset:
     samples: tuple[Sample, ...]
     read: Callable[[Sample], tuple[Pixels, Mask]] = field(repr=False)
     fingerprint: str
-    paper_size: int | None = None
+    full_size: int | None = None
     notes: tuple[str, ...] = ()
 
     @classmethod

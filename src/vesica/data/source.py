@@ -24,7 +24,7 @@ class Source(Frozen):
         target: "face" or "face+hair" for face sets; None is the format's default.
         foreground: Which values of a mask are foreground, e.g. "255" or ">127".
         group: Regular expression on a sample's name; its first group keeps samples together.
-        split: "big" or "small", table 1 of the paper.
+        split: "big", all images, or "small", as many as 1000 of a whole face set.
         train: Number of training images; None: what `split` says.
         val: Number of validation images; None: what `split` says.
         split_seed: Another division of a folder.

@@ -1,4 +1,4 @@
-"""Which samples train, choose the epoch, and test: the paper's order of names, or by hash."""
+"""Which samples train, choose the epoch, and test: in the order of names, or by hash."""
 
 import hashlib
 from collections import Counter
@@ -10,11 +10,12 @@ from vesica.errors import DataError
 
 Size = Literal["big", "small"]
 
-PAPER_SMALL_TRAIN, PAPER_SMALL_VAL = 1000, 100
 TEST_SHARE = VAL_SHARE = 0.1
-SMALL_TRAIN_SHARE = 1000 / 2342
-SMALL_VAL_SHARE = 100 / 292
-"""The paper's small split of LFW in parts of its big one."""
+SMALL_TRAIN, SMALL_VAL = 1000, 100
+"""Images of the small split of a whole face set."""
+SMALL_TRAIN_SHARE = SMALL_TRAIN / 2342
+SMALL_VAL_SHARE = SMALL_VAL / 292
+"""The same, in parts of LFW's big split: for sets whose whole number is not known."""
 MAX_NAMES_SHOWN = 3
 
 
@@ -47,14 +48,14 @@ def make_split(
 ) -> Split:
     """Divide a data set into parts for training, validation and test.
 
-    A set that the paper has is cut in the order of its names: training first, validation directly
-    after it, the last tenth for test. Any other set keeps its own `train/ val/ test/` folders; what
-    these leave open is decided by a hash of each sample's group, so that a group stays together and
-    an image that is added moves no other.
+    A set whose whole number is known is cut in the order of its names: training first, validation
+    directly after it, the last tenth for test. Any other set keeps its own `train/ val/ test/`
+    folders; what these leave open is decided by a hash of each sample's group, so that a group
+    stays together and an image that is added moves no other.
 
     Args:
         dataset: An opened data set.
-        size: "big" uses all images; "small" as many as the paper's small splits, in proportion.
+        size: "big" uses all images; "small" 1000 and 100 of a whole face set, in proportion.
         train: Number of images for training in place of the split's own.
         val: Number of images for validation in place of the split's own.
         seed: Another seed is another hash. It says nothing about training.
@@ -67,19 +68,19 @@ def make_split(
     for name, count in (("train", train), ("val", val)):
         if count is not None and count < 1:
             raise DataError(f"{count} images for {name}: expected at least 1.")
-    if dataset.paper_size is not None:
-        return _split_by_name(dataset, dataset.paper_size, size, train, val, seed)
+    if dataset.full_size is not None:
+        return _split_by_name(dataset, dataset.full_size, size, train, val, seed)
     return _split_by_hash(dataset, size, train, val, seed)
 
 
 def _split_by_name(
-    dataset: Dataset, paper_size: int, size: Size, train: int | None, val: int | None, seed: int
+    dataset: Dataset, full_size: int, size: Size, train: int | None, val: int | None, seed: int
 ) -> Split:
     total = len(dataset.samples)
     big = (round(0.8 * total), total // 10)
     small = (
-        _ceil_div(PAPER_SMALL_TRAIN * total, paper_size),
-        _ceil_div(PAPER_SMALL_VAL * total, paper_size),
+        _ceil_div(SMALL_TRAIN * total, full_size),
+        _ceil_div(SMALL_VAL * total, full_size),
     )
     num_train, num_val = small if size == "small" else big
     num_train = num_train if train is None else train
@@ -99,9 +100,9 @@ def _split_by_name(
         "test": list(range(total - num_test, total)),
     }
     notes = []
-    if total != paper_size:
+    if total != full_size:
         notes.append(
-            f"{total} images where the paper has {paper_size}: {num_train} for train,"
+            f"{total} images where the whole set has {full_size}: {num_train} for train,"
             f" {num_val} for val, {num_test} for test."
         )
     shared = _shared_groups(dataset, parts)
