@@ -34,12 +34,12 @@ def plan_of(path: str, num_seeds: int, lr: float, epochs: int) -> list[Cell]:
     """A size that an ordinary machine trains in minutes."""
     base = Cell(
         data=Source(path=path, target="face", train=300, val=100),
+        model="bfcn32s:width=128",
         size=96,
-        width=128,
         weights="hed",
-        recipe=Recipe(max_epochs=epochs, batch=20, lr=lr),
+        recipe=Recipe(max_epochs=epochs, batch=20),
     )
-    return across(base, seed=range(num_seeds), precision=["fp32", "bf16"], loss=LOSSES)
+    return across(base, lr=[lr], seed=range(num_seeds), precision=["fp32", "bf16"], loss=LOSSES)
 
 
 def scores_of(run: Path) -> dict[tuple[str, str], NDArray[np.float64]]:
@@ -76,7 +76,7 @@ def to_markdown(
         "# bfloat16 against float32",
         "",
         f"LFW Part Labels, face, 300 training images, BFCN-32s with `hed` weights at 96 px, "
-        f"width 128, batch 20, {recipe.max_epochs} epochs at a learning rate of {recipe.lr:g}, "
+        f"width 128, batch 20, {recipe.max_epochs} epochs of {recipe.optimizer}, "
         f"{num_seeds} paired seeds. `python benchmarks/compare_precision.py LFW` makes this page. "
         "Points of per-image test IoU.",
         "",

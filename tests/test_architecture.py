@@ -27,9 +27,11 @@ ORDER = [
     "cache",
     "data",
     "plan",
-    "trunk",
+    "earlier",
+    "features",
     "checkpoint",
     "evaluate",
+    "optim",
     "train",
     "provenance",
     "results",
@@ -92,7 +94,7 @@ def reached(module: str) -> set[str]:
 
 def test_imports_are_found() -> None:
     assert {"vesica.losses.sums", "vesica.shapes"} <= imports_of("vesica.losses.region")
-    assert {"vesica.metrics", "vesica.trunk"} <= imports_of("vesica.evaluate")
+    assert {"vesica.metrics", "vesica.features"} <= imports_of("vesica.evaluate")
     assert "vesica.plans" in imports_of("vesica.cli.run")  # within a function
     assert "vesica.shapes" in reached("vesica.losses")
 

@@ -28,8 +28,8 @@ from vesica.cache import (
 from vesica.data.arrays import load_arrays
 from vesica.data.synthetic import open_faces
 from vesica.errors import DataError
+from vesica.features import Stored, from_fields, row_of, to_fields
 from vesica.locks import LOCK, holder_of, locked
-from vesica.trunk import Stored, from_fields, row_of, to_fields
 
 NUM = 3 * BLOCK + 5
 ALL = np.arange(NUM)

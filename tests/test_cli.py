@@ -8,29 +8,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import tiny  # noqa: F401 - adds the network "tiny"
+import tiny
 from PIL import Image
 from realdata import require
 
 from vesica.__main__ import main
 from vesica.data.synthetic import open_faces
 
-TINY = [
-    "--model",
-    "tiny",
-    "--weights",
-    "none",
-    "--freeze",
-    "paper",
-    "--size",
-    "64",
-    "--width",
-    "8",
-    "--batch",
-    "8",
-    "--lr",
-    "1e-3",
-]
+TINY = ["--model", f"{tiny.TINY}:width=8", "--size", "64", "--batch", "8", "--lr", "1e-3"]
 
 
 @pytest.fixture
@@ -326,17 +311,17 @@ def test_another_setting_in_the_same_folder(vesica: Terminal, folder: Path) -> N
 PLAN = """
 from vesica.plan import Cell, Recipe, Source, across
 def plan():
-    base = Cell(data=Source(path="generated:num=60:size=64"), model="tiny", size=64, width=8,
-                weights="none", recipe=Recipe(max_epochs=1, freeze="paper"))
+    base = Cell(data=Source(path="generated:num=60:size=64"), model="TINY", size=64,
+                recipe=Recipe(max_epochs=1))
     return across(base, lr=[1e-4, 1e-3], loss=["bce", "iou"])
 """
 
 
 def test_a_users_plan(vesica: Terminal, tmp_path: Path) -> None:
-    (tmp_path / "rates.py").write_text(PLAN)
+    (tmp_path / "rates.py").write_text(PLAN.replace("TINY", tiny.TINY))
     code, out, err = vesica("run", "rates.py", "--out", "run")
     assert (code, err) == (0, "")
-    assert out.count("Undecided on generated, face (lr 0.0") == 2
+    assert out.count("Undecided on generated, face (optimizer rmsprop") == 2
 
 
 @pytest.mark.parametrize(

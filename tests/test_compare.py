@@ -214,7 +214,10 @@ def test_units_are_means_of_groups(tmp_path: Path) -> None:
 def test_cells_of_other_settings_are_never_compared(tmp_path: Path) -> None:
     cells = across(cells_of(["bce", "iou"], 2), lr=[1e-4, 1e-3])
     groups = group_cells(cells)
-    assert [group.label for group in groups] == ["lr 0.0001", "lr 0.001"]
+    assert [group.label for group in groups] == [
+        "optimizer rmsprop:lr=0.0001",
+        "optimizer rmsprop:lr=0.001",
+    ]
     assert all(len(group.cells) == 4 for group in groups)
 
 

@@ -5,12 +5,12 @@ from tiny import tiny
 
 from vesica import metrics
 from vesica.evaluate import score, to_preds, to_probs, validate
+from vesica.features import Images, Inputs
 from vesica.losses import parse_loss
 from vesica.materials import make_fabric
 from vesica.metrics.threshold import NUM_BINS
 from vesica.networks import FCN
 from vesica.networks.fcn import initialise_output
-from vesica.trunk import Images, Inputs
 
 NUM = 11
 ROWS = np.array([9, 2, 3, 4, 7, 8, 10])
@@ -19,7 +19,7 @@ ROWS = np.array([9, 2, 3, 4, 7, 8, 10])
 @pytest.fixture
 def model() -> FCN:
     torch.manual_seed(0)
-    model = tiny(freeze=False)
+    model = tiny(freeze="none")
     initialise_output(model)
     with torch.no_grad():  # scores of both signs, which differ from image to image
         model.score.weight.copy_(torch.linspace(-300, 300, 8).view(1, 8, 1, 1))
@@ -30,7 +30,7 @@ def model() -> FCN:
 def inputs() -> Inputs:
     rng = np.random.default_rng(1)
     images = rng.integers(0, 256, (NUM, 64, 64, 3), dtype=np.uint8)
-    return Inputs((Images(images),), rng.random((NUM, 64, 64)) < rng.random((NUM, 1, 1)))
+    return Inputs((Images(images),), (rng.random((NUM, 64, 64)) < rng.random((NUM, 1, 1)))[:, None])
 
 
 @pytest.mark.parametrize("batch", [1, 3, 100])
@@ -55,7 +55,7 @@ def test_histograms_hold_every_pixel_and_give_the_counts_back(model: FCN, inputs
     above = scores.histograms[:, :, NUM_BINS // 2 :].sum(axis=2)
     np.testing.assert_array_equal(above[:, 1], scores.counts.tp)
     np.testing.assert_array_equal(above[:, 0], scores.counts.fp)
-    np.testing.assert_array_equal(preds.sum(axis=(1, 2)), above.sum(axis=1))
+    np.testing.assert_array_equal(preds.sum(axis=(1, 2, 3)), above.sum(axis=1))
     assert len(np.unique(scores.counts.tp)) > 3, "the images must differ for this to mean much"
 
 

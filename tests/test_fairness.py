@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from test_compare import fabricate, ious
-from tiny import tiny_cell
+from tiny import TINY, tiny_cell
 
 from vesica.__main__ import main
 from vesica.errors import DataError
@@ -19,6 +19,7 @@ from vesica.plans.fairness import (
     RULES,
     analyse_fairness,
     fairness,
+    learning_rate,
     rule_of,
 )
 from vesica.report.fairness import summarise_fairness
@@ -35,7 +36,7 @@ def best_at(run: Path, cells: list[Cell], rates: dict[str, float], gain: float) 
     """Each loss is best on validation at its rate; there, the difference on test is `gain`."""
     write_json(run / "plan.json", {"command": "vesica compare"})
     for cell in cells:
-        is_own = cell.recipe.lr == rates[cell.loss]
+        is_own = learning_rate(cell) == rates[cell.loss]
         shift = (gain if cell.loss == "iou" else 0.0) if is_own else -0.2
         val = 0.8 if is_own else 0.7
         fabricate(run, cell, ious(cell.seed, shift), val_iou_per_image=val)
@@ -44,7 +45,7 @@ def best_at(run: Path, cells: list[Cell], rates: dict[str, float], gain: float) 
 def test_every_rule_and_rate_once_per_loss_and_seed() -> None:
     cells = cells_of(2)
     assert len(cells) == len(RULES) * len(LEARNING_RATES) * 2 * 2 == 48
-    assert len({(rule_of(c), c.recipe.lr, c.loss, c.seed) for c in cells}) == 48
+    assert len({(rule_of(c), learning_rate(c), c.loss, c.seed) for c in cells}) == 48
     by_rule = {rule_of(c): (c.recipe.keep, c.recipe.monitor, c.recipe.patience) for c in cells}
     assert by_rule == {
         "val_loss": ("best", "val_loss", 20),
@@ -96,7 +97,7 @@ def test_rates_that_are_level_are_no_choice(tmp_path: Path) -> None:
 def test_what_has_not_ended_or_failed_is_never_chosen(tmp_path: Path) -> None:
     cells = cells_of()
     best_at(tmp_path, cells, {"bce": 3e-4, "iou": 3e-4}, 0.05)
-    (failed, *_) = (c for c in cells if c.loss == "iou" and c.recipe.lr == 3e-4)
+    (failed, *_) = (c for c in cells if c.loss == "iou" and learning_rate(c) == 3e-4)
     fabricate(tmp_path, failed, ious(0), status="failed", reason="not finite")
     found = analyse_fairness(tmp_path, cells, 0.005)["rules"][0]
     assert found["choices"][1]["tried"]["0.0003"] is None
@@ -121,7 +122,7 @@ def test_compare_fairness_from_images_to_tables(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     arguments = ["compare", "generated:num=40:size=48", "--fairness", "--seeds", "1"]
-    arguments += ["--model", "tiny", "--weights", "none", "--freeze", "paper", "--size", "64"]
+    arguments += ["--model", TINY, "--size", "64"]
     arguments += ["--width", "8", "--batch", "8", "--epochs", "1", "--out", "run"]
     monkeypatch.setattr(sys, "argv", ["vesica", *arguments])
     with pytest.raises(SystemExit) as stop:

@@ -23,35 +23,54 @@ from vesica import metrics
 from vesica.accel.spectral import SpectralConv2d
 from vesica.data.synthetic import open_faces
 from vesica.errors import DataError
+from vesica.features import to_image
 from vesica.losses import iou_loss
-from vesica.networks import FCN, MODELS, Weights, build_model, load_weights
+from vesica.networks import FCN, NETWORKS, Weights, build_network, load_weights
 from vesica.networks.weights import INSTALL_HED
-from vesica.trunk import to_image
 
 NONE = Weights("none")
 WIDTH = 8
-NAMES = list(MODELS)
+NAMES = list(NETWORKS)
 
 every_model = pytest.mark.parametrize("name", NAMES)
 SIZES = [(64, 64), (224, 224), (100, 130), (33, 65), (32, 32), (31, 1), (250, 250)]
 
 
+def build(
+    name: str,
+    weights: Weights,
+    *,
+    freeze: bool = True,
+    init: str = "fcn",
+    seed: int = 0,
+    width: int = WIDTH,
+) -> FCN:
+    frozen = "paper" if freeze else "none"
+    spelled = f"{name}:width={width}:freeze={frozen}:init={init}"
+    network = build_network(spelled, weights, seed)
+    assert isinstance(network, FCN)
+    return network
+
+
 @cache
 def shared(name: str, freeze: bool = True) -> FCN:
     """A small network that no test may change."""
-    return build_model(name, NONE, width=WIDTH, freeze=freeze, init="keras").eval()
+    return build(name, NONE, freeze=freeze, init="keras").eval()
 
 
 @cache
 def fresh_fcn(name: str) -> FCN:
     """The same with the other way to start; no test may change it either."""
-    return build_model(name, NONE, width=WIDTH, init="fcn").eval()
+    return build(name, NONE, init="fcn").eval()
 
 
 def on_paper(name: str, **options: Any) -> FCN:
     """A network of the paper's width that has shapes and no memory."""
     with torch.device("meta"):
-        return MODELS[name](**options)
+        network = NETWORKS[name](**{"freeze": "paper"} | options)
+    assert isinstance(network, FCN)
+    network.freeze()
+    return network
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
@@ -77,18 +96,20 @@ def copy(state: dict[str, Tensor]) -> dict[str, Tensor]:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("freeze", [True, False])
 def test_logits_have_the_size_of_the_image(name: str, size: tuple[int, int], freeze: bool) -> None:
-    logits = on_paper(name, freeze=freeze)(torch.empty(2, 3, *size, device="meta"))
-    assert logits.shape == (2, *size)
+    logits = on_paper(name, freeze="paper" if freeze else "none")(
+        torch.empty(2, 3, *size, device="meta")
+    )
+    assert logits.shape == (2, 1, *size)
 
 
 @every_model
 @pytest.mark.parametrize("freeze", [True, False])
-def test_forward_is_head_of_trunk(name: str, freeze: bool) -> None:
+def test_forward_is_head_of_features(name: str, freeze: bool) -> None:
     model, image = shared(name, freeze), noise(1, 3, 33, 65)
     with torch.inference_mode():
         logits = model(image)
-        assert logits.shape == (1, 33, 65)
-        assert torch.equal(model.head(model.trunk(image), (33, 65)), logits)
+        assert logits.shape == (1, 1, 33, 65)
+        assert torch.equal(model.head(model.features(image), (33, 65)), logits)
     assert logits.std() > 0
 
 
@@ -105,21 +126,21 @@ def test_padding_is_centred(name: str) -> None:
     model, image = shared(name), noise(1, 3, 50, 64)
     by_hand = nn.functional.pad(image, (0, 0, 7, 7), mode="replicate")
     with torch.inference_mode():
-        torch.testing.assert_close(model(by_hand)[:, 7:-7], model(image))
+        torch.testing.assert_close(model(by_hand)[:, :, 7:-7], model(image))
 
 
 @every_model
-def test_without_freezing_the_trunk_is_the_image(name: str) -> None:
+def test_without_freezing_the_features_are_the_image(name: str) -> None:
     model, image = shared(name, False), noise(1, 3, 33, 65)
-    (features,) = model.trunk(image)
+    (features,) = model.features(image)
     assert features is image
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 
 @every_model
-def test_trunk_has_no_gradient(name: str) -> None:
+def test_frozen_layers_have_no_gradient(name: str) -> None:
     model = shared(name)
-    (features,) = model.trunk(noise(1, 3, 64, 64))
+    (features,) = model.features(noise(1, 3, 64, 64))
     assert not features.requires_grad
     frozen = model.encoder[: model.num_frozen]
     assert count(frozen) > 0
@@ -131,8 +152,8 @@ def test_trunk_has_no_gradient(name: str) -> None:
 def step(model: FCN) -> None:
     """One step of training on two images."""
     optimizer = torch.optim.RMSprop([p for p in model.parameters() if p.requires_grad], lr=1e-3)
-    target = torch.zeros(2, 64, 64)
-    target[:, 16:48, 8:40] = 1
+    target = torch.zeros(2, 1, 64, 64)
+    target[:, :, 16:48, 8:40] = 1
     model.train()
     torch.autograd.backward(iou_loss(model(noise(2, 3, 64, 64)), target).mean())
     optimizer.step()
@@ -141,7 +162,7 @@ def step(model: FCN) -> None:
 @every_model
 @pytest.mark.parametrize("freeze", [True, False])
 def test_a_step_changes_what_trains_and_nothing_else(name: str, freeze: bool) -> None:
-    model = build_model(name, NONE, width=WIDTH, freeze=freeze, init="keras")
+    model = build(name, NONE, freeze=freeze, init="keras")
     before = copy(model.state_dict())
     step(model)
     after = model.state_dict()
@@ -158,7 +179,7 @@ def test_a_step_changes_what_trains_and_nothing_else(name: str, freeze: bool) ->
 
 
 def test_batch_norm_trains_in_res5_only() -> None:
-    model = build_model("fcresnet", NONE, width=WIDTH).train()
+    model = build("fcresnet", NONE).train()
     for index, part in enumerate(model.encoder):
         norms = [m for m in part.modules() if isinstance(m, nn.BatchNorm2d)]
         assert all(norm.training == (index == 7) for norm in norms)
@@ -202,7 +223,7 @@ def test_bfcn32s_is_the_papers() -> None:
     frozen = model.encoder[: model.num_frozen]
     assert [type(m) for m in frozen].count(nn.MaxPool2d) == 4
     assert isinstance(frozen[-1], nn.MaxPool2d)
-    (features,) = model.trunk(torch.empty(1, 3, 224, 224, device="meta"))
+    (features,) = model.features(torch.empty(1, 3, 224, 224, device="meta"))
     assert features.shape == (1, 512, 14, 14)
 
 
@@ -222,7 +243,7 @@ def test_fcresnet_is_the_papers() -> None:
     trained = model.encoder[model.num_frozen :]
     assert len(trained) == 1
     assert count(trained) == 14_964_736
-    (features,) = model.trunk(torch.empty(1, 3, 224, 224, device="meta"))
+    (features,) = model.features(torch.empty(1, 3, 224, 224, device="meta"))
     assert features.shape == (1, 1024, 14, 14)
 
 
@@ -280,8 +301,8 @@ def test_keras_init_is_glorot_uniform(name: str) -> None:
 def test_seed_decides_the_tensors(name: str, init: str, existing: Callable[[str], FCN]) -> None:
     first = existing(name).state_dict()
     before = torch.manual_seed(1).get_state()
-    again = build_model(name, NONE, width=WIDTH, init=init, seed=0).state_dict()
-    other = build_model(name, NONE, width=WIDTH, init=init, seed=1).state_dict()
+    again = build(name, NONE, init=init, seed=0).state_dict()
+    other = build(name, NONE, init=init, seed=1).state_dict()
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(first[key], again[key]) for key in first)
     drawn = {key for key in first if first[key].ndim == 4}
@@ -336,7 +357,7 @@ def test_torchvisions_encoder_gives_torchvisions_features(name: str, tmp_path: P
     weights = load_weights(f"torchvision:{tmp_path / 'net.safetensors'}", name)
     assert weights.name == "torchvision"
     assert len(weights.digest) == 64
-    model = build_model(name, weights, width=WIDTH).eval()
+    model = build(name, weights).eval()
     image = noise(1, 3, 64, 64)
     classifier = torchvisions(name)
     fitting = {key: tensor for key, tensor in state.items() if tensor.shape != (2,)}
@@ -361,7 +382,7 @@ def test_digest_tells_tensors_apart_and_not_files(tmp_path: Path) -> None:
 def refusal(spelling: str, model: str = "bfcn32s") -> str:
     """The one sentence that refuses these weights."""
     with pytest.raises(DataError) as caught:
-        build_model(model, load_weights(spelling, model), width=WIDTH)
+        build(model, load_weights(spelling, model), width=WIDTH)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -600,7 +621,7 @@ def hed(hed_path: Path) -> Weights:
 
 @pytest.fixture(scope="module")
 def hed_model(hed: Weights) -> FCN:
-    return build_model("bfcn32s", hed, width=WIDTH).eval()
+    return build("bfcn32s", hed).eval()
 
 
 def kernel(path: Path, name: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -653,7 +674,7 @@ def test_hed_by_its_path_is_the_same(hed: Weights, hed_path: Path) -> None:
 
 
 def test_pretrained_layers_do_not_depend_on_the_seed(hed: Weights, hed_model: FCN) -> None:
-    other = build_model("bfcn32s", hed, width=WIDTH, seed=1)
+    other = build("bfcn32s", hed, seed=1)
     for key, tensor in hed.state.items():
         assert torch.equal(hed_model.encoder.state_dict()[key], tensor)
         assert torch.equal(other.encoder.state_dict()[key], tensor)
@@ -674,10 +695,10 @@ def test_overfits_four_images(
 ) -> None:
     weights = request.getfixturevalue("hed") if spelling == "hed" else NONE
     # As `--freeze auto`: from scratch, everything trains.
-    model = build_model(name, weights, width=32, freeze=bool(weights.state)).train()
+    model = build(name, weights, width=32, freeze=bool(weights.state)).train()
     faces = open_faces(4, size_px=128, density=0.5)
     images, masks = map(np.stack, zip(*map(faces.read, faces.samples), strict=True))
-    features, target = model.trunk(to_image(images)), torch.from_numpy(masks)
+    features, target = model.features(to_image(images)), torch.from_numpy(masks)[:, None]
     # The up-sampling is all that knows shapes finer than 32 pixels; it has to learn in few steps.
     trained = {key: p for key, p in model.named_parameters() if p.requires_grad}
     upsample = [trained.pop(f"upsample.{key}") for key in ("weight", "bias")]
@@ -689,12 +710,12 @@ def test_overfits_four_images(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 70)
     scores: list[float] = []
     while len(scores) < 70 and (not scores or scores[-1] < 0.92):
-        logits = model.head(features, target.shape[1:])
+        logits = model.head(features, (128, 128))
         optimizer.zero_grad()
         torch.autograd.backward(iou_loss(logits, target).mean())
         optimizer.step()
         schedule.step()
-        counts = metrics.count_pixels((logits > 0).numpy(), masks)
+        counts = metrics.count_pixels((logits[:, 0] > 0).numpy(), masks)
         scores.append(float(metrics.iou(counts).mean()))
     assert scores[0] < 0.5
     assert scores[-1] > 0.9

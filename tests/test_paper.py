@@ -24,15 +24,16 @@ from vesica.errors import DataError
 from vesica.estimate import TYPICAL_EPOCHS
 from vesica.files import read_json, write_json
 from vesica.losses import parse_loss
-from vesica.networks import MODELS
+from vesica.networks import NETWORKS
 from vesica.networks.weights import WEIGHTS
 from vesica.paper.grid import GROWS_BY, SCALES, VGG_ONLY, Scale, grid, loss_of, weights_of
 from vesica.paper.replication import NUM_IMAGES, NUM_TEST, NUM_TRAIN, our_rows, replicate
 from vesica.paper.replication_page import summarise_grid
 from vesica.paper.tables import LOSSES, ROWS, Row, values
-from vesica.plan import Cell, replace
+from vesica.plan import Cell, Recipe, replace
 from vesica.report.sections import to_markdown
 from vesica.results import cell_folder, read_masks, read_plan, read_table
+from vesica.spelling import get_option
 from vesica.sweep import check_run, enter_run
 
 PLACES: dict[str, Any] = {"lfw": "faces/lfw", "helen": "faces/celebamask_as_helen"}
@@ -44,7 +45,6 @@ def resolved(**options: Any) -> list[Cell]:
         replace(
             cell,
             fingerprint=cell.data.format,
-            freeze="none" if cell.weights == "none" else "paper",
             weights_digest="" if cell.weights == "none" else "d" * 64,
         )
         for cell in grid(**PLACES, **options)
@@ -57,7 +57,7 @@ def resolved(**options: Any) -> list[Cell]:
 def test_grid_is_the_32_setups_of_tables_1_and_2() -> None:
     cells = grid(**PLACES)
     found = [
-        (cell.model, cell.data.format, cell.data.target, cell.data.split, cell.loss)
+        (cell.network_name, cell.data.format, cell.data.target, cell.data.split, cell.loss)
         for cell in cells
     ]
     expected = product(
@@ -68,16 +68,17 @@ def test_grid_is_the_32_setups_of_tables_1_and_2() -> None:
         ("bce", "iou"),
     )
     assert found == list(expected)
-    assert {(cell.size, cell.width, cell.weights) for cell in cells} == {(224, 4096, "torchvision")}
-    recipe = cells[0].recipe
-    assert (recipe.max_epochs, recipe.batch, recipe.patience, recipe.lr) == (1000, 100, 20, 1e-4)
+    assert {(c.size, get_option(c.model, "width"), c.weights) for c in cells} == {
+        (224, "4096", "torchvision")
+    }
+    assert cells[0].recipe == Recipe()
     assert len(grid(**PLACES, seeds=3)) == 96
 
 
 def test_order_is_that_of_the_tables() -> None:
     targets = {"face+hair": True, "face": False}
     found = [
-        (cell.model, cell.data.format, cell.data.split, targets[cell.data.target or ""])
+        (cell.network_name, cell.data.format, cell.data.split, targets[cell.data.target or ""])
         for cell in grid(**PLACES, only=["iou"])
     ]
     names = {"BFCN-32s": "bfcn32s", "FCResNet": "fcresnet"}
@@ -104,8 +105,9 @@ def test_splits_are_those_of_table_1() -> None:
 
 
 def test_lite_is_smaller_and_capped() -> None:
-    (scale,) = {(c.size, c.width, c.recipe.max_epochs) for c in grid(**PLACES, scale="lite")}
-    assert scale == (128, 512, 15)
+    cells = grid(**PLACES, scale="lite")
+    (scale,) = {(c.size, get_option(c.model, "width"), c.recipe.max_epochs) for c in cells}
+    assert scale == (128, "512", 15)
     assert {c.recipe.max_epochs for c in grid(**PLACES, scale="lite", max_epochs=3)} == {3}
 
 
@@ -144,7 +146,7 @@ def test_weights_that_fcresnet_cannot_have() -> None:
 
 def test_the_papers_recipe_sums() -> None:
     for cell in grid(**PLACES, recipe="paper"):
-        assert (cell.recipe.reduction, cell.recipe.init) == ("sum", "keras")
+        assert (cell.recipe.reduction, get_option(cell.model, "init")) == ("sum", "keras")
         loss = parse_loss(cell.loss)
         assert str(loss) == cell.loss
         assert [(str(term.spelled), term.weight) for term in loss.terms] in (
@@ -342,7 +344,7 @@ def write_faces(root: Path, num: int, form: str) -> Path:
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Networks and a scale that train in a second."""
     for name in ("bfcn32s", "fcresnet"):
-        monkeypatch.setitem(MODELS, name, tiny.tiny)
+        monkeypatch.setitem(NETWORKS, name, tiny.tiny)
     monkeypatch.setitem(SCALES, "lite", Scale(64, 8, 2))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("COLUMNS", "200")

@@ -35,9 +35,9 @@ def plan(materials: Materials) -> list[Cell]:
     base = Cell(
         data=Source(path="generated:num=30:size=32"),
         size=32,
-        width=4,
+        model="bfcn32s:width=4:freeze=paper",
         weights="none",
-        recipe=Recipe(max_epochs=2, batch=8, freeze="paper"),
+        recipe=Recipe(max_epochs=2, batch=8),
     )
     return check_plan(across(base, loss=["bce", "iou"]), materials)
 

@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import tiny_cell
+from tiny import TINY, tiny_cell
 
 from vesica import sweep
 from vesica.compare import compare_run
@@ -71,7 +71,8 @@ def test_a_run_grows_by_losses_and_seeds(materials: Materials, tmp_path: Path) -
 
 def test_a_run_of_other_settings_is_refused(materials: Materials, tmp_path: Path) -> None:
     run(plan(), tmp_path, materials)
-    with pytest.raises(DataError, match=r"other settings .*lr was 0\.001, now 0\.5.*--out"):
+    told = r"other settings .*optimizer was rmsprop:lr=0\.001, now rmsprop:lr=0\.5.*--out"
+    with pytest.raises(DataError, match=told):
         run(plan(lr=[0.5]), tmp_path, materials)
     (tmp_path / "plan.json").unlink()
     with pytest.raises(DataError, match=r"is no run of Vesica"):
@@ -84,7 +85,7 @@ def test_the_whole_plan_is_checked_before_the_first_cell_trains(
     monkeypatch.setattr(sweep, "run_cell", lambda *args, **kwargs: pytest.fail("trained"))
     for cells, message in [
         (plan(loss=["bce", "iuo"]), "unknown loss 'iuo'; there are: bce, focal, iou"),
-        (plan(model=["tiny", "vgg"]), "unknown model 'vgg'; there are: bfcn32s"),
+        (plan(model=[TINY, "vgg"]), "unknown model 'vgg'; there are: bfcn32s"),
         (plan(weights=["none", "hedd"]), "unknown weights 'hedd'"),
         (plan(loss=["iou", "1.0iou"]), "the same cell twice"),
         (plan(train=[9999]), "9999"),

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny import tiny_cell
+from tiny import TINY, tiny_cell
 
 from vesica import train
 from vesica.cell import run_cell
+from vesica.features import Images, Inputs, mirror
 from vesica.files import read_json
 from vesica.losses import parse_loss
 from vesica.materials import Materials, make_fabric
@@ -20,7 +21,6 @@ from vesica.plan import Cell, Recipe, replace
 from vesica.results import read_table
 from vesica.shapes import Features, LogitMaps
 from vesica.train import Epoch, State, Stopped, best_epoch, epoch_order, has_converged, is_best
-from vesica.trunk import Images, Inputs, mirror
 
 
 @pytest.fixture(scope="module")
@@ -55,32 +55,33 @@ def test_same_seed_same_run(materials: Materials, tmp_path: Path) -> None:
 class Uncached(FCN):
     """Runs its frozen layers in every step, as others do."""
 
-    def head(self, features: Features, size: tuple[int, int] | torch.Size) -> LogitMaps:
+    def head(self, features: Features, size: tuple[int, int]) -> LogitMaps:
         (image,) = features
         with torch.no_grad():
-            maps = self.trunk(image)
+            maps = self.features(image)
         return super().head(maps, size)
 
 
-@pytest.mark.parametrize("model", ["tiny", "bfcn32s", "fcresnet"])
-@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize(
+    "model", [TINY, "bfcn32s:freeze=paper:width=8", "fcresnet:freeze=paper:width=8"]
+)
+@pytest.mark.parametrize("augment", ["none", "flip"])
 def test_the_trunks_store_changes_nothing(
-    model: str, flip: bool, materials: Materials, tmp_path: Path
+    model: str, augment: str, materials: Materials, tmp_path: Path
 ) -> None:
-    cell = materials.resolve(replace(tiny_cell(flip=flip, dropout=0.0), model=model))
+    cell = materials.resolve(tiny_cell(augment=augment, model=model, weights="none"))
     rows, fabric = materials.library.rows(cell.data), make_fabric("fp32", "cpu")
-    images, masks = (
-        materials.library.arrays(cell.data, 64).images,
-        materials.library.arrays(cell.data, 64).masks,
-    )
+    arrays = materials.library.arrays(cell.data, 64)
+    images, masks = arrays.images, arrays.masks[:, None]
     histories = []
     for is_cached in (True, False):
-        network = materials.model(cell)
+        network = materials.network(cell)
         if is_cached:
             inputs = materials.inputs(cell, network, fabric)
         else:
             network.__class__ = Uncached
-            inputs = Inputs((Images(images),), masks, (Images(mirror(images)),))
+            of_mirrored = (Images(mirror(images)),) if augment == "flip" else ()
+            inputs = Inputs((Images(images),), masks, of_mirrored)
         done = train.fit(
             network,
             parse_loss("iou"),
@@ -112,7 +113,10 @@ def test_another_seed_is_another_run(materials: Materials, tmp_path: Path) -> No
         {"init": "keras"},
         {"freeze": "none"},
         {"precision": "bf16"},
-        {"flip": True},
+        {"augment": "flip"},
+        {"augment": "standard"},
+        {"optimizer": "adamw"},
+        {"schedule": "cosine"},
         {"loss": "bce"},
         {"width": 4},
     ],
@@ -207,7 +211,9 @@ def test_killed_at_any_moment_it_ends_with_the_same_bits(
 
 def test_losses_of_one_seed_start_alike_and_see_the_same_batches(materials: Materials) -> None:
     cell = materials.resolve(tiny_cell())
-    one, other = (materials.model(replace(cell, loss=loss)).state_dict() for loss in ("bce", "iou"))
+    one, other = (
+        materials.network(replace(cell, loss=loss)).state_dict() for loss in ("bce", "iou")
+    )
     assert all(torch.equal(one[name], other[name]) for name in one)
     np.testing.assert_array_equal(epoch_order(50, 3, 4), epoch_order(50, 3, 4))
     orders = {tuple(epoch_order(50, seed, epoch)) for seed in range(3) for epoch in range(3)}
@@ -278,7 +284,7 @@ def test_ended_by_says_whether_the_run_converged(materials: Materials, tmp_path:
 
 def test_frozen_layers_do_not_move(materials: Materials) -> None:
     cell = materials.resolve(tiny_cell())
-    model = materials.model(cell)
+    model = materials.network(cell)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     rows = materials.library.rows(cell.data)
     fabric = make_fabric("fp32")

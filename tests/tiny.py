@@ -1,4 +1,4 @@
-"""A network of a few thousand weights for tests of everything around networks."""
+"""A network of a few thousand weights, in a file as a user would write it."""
 
 import itertools
 from pathlib import Path
@@ -6,12 +6,20 @@ from typing import Any
 
 from torch import nn
 
-from vesica.networks import FCN, MODELS
-from vesica.plan import Cell, Recipe, Source
+from vesica.networks import FCN, Weights
+from vesica.networks.fcn import NONE, Freeze, Init, start
+from vesica.plan import Cell, Recipe, Source, replace
 
 
-def tiny(*, width: int = 8, dropout: float = 0.0, freeze: bool = True) -> FCN:
-    """Five halvings with batch norm; the first two are the trunk."""
+def tiny(
+    *,
+    weights: Weights = NONE,
+    width: int = 8,
+    init: Init = "fcn",
+    dropout: float = 0.0,
+    freeze: Freeze = "paper",
+) -> FCN:
+    """Five halvings with batch norm; the first two are frozen."""
     channels = [3, 8, 8, 8, 8, 8]
     stages = [
         nn.Sequential(
@@ -19,28 +27,20 @@ def tiny(*, width: int = 8, dropout: float = 0.0, freeze: bool = True) -> FCN:
         )
         for before, after in itertools.pairwise(channels)
     ]
-    return FCN(
-        nn.Sequential(*stages), 2 if freeze else 0, 8, width=width, num_wide=1, dropout=dropout
-    )
+    num_frozen = 2 if freeze == "paper" else 0
+    model = FCN(nn.Sequential(*stages), num_frozen, 8, width=width, num_wide=1, dropout=dropout)
+    return start(model, "tiny", weights, init)
 
 
-MODELS["tiny"] = tiny
+TINY = f"{Path(__file__).resolve()}:tiny"
 
 
-def tiny_cell(path: str | Path = "generated:num=60:size=64", **recipe: Any) -> Cell:
+def tiny_cell(path: str | Path = "generated:num=60:size=64", **fields: Any) -> Cell:
     """A cell that trains in a second."""
-    defaults: dict[str, Any] = {
-        "max_epochs": 3,
-        "batch": 8,
-        "lr": 1e-3,
-        "freeze": "paper",
-        "dropout": 0.25,
-    }
-    return Cell(
+    base = Cell(
         data=Source(path=str(path)),
-        model="tiny",
+        model=f"{TINY}:dropout=0.25",
         size=64,
-        width=8,
-        weights="none",
-        recipe=Recipe(**defaults | recipe),
+        recipe=Recipe(max_epochs=3, batch=8, optimizer="rmsprop:lr=1e-3"),
     )
+    return replace(base, **fields)

@@ -15,7 +15,7 @@ from engines.setting import EPSILON, RHO, Setting, draw_batch
 from engines.vesica_engine import use_direct
 from engines.worker import report
 from vesica.losses import parse_loss
-from vesica.networks import FCN, Weights, build_model
+from vesica.networks import FCN, Weights, build_network
 
 STEPS = 5
 
@@ -44,7 +44,9 @@ def make_model(setting: Setting) -> FCN:
     With scores of 0, means of 0 and variances of 1, a tensor in the wrong place or another epsilon
     would hardly show.
     """
-    model = build_model(setting.network, Weights("none"), width=setting.width)
+    spelled = f"{setting.network}:freeze=paper:width={setting.width}"
+    model = build_network(spelled, Weights("none"), seed=0)
+    assert isinstance(model, FCN)
     use_direct(model)
     generator = torch.Generator().manual_seed(1)
     nn.init.kaiming_normal_(model.score.weight, generator=generator)
@@ -73,7 +75,7 @@ def vesica_losses(setting: Setting, case: Case) -> list[float]:
     def step(seed: int) -> float:
         images, targets = draw_batch(setting.batch, setting.size, seed)
         image = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
-        value = loss(model(image), torch.from_numpy(targets)).mean()
+        value = loss(model(image)[:, 0], torch.from_numpy(targets)).mean()
         optimizer.zero_grad()
         torch.autograd.backward(value)
         optimizer.step()

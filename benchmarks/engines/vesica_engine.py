@@ -15,7 +15,7 @@ from vesica.accel.memory import keep_memory
 from vesica.accel.rmsprop import BlockwiseRMSprop
 from vesica.accel.spectral import SpectralConv2d
 from vesica.losses import parse_loss
-from vesica.networks import FCN, Weights, build_model
+from vesica.networks import Network, Weights, build_network
 from vesica.shapes import Features
 
 BLOCK = 10
@@ -36,8 +36,8 @@ def prepare(
     is_fast = not without_bf16
     if is_fast:
         keep_memory()
-    weights = Weights("none")
-    model = build_model(setting.network, weights, width=setting.width, init="keras").train()
+    spelled = f"{setting.network}:freeze=paper:init=keras:width={setting.width}"
+    model = build_network(spelled, Weights("none"), seed=0).train()
     if without_spectral:
         use_direct(model)
     drawn, masks = draw_batch(setting.batch, setting.size)
@@ -62,14 +62,14 @@ def prepare(
         counted["flop_per_image"] = counter.get_total_flops() / setting.batch
         started = time.perf_counter()
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=is_fast):
-            model.head(maps, target.shape[1:])
+            model.head(maps, (setting.size, setting.size))
         counted["forward_s_per_image"] = (time.perf_counter() - started) / setting.batch
         return value
 
     return Prepared(step, counted)
 
 
-def make_step(model: FCN, is_fast: bool) -> Callable[[Features, Tensor], float]:
+def make_step(model: Network, is_fast: bool) -> Callable[[Features, Tensor], float]:
     """The step of `fit`, as a function of features and target."""
     loss = parse_loss("iou")
     trained = [p for p in model.parameters() if p.requires_grad]
@@ -78,8 +78,9 @@ def make_step(model: FCN, is_fast: bool) -> Callable[[Features, Tensor], float]:
 
     def step(features: Features, target: Tensor) -> float:
         with torch.autocast("cpu", torch.bfloat16, enabled=is_fast):
-            logits = model.head(features, target.shape[1:])
-        value = loss(logits, target).mean()
+            height, width = target.shape[1:]
+            logits = model.head(features, (height, width))
+        value = loss(logits[:, 0], target).mean()
         optimizer.zero_grad()
         torch.autograd.backward(value)
         optimizer.step()
@@ -89,10 +90,10 @@ def make_step(model: FCN, is_fast: bool) -> Callable[[Features, Tensor], float]:
 
 
 @torch.no_grad()
-def compute_trunk(model: FCN, images: Tensor, is_fast: bool) -> Features:
+def compute_trunk(model: Network, images: Tensor, is_fast: bool) -> Features:
     """The frozen layers' maps, a few images at a time."""
     with torch.autocast("cpu", torch.bfloat16, enabled=is_fast):
-        blocks = [model.trunk(block) for block in torch.split(images, BLOCK)]
+        blocks = [model.features(block) for block in torch.split(images, BLOCK)]
     return tuple(torch.cat(tensors) for tensors in zip(*blocks, strict=True))
 
 

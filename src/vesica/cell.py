@@ -18,7 +18,7 @@ from vesica.evaluate import score
 from vesica.files import write_json
 from vesica.losses import parse_loss
 from vesica.materials import Materials, make_fabric
-from vesica.networks import FCN
+from vesica.networks import Network
 from vesica.plan import Cell
 from vesica.results import (
     SCHEMA,
@@ -55,11 +55,11 @@ def run_cell(
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "cell.json", cell.model_dump(mode="json"))
     checkpoint = folder / "checkpoint.safetensors"
-    model, rows = materials.model(cell), materials.library.rows(cell.data)
-    inputs = materials.inputs(cell, model, fabric)
+    network, rows = materials.network(cell), materials.library.rows(cell.data)
+    inputs = materials.inputs(cell, network, fabric)
     try:
         fitted = fit(
-            model,
+            network,
             parse_loss(cell.loss),
             inputs,
             rows.train,
@@ -71,8 +71,8 @@ def run_cell(
             on_step=on_step,
             should_stop=should_stop,
         )
-        val, _ = score(model, inputs, rows.val, fabric, cell.recipe.batch)
-        test, preds = score(model, inputs, rows.test, fabric, cell.recipe.batch)
+        val, _ = score(network, inputs, rows.val, fabric, cell.recipe.batch)
+        test, preds = score(network, inputs, rows.test, fabric, cell.recipe.batch)
     except Diverged as error:
         result = _result(cell, fabric, status="failed", reason=str(error))
         remove_checkpoint(checkpoint)
@@ -81,7 +81,7 @@ def run_cell(
         details = traceback.format_exc()
         result = _result(cell, fabric, status="failed", reason=reason, traceback=details)
     else:
-        _write_files(folder, cell, model, fitted, val, test, preds, materials, rows)
+        _write_files(folder, cell, network, fitted, val, test, preds, materials, rows)
         summary = {**_outcome(fitted), **_summary(fitted, val, test)}
         summary |= {"num_train": len(rows.train), "num_val": len(rows.val)}
         summary |= {"num_images": len(inputs.masks)}
@@ -129,7 +129,7 @@ def _result(
         **summary,
         "loss": cell.loss,
         "seed": cell.seed,
-        "weights": {"name": cell.weights.partition(":")[0], "digest": cell.weights_digest},
+        "weights": {"name": cell.weights_name, "digest": cell.weights_digest},
         "data_fingerprint": cell.data.fingerprint,
         "precision": cell.recipe.precision,
         "device": provenance.device_name(fabric.device),
@@ -141,7 +141,7 @@ def _result(
 def _write_files(
     folder: Path,
     cell: Cell,
-    model: FCN,
+    network: Network,
     fitted: Fit,
     val: metrics.Scores,
     test: metrics.Scores,
@@ -158,12 +158,10 @@ def _write_files(
     write_masks(folder / "masks.npz", preds)
     metadata = {
         "model": cell.model,
-        "width": str(cell.width),
-        "frozen_layers": str(model.num_frozen),
-        "weights": cell.weights.partition(":")[0],
+        "weights": cell.weights_name,
         "weights_digest": cell.weights_digest,
     }
-    write_tensors(folder / "model.safetensors", dict(model.trained_state()), metadata)
+    write_tensors(folder / "model.safetensors", dict(network.trained_state()), metadata)
 
 
 def _test_scores(arrays: Arrays, rows: Rows, test: metrics.Scores) -> TestScores:

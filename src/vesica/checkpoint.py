@@ -10,13 +10,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vesica.files import check, replacing
-from vesica.networks import FCN
+from vesica.networks import Network
 
 
 def save_checkpoint(
     path: Path,
     state: dict[str, Any],
-    model: FCN,
+    model: Network,
     optimizer: torch.optim.Optimizer,
     best: dict[str, Tensor],
 ) -> None:
@@ -42,7 +42,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    path: Path, model: FCN, optimizer: torch.optim.Optimizer
+    path: Path, model: Network, optimizer: torch.optim.Optimizer
 ) -> tuple[dict[str, Any], dict[str, Tensor], list[str]]:
     """Put model and optimizer where they were: where the last checkpoint that is whole says.
 
@@ -88,7 +88,7 @@ def write_tensors(
 
 
 def _load(
-    path: Path, model: FCN, optimizer: torch.optim.Optimizer
+    path: Path, model: Network, optimizer: torch.optim.Optimizer
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     trained: dict[str, Tensor] = {}
     best: dict[str, Tensor] = {}

@@ -17,6 +17,7 @@ from vesica.files import read_json, write_json
 from vesica.pairs import adjust, judge_pair, say_pair
 from vesica.plan import Cell, flatten
 from vesica.results import SCHEMA, CellResult, read_cell, write_table
+from vesica.spelling import shown
 
 METRICS = ("iou_per_image", "iou_pooled", "iou_soft", "accuracy")
 MORE_METRICS = (
@@ -106,7 +107,7 @@ def group_cells(cells: Sequence[Cell]) -> list[Group]:
         if name not in IN_OTHER_WORDS and len({str(row[name]) for row in flat}) > 1
     ]
     return [
-        Group(", ".join(f"{name} {row[name]}" for name in varying), tuple(members))
+        Group(", ".join(f"{name} {shown(str(row[name]))}" for name in varying), tuple(members))
         for row, members in zip(flat, grouped.values(), strict=True)
     ]
 

@@ -13,14 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vesica.accel import faster
 from vesica.errors import DataError
+from vesica.features import is_frozen, to_image
 from vesica.losses import parse_loss
 from vesica.materials import Materials, make_fabric
-from vesica.networks import FCN
+from vesica.networks import Network
+from vesica.optim import OPTIMIZERS, read_optimizer
 from vesica.plan import Cell
 from vesica.results import read_cell
-from vesica.trunk import to_image
 
 TYPICAL_EPOCHS = 93
 """After which a cell stops early: the mean of 32 published runs (`paper/tables.csv`)."""
@@ -150,7 +150,7 @@ class _Features:
         """Count what a cell needs too."""
         self.rows |= set(materials.library.rows(cell.data).all.tolist())
         num_images = len(materials.library.arrays(cell.data, cell.size).images)
-        num_bytes = self.step.feature_bytes * num_images * (1 + cell.recipe.flip)
+        num_bytes = self.step.feature_bytes * num_images * (1 + (cell.recipe.augment == "flip"))
         self.num_bytes = max(self.num_bytes, num_bytes)
 
     @property
@@ -180,25 +180,26 @@ def _cost(cell: Cell, step: _Step, materials: Materials) -> Cost:
 
 
 def _measure(cell: Cell, materials: Materials) -> _Step:
-    model = materials.model(cell)
+    network = materials.network(cell)
     fabric = make_fabric(cell.recipe.precision)
-    optimizer = faster("rmsprop", torch.optim.RMSprop)(
-        p for p in model.parameters() if p.requires_grad
-    )
-    module, optimizer = fabric.setup(model, optimizer)
+    trained = [p for p in network.parameters() if p.requires_grad]
+    optimizer = read_optimizer(cell.recipe.optimizer).call(OPTIMIZERS, trained)
+    module, optimizer = fabric.setup(network, optimizer)
     module.mark_forward_method("head")
     arrays = materials.library.arrays(cell.data, cell.size)
-    features, trunk_s = _timed(lambda: model.trunk(to_image(arrays.images[:2]).to(fabric.device)))
+    images = to_image(arrays.images[:2]).to(fabric.device)
+    features, trunk_s = _timed(lambda: network.features(images))
     loss = parse_loss(cell.loss)
 
     few, more = min(FEW, cell.recipe.batch), min(MORE, cell.recipe.batch)
 
     def step(num: int) -> int:
         batch = tuple(t[:1].expand(num, *t.shape[1:]).contiguous() for t in features)
-        target = torch.zeros(num, cell.size, cell.size, device=fabric.device)
+        target = torch.zeros(num, 1, cell.size, cell.size, device=fabric.device)
         saved = _CountSaved()
         with saved, fabric.autocast():
-            value = loss(module.head(batch, (cell.size, cell.size)), target).mean()
+            logits = module.head(batch, (cell.size, cell.size))
+            value = loss(logits, target, channels=True).mean()
         fabric.backward(value)
         optimizer.step()
         optimizer.zero_grad()
@@ -213,11 +214,11 @@ def _measure(cell: Cell, materials: Materials) -> _Step:
     return _Step(
         image_s,
         max(0.0, few_s - few * image_s),
-        model.num_frozen > 0,
+        is_frozen(network),
         trunk_s / num,
         sum(t.nbytes for t in features) // num,
         saved // more,
-        _trained_bytes(model),
+        _trained_bytes(network),
         gain,
     )
 
@@ -252,5 +253,5 @@ def _time_on_one_thread(action: Any) -> float:
         torch.set_num_threads(num_threads)
 
 
-def _trained_bytes(model: FCN) -> int:
-    return sum(tensor.nbytes for tensor in model.trained_state().values())
+def _trained_bytes(network: Network) -> int:
+    return sum(tensor.nbytes for tensor in network.trained_state().values())

@@ -1,7 +1,8 @@
 """What the cells of a plan share: images, splits, pretrained weights, trunk features."""
 
+import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,11 +11,33 @@ import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 
+from vesica.data.augment import MIRRORS, read_augmentation
 from vesica.data.library import Library, Progress
+from vesica.features import (
+    Images,
+    Inputs,
+    InStep,
+    Stored,
+    compute_features,
+    features_key,
+    frozen_digest,
+    is_frozen,
+    mirror,
+)
 from vesica.losses import parse_loss
-from vesica.networks import FCN, MODELS, Weights, build_model, load_weights
+from vesica.networks import (
+    Network,
+    Weights,
+    build_network,
+    check_network,
+    default_weights,
+    load_weights,
+    read_network,
+)
+from vesica.optim import read_optimizer, read_schedule
 from vesica.plan import Cell, replace
-from vesica.trunk import Images, Inputs, Stored, compute_features, mirror, trunk_key
+from vesica.shapes import Features, ImageBatch
+from vesica.spelling import Spelled, split_path
 
 
 @dataclass
@@ -30,54 +53,57 @@ class Materials:
     cache: Path
     progress: Progress = lambda what, done, total: None
     _weights: dict[tuple[str, str], Weights] = field(default_factory=dict)
+    _frozen: dict[tuple[str, str, int], str] = field(default_factory=dict)
+    _checked: set[tuple[str, int]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.library = Library(self.cache, self.progress)
 
     def weights(self, cell: Cell) -> Weights:
         """The pretrained encoder."""
-        key = (cell.weights, cell.model)
-        if key not in self._weights:
-            self._weights[key] = load_weights(*key)
-        return self._weights[key]
+        network = read_network(cell.model).name
+        name = default_weights(network) if cell.weights == "default" else cell.weights
+        if (name, network) not in self._weights:
+            self._weights[name, network] = load_weights(name, network)
+        return self._weights[name, network]
 
-    def model(self, cell: Cell) -> FCN:
+    def network(self, cell: Cell) -> Network:
         """The network as the cell's training finds it."""
-        return build_model(
-            cell.model,
-            self.weights(cell),
-            width=cell.width,
-            dropout=cell.recipe.dropout,
-            freeze=cell.recipe.freeze == "paper",
-            init=cell.recipe.init,
-            seed=cell.seed,
-        )
+        return build_network(read_network(cell.model), self.weights(cell), cell.seed)
 
-    def inputs(self, cell: Cell, model: FCN, fabric: Fabric) -> Inputs:
+    def inputs(self, cell: Cell, network: Network, fabric: Fabric) -> Inputs:
         """What the cell's head trains on; computes what the cache does not have."""
         arrays, rows = self.library.arrays(cell.data, cell.size), self.library.rows(cell.data)
         images, mirrored = arrays.images, mirror(arrays.images)
-        if model.num_frozen == 0:
-            return Inputs((Images(images),), arrays.masks, (Images(mirrored),))
-        features = self._features(cell, model, fabric, images, rows.all)
-        if not cell.recipe.flip:
-            return Inputs(features, arrays.masks)
-        of_mirrored = self._features(cell, model, fabric, mirrored, rows.train, is_mirrored=True)
-        return Inputs(features, arrays.masks, of_mirrored)
+        masks = arrays.masks[:, None]
+        augmentation = read_augmentation(cell.recipe.augment)
+        in_step = None
+        if augmentation.name not in MIRRORS:
+            in_step = InStep(augmentation, images, _encoder(network, fabric))
+        is_flipped = augmentation.name == "flip"
+        if not is_frozen(network):
+            plain = Inputs((Images(images),), masks, (), in_step)
+            return dataclasses.replace(plain, mirrored=(Images(mirrored),)) if is_flipped else plain
+        seen = rows.all if in_step is None else np.sort(np.concatenate([rows.val, rows.test]))
+        features = self._features(cell, network, fabric, images, seen)
+        if not is_flipped:
+            return Inputs(features, masks, in_step=in_step)
+        of_mirrored = self._features(cell, network, fabric, mirrored, rows.train, is_mirrored=True)
+        return Inputs(features, masks, of_mirrored)
 
     def prepare(self, cells: Sequence[Cell]) -> None:
         """Compute what several processes will read."""
-        folders: set[tuple[Path, bool]] = set()
+        folders: set[tuple[Path, str]] = set()
         for cell in cells:
-            wanted = self.features_folder(cell), cell.recipe.flip
-            if cell.recipe.freeze == "paper" and wanted not in folders:
+            wanted = self.features_folder(cell), cell.recipe.augment
+            if self.frozen(cell) and wanted not in folders:
                 folders.add(wanted)
-                self.inputs(cell, self.model(cell), make_fabric(cell.recipe.precision))
+                self.inputs(cell, self.network(cell), make_fabric(cell.recipe.precision))
 
     def _features(
         self,
         cell: Cell,
-        model: FCN,
+        network: Network,
         fabric: Fabric,
         images: NDArray[np.uint8],
         rows: NDArray[np.int64],
@@ -86,7 +112,7 @@ class Materials:
     ) -> tuple[Stored, ...]:
         what = "frozen layers" + (" of mirror images" if is_mirrored else "")
         return compute_features(
-            model.to(fabric.device),
+            network.to(fabric.device),
             images,
             rows,
             self.features_folder(cell, is_mirrored=is_mirrored),
@@ -95,8 +121,8 @@ class Materials:
             about={
                 "what": what,
                 "data": cell.data.name,
-                "model": cell.model,
-                "weights": cell.weights.partition(":")[0],
+                "model": read_network(cell.model).name,
+                "weights": cell.weights_name,
                 "size_px": cell.size,
                 "precision": cell.recipe.precision,
             },
@@ -104,12 +130,21 @@ class Materials:
             waiting=lambda: self.progress("waiting for another process to compute them", 0, 1),
         )
 
+    def frozen(self, cell: Cell) -> str:
+        """Digest of the cell's frozen tensors; "" where there are none."""
+        # Pretrained layers are the same for every seed.
+        key = (cell.model, cell.weights, -1 if self.weights(cell).state else cell.seed)
+        if key not in self._frozen:
+            self._frozen[key] = frozen_digest(self.network(cell))
+        return self._frozen[key]
+
     def features_folder(self, cell: Cell, *, is_mirrored: bool = False) -> Path:
-        """Where the trunk's output for the cell's images is kept."""
-        key = trunk_key(
+        """Where the frozen layers' output for the cell's images is kept."""
+        spelled = read_network(cell.model)
+        key = features_key(
             cell.data.fingerprint,
-            cell.weights_digest,
-            cell.model,
+            self.frozen(cell),
+            str(spelled) if spelled.digest else spelled.name,
             cell.size,
             cell.recipe.precision,
             is_mirrored,
@@ -130,27 +165,58 @@ class Materials:
         """The cell with everything filled in that its result depends on.
 
         Raises:
-            ValueError: If its loss or model does not exist.
-            DataError: If its data or weights cannot be had, or do not fit.
+            ValueError: If a name or an option does not exist.
+            DataError: If its data, weights or a user's file cannot be had, or do not fit.
         """
-        if cell.model not in MODELS:
-            raise ValueError(f"unknown model {cell.model!r}; there are: {', '.join(MODELS)}")
-        loss = str(parse_loss(cell.loss))
-        data = self.library.resolve(cell.data)
-        digest = self.weights(cell).digest
-        freeze = cell.recipe.freeze
-        if freeze == "auto":
-            freeze = "paper" if digest else "none"
+        network, data = read_network(cell.model), self.library.resolve(cell.data)
+        weights, recipe = self.weights(cell), cell.recipe
+        path = split_path(cell.weights)[1]
         return replace(
             cell,
-            loss=loss,
+            model=str(_without_default_freeze(network, weights)),
+            loss=str(parse_loss(cell.loss)),
             format=data.format,
             target=data.target,
             fingerprint=data.fingerprint,
-            weights_digest=digest,
-            freeze=freeze,
-            precision=resolve_precision(cell.recipe.precision),
+            weights=f"{weights.name}:{path}" if path else weights.name,
+            weights_digest=weights.digest,
+            optimizer=str(read_optimizer(recipe.optimizer)),
+            schedule=str(read_schedule(recipe.schedule)),
+            augment=str(read_augmentation(recipe.augment)),
+            precision=resolve_precision(recipe.precision),
         )
+
+    def check(self, cell: Cell) -> None:
+        """Open what a resolved cell needs, and try a network of the user's own.
+
+        Raises:
+            DataError: If something cannot be had, or does not fit.
+        """
+        self.library.split(cell.data)
+        num_classes = self.library.arrays(cell.data, cell.size).masks[:, None].shape[1]
+        network = read_network(cell.model)
+        if network.digest and (cell.model, cell.size) not in self._checked:
+            check_network(self.network(cell), network.name, cell.size, num_classes)
+            self._checked.add((cell.model, cell.size))
+
+
+def _without_default_freeze(network: Spelled, weights: Weights) -> Spelled:
+    """What "auto" would do anyway is not spelled: it is the same network."""
+    auto = ("freeze", "paper" if weights.state else "none")
+    is_own = bool(network.digest)
+    options = tuple(option for option in network.options if is_own or option != auto)
+    return dataclasses.replace(network, options=options)
+
+
+def _encoder(network: Network, fabric: Fabric) -> Callable[[ImageBatch], Features]:
+    """The frozen layers as a training step runs them, where no cache can serve."""
+
+    @torch.no_grad()
+    def encode(image: ImageBatch) -> Features:
+        with fabric.autocast():
+            return network.features(image)
+
+    return encode
 
 
 def resolve_precision(precision: str) -> str:

@@ -2,6 +2,8 @@
 
 Cells are written by people (weights by name, precision "auto") and then resolved: `resolve` in
 `materials.py` fills in what the run will really use, and only a resolved cell has a key.
+
+A field's help and check stand beside it; the command line makes its options of them.
 """
 
 import hashlib
@@ -11,81 +13,132 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from vesica import spelling
 from vesica.data.source import Frozen, Source
+
+SCHEMA = 2
+"""Of a cell's identity."""
+
+LATER: dict[str, Any] = {}
+"""Fields that this schema did not begin with, as `recipe.name`, each with the value that changes
+nothing: a cell that has it keeps the key that it had without the field. That value is frozen here
+and has nothing to do with the field's default, which may change."""
+
+SHORTHANDS = {
+    "lr": "optimizer",
+    "width": "model",
+    "init": "model",
+    "dropout": "model",
+    "freeze": "model",
+}
+"""Options that may be named without their owner, in `across` and on the command line."""
 
 
 class Recipe(Frozen):
-    """How a cell trains; the defaults are table 2 of the paper.
+    """How a cell trains; the defaults are table 2 of the paper."""
 
-    Attributes:
-        init: How fresh layers start: "fcn" (Shelhamer et al.) or "keras" (Glorot uniform).
-        freeze: "paper" freezes all but the last block and the head, "none" nothing; "auto" is
-            "paper" with pretrained weights and "none" without.
-        dropout: Behind each wide layer.
-        max_epochs: At most so many.
-        batch: Images per step.
-        patience: Stop after so many epochs without a better `monitor`.
-        lr: Learning rate of RMSprop.
-        flip: Half of the training images are mirrored, others in each epoch.
-        reduction: How a batch's losses become one: the paper adds, "mean" is the default.
-        monitor: What decides which epoch is the best.
-        keep: Which epoch's weights are scored.
-        precision: "fp32", "bf16" or "auto".
-    """
-
-    init: Literal["fcn", "keras"] = "fcn"
-    freeze: Literal["auto", "paper", "none"] = "auto"
-    dropout: float = Field(0.0, ge=0, lt=1)
-    max_epochs: int = Field(1000, ge=1)
-    batch: int = Field(100, ge=1)
-    patience: int = Field(20, ge=1)
-    lr: float = Field(1e-4, gt=0, le=1e38, allow_inf_nan=False)
-    flip: bool = False
-    reduction: Literal["mean", "sum"] = "mean"
-    monitor: Literal["val_loss", "val_iou"] = "val_loss"
-    keep: Literal["best", "last"] = "best"
-    precision: Literal["fp32", "bf16", "auto"] = "fp32"
+    optimizer: str = Field(
+        "rmsprop", description="Optimizer: rmsprop, adamw, sgd; rmsprop:lr=1e-4, FILE.py:FUNCTION."
+    )
+    schedule: str = Field(
+        "constant", description="Of the learning rate: constant, cosine; cosine:warmup=1."
+    )
+    augment: str = Field(
+        "none", description="Of training images: none, flip, standard, or FILE.py:FUNCTION."
+    )
+    max_epochs: int = Field(1000, ge=1, description="At most so many epochs.")
+    batch: int = Field(100, ge=1, description="Images per step.")
+    patience: int = Field(20, ge=1, description="Stop after so many epochs without a better one.")
+    reduction: Literal["mean", "sum"] = Field(
+        "mean", description="How a batch's losses become one; the paper adds."
+    )
+    monitor: Literal["val_loss", "val_iou"] = Field(
+        "val_loss", description="What decides which epoch is the best."
+    )
+    keep: Literal["best", "last"] = Field("best", description="Which epoch's weights are scored.")
+    precision: Literal["fp32", "bf16", "auto"] = Field(
+        "fp32", description="auto: bf16 where the hardware has it."
+    )
 
 
 class Cell(Frozen):
     """One training run.
 
-    Attributes:
-        data: The images.
-        model: A key of `MODELS`.
-        size: Images are resized to size x size pixels.
-        width: Channels of the network's wide layers.
-        weights: "none", NAME or NAME:PATH.
-        weights_digest: Digest of the pretrained tensors; filled in by `resolve`.
-        loss: A loss in its spelling, e.g. "0.3bce+0.7iou".
-        seed: Of the initial weights, the batch order and dropout; never of the split.
-        recipe: How it trains.
+    Names are as people write them until the cell is resolved: then they are canonical, hold digests
+    in place of paths to users' files, and what the result depends on is filled in.
     """
 
     data: Source
-    model: str = "bfcn32s"
-    size: int = Field(224, ge=32, le=4096)
-    width: int = Field(4096, ge=1, le=65536)
-    weights: str = "torchvision"
+    model: str = Field(
+        "bfcn32s",
+        description="Network: bfcn32s (VGG-16), fcresnet (ResNet-50); bfcn32s:width=512, "
+        "FILE.py:FUNCTION.",
+    )
+    size: int = Field(224, ge=32, le=4096, description="Images are resized to size x size pixels.")
+    weights: str = Field(
+        "default",
+        description="Pretrained encoder: torchvision (ImageNet's), hed (VGG-16), none; NAME:PATH "
+        "reads a file. default: torchvision where the network has such.",
+    )
     weights_digest: str = ""
     loss: str = "iou"
     seed: int = Field(0, ge=0, lt=2**31)
     recipe: Recipe = Recipe()
+    folder: str = Field("", pattern=r"^([0-9a-f]{12})?$")
+    """Where it is kept in its run, if not by its key: an earlier version's key."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_owners(cls, values: Any) -> Any:
+        for name in SHORTHANDS.keys() & (values.keys() if isinstance(values, dict) else ()):
+            owner = SHORTHANDS[name]
+            raise ValueError(f"{name} is an option of the {owner}: write {owner}='NAME:{name}=...'")
+        return values
+
+    @property
+    def loss_name(self) -> str:
+        """The loss as people read it."""
+        return spelling.shown(self.loss)
+
+    @property
+    def network_name(self) -> str:
+        """What the network is called, without its options."""
+        return spelling.without_options(self.model)
+
+    @property
+    def weights_name(self) -> str:
+        """What the weights are called, without a path."""
+        return spelling.split_path(self.weights)[0]
 
     def identity(self) -> dict[str, Any]:
-        """Everything that the result depends on, and no path."""
+        """Everything that the result depends on, and no path; see `SCHEMA` and `LATER`."""
         fields = self.model_dump(mode="json")
-        del fields["data"]["path"]
-        fields["weights"] = self.weights.partition(":")[0]
-        return fields
+        del fields["data"]["path"], fields["folder"]
+        fields["weights"] = self.weights_name
+        for part, names in (("", fields), ("data.", fields["data"]), ("recipe.", fields["recipe"])):
+            for name in list(names):
+                if part + name in LATER and names[name] == LATER[part + name]:
+                    del names[name]
+        return {"schema": SCHEMA} | fields
 
     def setting(self) -> dict[str, Any]:
         """What cells must share to be compared: all but the loss and the seed."""
         fields = self.identity()
-        del fields["loss"], fields["seed"]
+        del fields["schema"], fields["loss"], fields["seed"]
         return fields
+
+    def files(self) -> dict[str, str]:
+        """The users' files that a resolved cell names: digest and name."""
+        return spelling.digests_in(
+            self.model,
+            self.loss,
+            self.data.format,
+            self.recipe.optimizer,
+            self.recipe.schedule,
+            self.recipe.augment,
+        )
 
     @property
     def key(self) -> str:
@@ -131,14 +184,16 @@ def across(cells: Cell | Iterable[Cell], **fields: Sequence[Any]) -> list[Cell]:
 def replace(cell: Cell, **values: Any) -> Cell:
     """The cell with some fields changed (and checked), named as in `across`."""
     changed = cell.model_dump()
-    for name, value in values.items():
+    for name in sorted(values, key=SHORTHANDS.__contains__):  # after their owners
+        owner, value = SHORTHANDS.get(name, name), values[name]
         for place, model in (
             (changed, Cell),
             (changed["data"], Source),
             (changed["recipe"], Recipe),
         ):
-            if name in model.model_fields and name not in ("data", "recipe"):
-                place[name] = value
+            if owner in model.model_fields and owner not in ("data", "recipe"):
+                is_short = owner != name
+                place[owner] = spelling.set_option(place[owner], name, value) if is_short else value
                 break
         else:
             raise ValueError(f"a cell has no field {name!r}; it has: {', '.join(field_names())}")
@@ -147,8 +202,8 @@ def replace(cell: Cell, **values: Any) -> Cell:
 
 def field_names() -> list[str]:
     """Every name that `across` takes."""
-    names = [*Cell.model_fields, *Source.model_fields, *Recipe.model_fields]
-    return [name for name in names if name not in ("data", "recipe")]
+    names = [*Cell.model_fields, *Source.model_fields, *Recipe.model_fields, *SHORTHANDS]
+    return [name for name in names if name not in ("data", "recipe", "folder")]
 
 
 def place_of(name: str) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesica import metrics
+from vesica.earlier import cell_of_schema_1
 from vesica.errors import DataError
 from vesica.files import read_bytes, read_json, read_text, replacing, write_text
 from vesica.plan import Cell
@@ -77,7 +78,7 @@ class TestScores:
 
 def cell_folder(run: Path, cell: Cell) -> Path:
     """Where a cell's files are, within the folder of its run."""
-    return run / "cells" / cell.key
+    return run / "cells" / (cell.folder or cell.key)
 
 
 def read_jobs(run: Path) -> int | None:
@@ -102,7 +103,9 @@ def read_plan(run: Path) -> list[Cell]:
     if not (run / "plan.json").is_file():
         raise DataError(f"{run}: no run of Vesica (it has no plan.json); check the path")
     try:
-        return [Cell.model_validate(cell) for cell in read_json(run / "plan.json")["cells"]]
+        plan = read_json(run / "plan.json")
+        read = cell_of_schema_1 if plan["schema"] == 1 else dict
+        return [Cell.model_validate(read(cell)) for cell in plan["cells"]]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{run / 'plan.json'}: cannot be read ({error})") from None
 

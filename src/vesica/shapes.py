@@ -19,11 +19,14 @@ PerImage = Float[Tensor, " batch"]
 ImageBatch = Float[Tensor, "batch 3 height width"]
 """RGB in [0, 1], as every model takes it."""
 
-LogitMaps = Float[Tensor, "batch height width"]
-"""Scores before the sigmoid, as every model gives them."""
+LogitMaps = Float[Tensor, "batch classes height width"]
+"""Scores before the sigmoid, as every network gives them; one class where it separates in two."""
+
+MaskMaps = Bool[Tensor, "batch classes height width"]
+"""Foreground of every class."""
 
 Features = tuple[Tensor, ...]
-"""What a trunk hands to a head: tensors whose first axis is the batch."""
+"""What frozen layers hand to a head: tensors whose first axis is the batch."""
 
 IGNORED_LOGIT = -1e4
 """An ignored pixel becomes certain background: it adds exactly 0 to every sum, as the sigmoid of

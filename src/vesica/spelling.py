@@ -172,6 +172,22 @@ def digests_in(*texts: str) -> dict[str, str]:
     return {digest: name for pairs in found for name, digest in pairs}
 
 
+def get_option(text: str, key: str) -> str | None:
+    """The value that a spelling gives an option; None if it has its default."""
+    found = re.search(rf":{re.escape(key)}=([^:]*)", text)
+    return found[1] if found else None
+
+
+def without_options(text: str) -> str:
+    """The name alone, as people read it."""
+    return re.sub(r":\w+=.*", "", shown(text))
+
+
+def set_option(text: str, key: str, value: Value) -> str:
+    """A spelling with one option set, in place of the value that it had."""
+    return re.sub(rf":{re.escape(key)}=[^:]*", "", text) + f":{key}={spell(value)}"
+
+
 def split_path(text: str) -> tuple[str, Path | None]:
     """`NAME` or `NAME:PATH` taken apart."""
     name, _, path = text.partition(":")

@@ -14,8 +14,9 @@ from vesica.cell import run_cell
 from vesica.errors import DataError
 from vesica.files import write_json
 from vesica.materials import Materials
+from vesica.plan import SCHEMA as PLAN_SCHEMA
 from vesica.plan import Axis, Cell, flatten, place_of
-from vesica.results import SCHEMA, cell_folder, read_cell, read_kind, read_plan
+from vesica.results import cell_folder, read_cell, read_kind, read_plan
 from vesica.sidebyside import run_side_by_side
 from vesica.train import State
 
@@ -56,8 +57,7 @@ def check_plan(cells: Sequence[Cell], materials: Materials) -> list[Cell]:
     if len({cell.key for cell in resolved}) < len(resolved):
         raise ValueError("the plan has the same cell twice; give each loss and seed once")
     for cell in resolved:
-        materials.library.split(cell.data)
-        materials.library.arrays(cell.data, cell.size)
+        materials.check(cell)
     return resolved
 
 
@@ -138,11 +138,14 @@ def enter_run(
     Raises:
         DataError: If the folder holds something else.
     """
+    known = {cell.key: cell for cell in check_run(run, cells, grows_by)}
     keys = {cell.key for cell in cells}
-    known = [cell for cell in check_run(run, cells, grows_by) if cell.key not in keys]
-    everything = known + list(cells)
+    everything = [cell for key, cell in known.items() if key not in keys]
+    everything += [
+        cell.model_copy(update={"folder": known.get(cell.key, cell).folder}) for cell in cells
+    ]
     plan = {
-        "schema": SCHEMA,
+        "schema": PLAN_SCHEMA,
         "kind": kind or read_kind(run),
         "command": provenance.command_line(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,13 +13,14 @@ import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 
-from vesica.accel import faster
 from vesica.checkpoint import load_checkpoint, save_checkpoint
+from vesica.data.augment import derive_seed
 from vesica.evaluate import validate
+from vesica.features import Inputs
 from vesica.losses import Loss, reduce_values
-from vesica.networks import FCN
+from vesica.networks import Network
+from vesica.optim import OPTIMIZERS, SCHEDULES, read_optimizer, read_schedule
 from vesica.plan import Recipe
-from vesica.trunk import Inputs
 
 CHECKPOINT_EVERY_S = 60.0
 
@@ -78,11 +80,11 @@ class State:
 
 @dataclass(frozen=True)
 class Fit:
-    """How a training run ended; the model holds the kept weights.
+    """How a training run ended; the network holds the kept weights.
 
     Attributes:
         history: One row per epoch.
-        kept: The epoch whose weights the model holds.
+        kept: The epoch whose weights the network holds.
         ended_by: "patience" (converged) or "epochs" (stopped at the limit: the number of epochs
             to convergence is not known).
         notes: What a user should know of it.
@@ -100,7 +102,7 @@ class Fit:
 
 
 def fit(
-    model: FCN,
+    network: Network,
     loss: Loss,
     inputs: Inputs,
     train: NDArray[np.int64],
@@ -116,13 +118,13 @@ def fit(
     """Train the head until it converges, from `checkpoint` if there is one.
 
     Args:
-        model: Changed in place; ends with the kept epoch's weights.
+        network: Changed in place; ends with the kept epoch's weights.
         loss: Value per image; `recipe.reduction` makes one number of a batch.
         inputs: Features and masks of all samples.
         train: Rows of the training images.
         val: Rows of the validation images.
-        recipe: Optimiser, stopping and which epoch is kept.
-        seed: Of batch order and dropout; the initial weights are the caller's.
+        recipe: Optimiser, schedule, stopping and which epoch is kept.
+        seed: Of batch order, augmentation and dropout; the initial weights are the caller's.
         fabric: Device and precision.
         checkpoint: Written about every minute, atomically, and when stopped.
         on_step: Called after each step and each epoch with the state and the steps per epoch.
@@ -132,12 +134,13 @@ def fit(
         Diverged: If the training or validation loss is not finite.
         Stopped: If `should_stop` said so, after writing the checkpoint.
     """
-    optimizer = faster("rmsprop", torch.optim.RMSprop)(
-        [p for p in model.parameters() if p.requires_grad], lr=recipe.lr, alpha=0.9, eps=1e-7
-    )
-    module, optimizer = fabric.setup(model, optimizer)
+    trained = [p for p in network.parameters() if p.requires_grad]
+    optimizer = read_optimizer(recipe.optimizer).call(OPTIMIZERS, trained)
+    schedule = partial(read_schedule(recipe.schedule).call, SCHEDULES)
+    rates = [group["lr"] for group in optimizer.param_groups]
+    module, optimizer = fabric.setup(network, optimizer)
     module.mark_forward_method("head")
-    values, best, notes = load_checkpoint(checkpoint, model, optimizer)
+    values, best, notes = load_checkpoint(checkpoint, network, optimizer)
     state = State.from_dict(values)
     state.notes += notes
     num_steps = math.ceil(len(train) / recipe.batch)
@@ -145,18 +148,21 @@ def fit(
 
     while not is_over(state, recipe):
         order = train[epoch_order(len(train), seed, state.epoch)]
-        is_mirrored = mirrored_images(len(train), seed, state.epoch) & recipe.flip
         module.train()
         while state.step < num_steps:
             started = time.monotonic()
-            part = slice(state.step * recipe.batch, (state.step + 1) * recipe.batch)
-            rows = order[part]
+            rows = order[state.step * recipe.batch : (state.step + 1) * recipe.batch]
+            factor = schedule(state.epoch + state.step / num_steps, recipe.max_epochs)
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * factor
             torch.manual_seed(derive_seed(seed, state.epoch, fabric.global_rank, state.step))
-            features, target = inputs.batch(rows, fabric.device, is_mirrored[part])
+            features, target = inputs.training_batch(rows, seed, state.epoch, fabric.device)
             with fabric.autocast():
                 logits = module.head(features, inputs.size)
             value = reduce_values(
-                loss.values(logits, target), loss.weights(target), recipe.reduction
+                loss.values(logits, target, channels=True),
+                loss.weights(target, channels=True),
+                recipe.reduction,
             )
             optimizer.zero_grad()
             fabric.backward(value)
@@ -171,7 +177,7 @@ def fit(
             on_step(state, num_steps)
             stopping = should_stop()
             if stopping or time.monotonic() - saved_at > CHECKPOINT_EVERY_S:
-                save_checkpoint(checkpoint, asdict(state), model, optimizer, best)
+                save_checkpoint(checkpoint, asdict(state), network, optimizer, best)
                 saved_at = time.monotonic()
             if stopping:
                 raise Stopped
@@ -193,11 +199,11 @@ def fit(
         )
         if recipe.keep == "last" or is_best(state.history, recipe.monitor):
             state.kept = state.epoch
-            best = {name: tensor.clone() for name, tensor in model.trained_state().items()}
+            best = {name: tensor.clone() for name, tensor in network.trained_state().items()}
         state.step, state.loss_sum, state.time_s = 0, 0.0, 0.0
         on_step(state, num_steps)
 
-    model.load_state_dict(best, strict=False)
+    network.load_state_dict(best, strict=False)
     converged = has_converged(state.history, recipe)
     ended_by: Literal["patience", "epochs"] = "patience" if converged else "epochs"
     return Fit(state.history, state.kept, ended_by, state.notes)
@@ -229,13 +235,3 @@ def best_epoch(history: list[Epoch], monitor: str) -> int:
 def epoch_order(num: int, seed: int, epoch: int) -> NDArray[np.int64]:
     """The order of the training images in an epoch; the same for every loss."""
     return np.random.default_rng([seed, epoch]).permutation(num)
-
-
-def mirrored_images(num: int, seed: int, epoch: int) -> NDArray[np.bool_]:
-    """Which images of an epoch, in its order, are mirrored; the same for every loss."""
-    return np.random.default_rng([seed, epoch, 1]).random(num) < 0.5
-
-
-def derive_seed(*parts: int) -> int:
-    """One seed from several numbers, without their sums colliding."""
-    return int(np.random.SeedSequence(parts).generate_state(1)[0])

@@ -55,13 +55,15 @@ def compare(
         str, typer.Option(help="bfcn32s (VGG-16) or fcresnet (ResNet-50).")
     ] = "bfcn32s",
     size: Annotated[int, typer.Option(help="Images are resized to size x size pixels.")] = 224,
-    width: Annotated[int, typer.Option(help="Channels of the wide layers.")] = 4096,
+    width: Annotated[
+        int | None, typer.Option(help="Channels of the wide layers: the paper's 4096.")
+    ] = None,
     weights: Annotated[
         str,
         typer.Option(
             help="Pretrained encoder: torchvision, hed (VGG-16), none; NAME:PATH reads a file."
         ),
-    ] = "torchvision",
+    ] = "default",
     format: Annotated[str, typer.Option(help="auto, lfw, helen or folder.")] = "auto",
     target: Annotated[
         str | None, typer.Option(help="face or face+hair, for the face sets.", show_default=False)
@@ -94,16 +96,21 @@ def compare(
         int, typer.Option(help="Stop after so many epochs without a better one.")
     ] = 20,
     batch: Annotated[int, typer.Option(help="Images per step.")] = 100,
-    lr: Annotated[float, typer.Option(help="Learning rate of RMSprop.")] = 1e-4,
-    init: Annotated[Literal["fcn", "keras"], typer.Option(help="How fresh layers start.")] = "fcn",
+    optimizer: Annotated[str, typer.Option(help="rmsprop, adamw, sgd.")] = "rmsprop",
+    schedule: Annotated[str, typer.Option(help="constant, cosine.")] = "constant",
+    augment: Annotated[str, typer.Option(help="none, flip, standard.")] = "none",
+    lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
+    init: Annotated[
+        Literal["fcn", "keras"] | None, typer.Option(help="How fresh layers start.")
+    ] = None,
     freeze: Annotated[
-        Literal["auto", "paper", "none"],
+        Literal["auto", "paper", "none"] | None,
         typer.Option(
             help="Frozen: all but the last block and the head, or nothing; auto: "
             "nothing where there are no pretrained weights."
         ),
-    ] = "auto",
-    dropout: Annotated[float, typer.Option(help="Behind each wide layer.")] = 0.0,
+    ] = None,
+    dropout: Annotated[float | None, typer.Option(help="Behind each wide layer.")] = None,
     flip: Annotated[
         bool, typer.Option("--flip", help="Mirror half of the training images, anew each epoch.")
     ] = False,
@@ -140,7 +147,7 @@ def compare(
     """
     from vesica.cli.options import refuse_given
     from vesica.cli.session import default_out, execute
-    from vesica.plan import Cell, Recipe, Source, across
+    from vesica.plan import Cell, Recipe, Source, across, replace
     from vesica.plans.fairness import fairness as fairness_plan
     from vesica.report.fairness import ANALYSIS
     from vesica.report.summary import PLAIN
@@ -162,23 +169,22 @@ def compare(
         ),
         model=model,
         size=size,
-        width=width,
         weights=weights,
         recipe=Recipe(
-            init=init,
-            freeze=freeze,
-            dropout=dropout,
+            optimizer=optimizer,
+            schedule=schedule,
+            augment="flip" if flip else augment,
             max_epochs=epochs,
             batch=batch,
             patience=patience,
-            lr=lr,
-            flip=flip,
             reduction=reduction,
             monitor=monitor,
             keep=keep,
             precision=precision,
         ),
     )
+    short = {"lr": lr, "width": width, "init": init, "dropout": dropout, "freeze": freeze}
+    base = replace(base, **{name: value for name, value in short.items() if value is not None})
     # Seeds vary slowest, so that every pair of losses is complete as early as possible.
     cells = across(base, seed=range(seeds), loss=losses.split(","))
     name = Path(data.partition(":")[0]).resolve().name

@@ -17,6 +17,7 @@ from rich.markup import escape
 
 from vesica.plan import Cell, flatten
 from vesica.report.summary import PLAIN, Analysis
+from vesica.spelling import shown
 
 LONG_HOURS = 1.0
 
@@ -93,6 +94,8 @@ def execute(
             if dry_run:
                 return
             everything = enter_run(out, resolved, num_jobs, analysis.kind, analysis.grows_by)
+            keys = {cell.key for cell in resolved}
+            resolved = [cell for cell in everything if cell.key in keys]
 
             def fill() -> None:
                 if analysis.is_live and analysis.summarise:
@@ -168,15 +171,15 @@ def print_cost(
     from vesica.estimate import installed_memory
     from vesica.statistics import MIN_SEEDS
 
-    losses = list(dict.fromkeys(cell.loss for cell in cells))
+    losses = list(dict.fromkeys(cell.loss_name for cell in cells))
     num_seeds = len({cell.seed for cell in cells})
     seeds = f"{num_seeds} seed{'' if num_seeds == 1 else 's'}"
     first = cells[0]
-    models = dict.fromkeys((cell.model, cell.weights.partition(":")[0]) for cell in cells)
+    models = dict.fromkeys((shown(cell.model), cell.weights_name) for cell in cells)
     networks = " and ".join(f"{model} (weights {weights})" for model, weights in models)
     console.print(
         f"[bold]{len(cells)} cells[/]: {escape(', '.join(losses))} with {seeds}; "
-        f"{escape(networks)}, {first.size}x{first.size} pixels, width {first.width}, at most "
+        f"{escape(networks)}, {first.size}x{first.size} pixels, at most "
         f"{first.recipe.max_epochs} epoch{'s' * (first.recipe.max_epochs > 1)}, "
         f"{first.recipe.precision}"
     )
@@ -213,7 +216,7 @@ def print_results(console: Console, document: dict[str, Any], page: Path) -> Non
 
 
 def _is_large(cell: Cell) -> bool:
-    return cell.size > 128 or cell.width > 512
+    return cell.size > 128
 
 
 def name_cells(cells: Sequence[Cell]) -> dict[str, str]:
@@ -221,12 +224,16 @@ def name_cells(cells: Sequence[Cell]) -> dict[str, str]:
     flat = {cell.key: flatten(cell.setting()) for cell in cells}
     varying = [
         name
-        for name in ("model", "format", "target", "split", "lr", "monitor", "keep", "size", "width")
+        for name in ("model", "format", "target", "split", "optimizer", "monitor", "keep", "size")
         if len({fields[name] for fields in flat.values()}) > 1
     ]
     return {
         cell.key: ", ".join(
-            [cell.loss, f"seed {cell.seed}", *(f"{flat[cell.key][name]}" for name in varying)]
+            [
+                cell.loss_name,
+                f"seed {cell.seed}",
+                *(shown(str(flat[cell.key][name])) for name in varying),
+            ]
         )
         for cell in cells
     }

@@ -1,29 +1,28 @@
-"""The paper's networks: BFCN-32s (VGG-16) and FCResNet (ResNet-50), each a trunk and a head.
-
-The protocol that every network of Vesica follows:
-
-- `trunk(image) -> tuple of tensors` is what is frozen: its output never changes in training.
-- `head(features, size) -> logits` is what trains; `size` is the image's (height, width).
-- `forward(image)` is their composition.
-
-`image` is RGB in [0, 1]; normalisation and channel order are buffers of the model.
-"""
+"""The paper's networks: BFCN-32s (VGG-16) and FCResNet (ResNet-50)."""
 
 import functools
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torchvision.models import resnet50
 from torchvision.models.vgg import cfgs, make_layers
 
 from vesica.accel import faster
+from vesica.errors import DataError
+from vesica.networks.protocol import Network, crop, pad
+from vesica.networks.weights import Weights
 from vesica.shapes import Features, ImageBatch, LogitMaps
 
 STRIDE = 32
 """Both encoders halve the image five times."""
+
+Init = Literal["fcn", "keras"]
+Freeze = Literal["auto", "paper", "none"]
+NONE = Weights("none")
+MAX_WIDTH = 65536
 
 
 class Normalise(nn.Module):
@@ -51,17 +50,21 @@ class Normalise(nn.Module):
         return (image[:, self.order] * self.scale - self.mean) / self.std
 
 
-class FCN(nn.Module):
+class FCN(Network):
     """An encoder, convolutions in place of its classifier, and one learned 32-fold up-sampling.
+
+    Normalisation and channel order are buffers.
 
     Args:
         encoder: Layers from a normalised image to a map 32 times smaller.
-        num_frozen: How many of the encoder's layers are the trunk; 0 freezes nothing.
+        num_frozen: How many of the encoder's layers are frozen; 0 freezes nothing.
         num_channels: Channels of the encoder's last map.
         width: Channels of the wide layers (the paper: 4096).
         num_wide: 1 for the 7x7 layer alone, 2 for a 1x1 layer of the same width behind it.
         dropout: Probability behind each wide layer (the paper names none, FCN has 0.5).
     """
+
+    stride = STRIDE
 
     def __init__(
         self,
@@ -84,43 +87,27 @@ class FCN(nn.Module):
         self.wide = nn.Sequential(*wide)
         self.score = _conv2d(width, 1, 1)
         self.upsample = nn.ConvTranspose2d(1, 1, 2 * STRIDE, STRIDE, padding=STRIDE // 2)
-        self.encoder[:num_frozen].requires_grad_(False)
 
-    def forward(self, image: ImageBatch) -> LogitMaps:
-        """Logits of the image's height and width."""
-        return self.head(self.trunk(image), image.shape[-2:])
+    def frozen(self) -> Sequence[nn.Module]:
+        """What normalises, and the first layers of the encoder."""
+        return self.normalise, self.encoder[: self.num_frozen]
 
-    def trunk(self, image: ImageBatch) -> Features:
+    def features(self, image: ImageBatch) -> Features:
         """The frozen layers' map; where nothing is frozen, the image itself."""
         if self.num_frozen == 0:
             return (image,)
-        return (self.encoder[: self.num_frozen](self.normalise(pad(image))),)
+        return (self.encoder[: self.num_frozen](self.normalise(pad(image, STRIDE))),)
 
-    def head(self, features: Features, size: tuple[int, int] | torch.Size) -> LogitMaps:
-        """Logits of shape (batch, *size) from what `trunk` gave."""
+    def head(self, features: Features, size: tuple[int, int]) -> LogitMaps:
+        """Logits of shape (batch, 1, *size) from what `features` gave."""
         (maps,) = features
         if self.num_frozen == 0:
-            maps = self.normalise(pad(maps))
+            maps = self.normalise(pad(maps, STRIDE))
         maps = self.encoder[self.num_frozen :](maps)
         scores = self.score(self.wide(maps))
         with _uncast(scores.device.type):  # ten times slower in bfloat16 on a CPU
             logits = self.upsample(scores.to(self.upsample.weight.dtype))
-        return crop(logits.squeeze(1), size)
-
-    def train(self, mode: bool = True) -> "FCN":
-        """Frozen means frozen: the trunk's batch norm stays in evaluation mode."""
-        super().train(mode)
-        self.encoder[: self.num_frozen].eval()
-        return self
-
-    def trained_state(self) -> dict[str, Tensor]:
-        """Every tensor that training may change, by name: parameters and batch-norm statistics."""
-        frozen = tuple(f"encoder.{index}." for index in range(self.num_frozen))
-        return {
-            name: tensor
-            for name, tensor in self.state_dict().items()
-            if not name.startswith((*frozen, "normalise."))
-        }
+        return crop(logits, size)
 
 
 def _conv2d(num_in: int, num_out: int, kernel: int) -> nn.Conv2d:
@@ -136,39 +123,48 @@ def _uncast(device_type: str) -> AbstractContextManager[Any]:
     return nullcontext()
 
 
-def pad(image: ImageBatch) -> ImageBatch:
-    """Repeat the border until height and width are multiples of 32."""
-    height, width = image.shape[-2:]
-    rows, columns = -height % STRIDE, -width % STRIDE
-    if rows == columns == 0:
-        return image
-    left, top = columns // 2, rows // 2
-    return functional.pad(image, (left, columns - left, top, rows - top), mode="replicate")
-
-
-def crop(logits: LogitMaps, size: tuple[int, int] | torch.Size) -> LogitMaps:
-    """Undo `pad`."""
-    height, width = size
-    top, left = (logits.shape[-2] - height) // 2, (logits.shape[-1] - width) // 2
-    return logits[..., top : top + height, left : left + width]
-
-
-def bfcn32s(*, width: int = 4096, dropout: float = 0.0, freeze: bool = True) -> FCN:
+def bfcn32s(
+    *,
+    weights: Weights = NONE,
+    width: int = 4096,
+    init: Init = "fcn",
+    dropout: float = 0.0,
+    freeze: Freeze = "auto",
+) -> FCN:
     """BFCN-32s: VGG-16, a 7x7 and a 1x1 wide layer; all frozen but block 5 and the head.
+
+    Args:
+        weights: Of the encoder.
+        width: Channels of the wide layers.
+        init: How fresh layers start: "fcn" (Shelhamer et al.) or "keras" (Glorot uniform).
+        dropout: Behind each wide layer.
+        freeze: "paper" freezes all but the last block and the head, "none" nothing; "auto" is
+            "paper" with pretrained weights and "none" without.
 
     Source:
         van Beers et al. 2019, 2.1.1, after Shelhamer et al. 2017.
     """
     block_5 = 24  # conv5_1 in torchvision's numbering; layer 23 is the fourth pooling
     encoder = make_layers(cfgs["D"], batch_norm=False)
-    faster("convolutions", lambda module: None)(
-        encoder
-    )  # not in ResNet: batch norm is slow on maps stored pixel by pixel
-    return FCN(encoder, block_5 if freeze else 0, 512, width=width, num_wide=2, dropout=dropout)
+    # Not in ResNet: batch norm is slow on maps stored pixel by pixel.
+    faster("convolutions", lambda module: None)(encoder)
+    frozen = block_5 if is_frozen(freeze, weights) else 0
+    model = FCN(encoder, frozen, 512, width=_checked(width), num_wide=2, dropout=dropout)
+    return start(model, "bfcn32s", weights, init)
 
 
-def fcresnet(*, width: int = 4096, dropout: float = 0.0, freeze: bool = True) -> FCN:
+def fcresnet(
+    *,
+    weights: Weights = NONE,
+    width: int = 4096,
+    init: Init = "fcn",
+    dropout: float = 0.0,
+    freeze: Freeze = "auto",
+) -> FCN:
     """FCResNet: ResNet-50 and one 7x7 wide layer; all frozen but res5 and the head.
+
+    Args:
+        weights, width, init, dropout, freeze: As for `bfcn32s`.
 
     Source:
         van Beers et al. 2019, 2.1.2.
@@ -176,8 +172,39 @@ def fcresnet(*, width: int = 4096, dropout: float = 0.0, freeze: bool = True) ->
     net = resnet50()
     stem: list[Any] = [net.conv1, net.bn1, net.relu, net.maxpool]
     encoder = nn.Sequential(*stem, net.layer1, net.layer2, net.layer3, net.layer4)
-    res5 = len(encoder) - 1
-    return FCN(encoder, res5 if freeze else 0, 2048, width=width, num_wide=1, dropout=dropout)
+    res5 = len(encoder) - 1 if is_frozen(freeze, weights) else 0
+    model = FCN(encoder, res5, 2048, width=_checked(width), num_wide=1, dropout=dropout)
+    return start(model, "fcresnet", weights, init)
+
+
+def is_frozen(freeze: Freeze, weights: Weights) -> bool:
+    """Whether the paper's layers are frozen."""
+    return freeze == "paper" or (freeze == "auto" and bool(weights.state))
+
+
+def _checked(width: int) -> int:
+    if not 1 <= width <= MAX_WIDTH:
+        raise ValueError(f"width={width}: expected 1 to {MAX_WIDTH} channels")
+    return width
+
+
+def start(model: FCN, name: str, weights: Weights, init: Init) -> FCN:
+    """Fresh tensors by PyTorch's seed, then the pretrained ones.
+
+    Raises:
+        DataError: If the weights do not fit the encoder.
+    """
+    initialise(model, init, torch.Generator().manual_seed(torch.initial_seed()))
+    if init == "fcn":
+        initialise_output(model)
+    model.normalise = Normalise(**weights.normalise)
+    if weights.state:
+        try:
+            model.encoder.load_state_dict(weights.state)
+        except RuntimeError as error:
+            first = str(error).splitlines()[1].strip()
+            raise DataError(f"weights {weights.name!r} do not fit {name}: {first}") from None
+    return model
 
 
 def initialise(module: nn.Module, init: str, generator: torch.Generator) -> None:
@@ -187,7 +214,7 @@ def initialise(module: nn.Module, init: str, generator: torch.Generator) -> None
     "keras": Glorot-uniform, biases zero, the default of the paper's framework.
     """
     for layer in module.modules():
-        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and not layer.weight.is_meta:
             drawn = torch.empty(layer.weight.shape)  # in this order, however they are stored
             if init == "keras":
                 nn.init.xavier_uniform_(drawn, generator=generator)

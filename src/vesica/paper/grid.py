@@ -47,7 +47,7 @@ PARTS = {
 """What `only` may name, each with its field and value; in the tables' order."""
 
 GROWS_BY = (
-    Axis(("model",), ("weights", "weights_digest", "freeze")),
+    Axis(("model",), ("weights", "weights_digest")),
     Axis(("format",), ("fingerprint",)),
     Axis(("target",)),
     Axis(("split",)),
@@ -89,11 +89,10 @@ def grid(
     base = Cell(
         data=Source(path=""),
         size=chosen.size,
-        width=chosen.width,
         recipe=Recipe(
             max_epochs=max_epochs or chosen.max_epochs,
             precision=precision,
-            **({"reduction": "sum", "init": "keras"} if recipe == "paper" else {}),
+            reduction="sum" if recipe == "paper" else "mean",
         ),
     )
     # BCE is a mean over pixels here and a sum in eq. 1.
@@ -105,6 +104,8 @@ def grid(
             path=paths[cell.data.format],
             weights=weights_of(cell.model, weights),
             loss=spelled[cell.loss],
+            width=chosen.width,
+            **({"init": "keras"} if recipe == "paper" else {}),
         )
         for cell in across(base, seed=range(seeds), **parts)
     ]

@@ -14,6 +14,7 @@ from vesica.paper.section_5 import section_5
 from vesica.paper.tables import LOSSES, METRICS, ROWS, ByLoss, Metric, Row, differences
 from vesica.plan import Cell, Recipe
 from vesica.results import SCHEMA, CellResult, read_cell
+from vesica.spelling import get_option
 from vesica.words import count_of
 
 Reading = Literal["iou_per_image", "iou_soft"]
@@ -97,7 +98,12 @@ def is_whole(setup: dict[str, Any]) -> bool:
 
 
 def _is_of(cell: Cell, row: Row) -> bool:
-    names = NETWORKS.get(cell.model), DATA.get(cell.data.format), cell.data.split, cell.data.target
+    names = (
+        NETWORKS.get(cell.network_name),
+        DATA.get(cell.data.format),
+        cell.data.split,
+        cell.data.target,
+    )
     return names == (row.network, row.data, row.size, row.target)
 
 
@@ -148,6 +154,7 @@ def describe_differences(cells: Sequence[Cell], found: Results) -> list[str]:
     """What a table's cells do otherwise than the paper, as far as it says what it did."""
     cell, full, table_2 = cells[0], SCALES["full"], Recipe()
     recipe, form = cell.recipe, cell.data.format
+    width = int(get_option(cell.model, "width") or full.width)
     seeds = len({cell.seed for cell in cells})
     results = {c.key: found[c.key].result for c in cells if c.key in found}
     num_test = {result["num_test"] for result in results.values() if result.get("num_test")}
@@ -158,7 +165,7 @@ def describe_differences(cells: Sequence[Cell], found: Results) -> list[str]:
         *_say_training_images(cells, results),
         _say_weights(cell),
         (cell.size != full.size, f"{cell.size}x{cell.size} pixels, not {full.size}x{full.size}"),
-        (cell.width != full.width, f"wide layers of {cell.width} channels, not {full.width}"),
+        (width != full.width, f"wide layers of {width} channels, not {full.width}"),
         (
             recipe.max_epochs != table_2.max_epochs,
             f"at most {count_of(recipe.max_epochs, 'epoch')}, not {table_2.max_epochs}",
@@ -167,7 +174,10 @@ def describe_differences(cells: Sequence[Cell], found: Results) -> list[str]:
             recipe.reduction != "sum",
             "losses are means over a batch (BCE over pixels too), not sums",
         ),
-        (recipe.init != "keras", "fresh layers start as in Shelhamer et al., not as in Keras"),
+        (
+            get_option(cell.model, "init") != "keras",
+            "fresh layers start as in Shelhamer et al., not as in Keras",
+        ),
         (recipe.precision != "fp32", f"arithmetic in {recipe.precision}"),
         (seeds > 1, f"means of {seeds} seeds; the paper has one run of each"),
     ]
@@ -200,7 +210,7 @@ def _say_training_images(cells: Sequence[Cell], results: dict[str, Any]) -> list
 
 
 def _say_weights(cell: Cell) -> tuple[bool, str]:
-    name = cell.weights.partition(":")[0]
+    name = cell.weights_name
     tuned = " (VGG-16 fine-tuned on edges)" if name == "hed" else ""
     text = f"weights {name}{tuned}, not ImageNet's"
     if name == "none":

@@ -10,8 +10,8 @@ def demo(seeds: int = 3) -> list[Cell]:
     """
     base = Cell(
         data=Source(path="generated:num=320:size=160:density=0.4", train=180),
+        model="bfcn32s:width=128",
         size=160,
-        width=128,
         weights="hed",
         recipe=Recipe(max_epochs=8, batch=10),
     )

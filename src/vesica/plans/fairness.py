@@ -15,15 +15,19 @@ import numpy as np
 
 from vesica import statistics
 from vesica.compare import data_name
+from vesica.optim import OPTIMIZERS, read_optimizer
 from vesica.pairs import difference_of
 from vesica.plan import Axis, Cell, across, replace
 from vesica.results import CellResult, read_cell
+from vesica.spelling import options_of
 
 LEARNING_RATES = (3e-5, 1e-4, 3e-4, 1e-3)
 RULES = ("val_loss", "val_iou", "last")
 """Which epoch is scored: the best by the loss's own value, the best by IoU, the last of all."""
 
-GROWS_BY = (Axis(("lr",)), Axis(("monitor", "keep"), ("patience",)))
+DEFAULT_LR = options_of(OPTIMIZERS["rmsprop"])["lr"].default
+
+GROWS_BY = (Axis(("optimizer",)), Axis(("monitor", "keep"), ("patience",)))
 
 
 def fairness(
@@ -47,6 +51,12 @@ def fairness(
         for cell in across(base, seed=range(seeds), lr=list(lrs), loss=list(losses))
         for rule in rules
     ]
+
+
+def learning_rate(cell: Cell) -> float:
+    """Of the optimiser, as it begins."""
+    options = dict(read_optimizer(cell.recipe.optimizer).options)
+    return float(options.get("lr", DEFAULT_LR))
 
 
 def rule_of(cell: Cell) -> str:
@@ -83,12 +93,14 @@ def analyse_fairness(run: Path, cells: Sequence[Cell], margin: float) -> dict[st
     found = {cell.key: result for cell in cells if (result := read_cell(run, cell)) is not None}
     losses = list(dict.fromkeys(cell.loss for cell in cells))
     rules = [rule for rule in RULES if any(rule_of(cell) == rule for cell in cells)]
-    lrs = sorted({cell.recipe.lr for cell in cells})
+    lrs = sorted({learning_rate(cell) for cell in cells})
 
     def pick(loss: str, rule: str, lr: float) -> list[CellResult]:
         """Results of all seeds; none unless every one has scores."""
         chosen = [
-            cell for cell in cells if (cell.loss, rule_of(cell), cell.recipe.lr) == (loss, rule, lr)
+            cell
+            for cell in cells
+            if (cell.loss, rule_of(cell), learning_rate(cell)) == (loss, rule, lr)
         ]
         ended = [found[cell.key] for cell in chosen if cell.key in found]
         is_whole = len(ended) == len(chosen) and all(result.has_scores for result in ended)

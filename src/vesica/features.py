@@ -1,5 +1,6 @@
-"""The frozen layers' output, computed once per image and shared by every cell."""
+"""What a head trains on: the frozen layers' output, computed once per image, or the images."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vesica.cache import fill
-from vesica.networks import FCN
+from vesica.data.augment import are_mirrored, augment
+from vesica.networks import Network
 from vesica.plan import digest_of
-from vesica.shapes import Features, ImageBatch
+from vesica.shapes import Features, ImageBatch, MaskMaps
+from vesica.spelling import Spelled
 
-VERSION = 3
+VERSION = 4
 """Raise it when the same images and weights give other features."""
 
 
@@ -48,42 +51,83 @@ class Images:
 
 
 @dataclass(frozen=True)
+class InStep:
+    """An augmentation that no cache can hold: the frozen layers run in every step.
+
+    Attributes:
+        augmentation: What is done to an image.
+        images: As stored.
+        encode: From images as a network takes them to what its head takes.
+    """
+
+    augmentation: Spelled
+    images: NDArray[np.uint8]
+    encode: Callable[[ImageBatch], Features]
+
+    def batch(
+        self,
+        rows: NDArray[np.int64],
+        masks: NDArray[np.bool_],
+        seed: int,
+        epoch: int,
+        device: torch.device,
+    ) -> tuple[Features, MaskMaps]:
+        """Features and masks of these samples as they are in an epoch."""
+        pairs = [
+            augment(
+                self.augmentation,
+                torch.tensor(self.images[row]).permute(2, 0, 1),
+                torch.tensor(masks[row]),
+                seed,
+                epoch,
+                int(row),
+            )
+            for row in rows
+        ]
+        image = torch.stack([image for image, _ in pairs]).contiguous().to(device).float() / 255
+        return self.encode(image), torch.stack([mask for _, mask in pairs]).to(device)
+
+
+@dataclass(frozen=True)
 class Inputs:
     """What a head trains on: one row per sample of the data set.
 
     Attributes:
-        features: The trunk's tensors, mapped from disk; or the images.
-        masks: Shape (rows, height, width), bool.
-        mirrored: The same of every image's mirror image; empty where a recipe mirrors none.
+        features: The frozen layers' tensors, mapped from disk; or the images.
+        masks: Shape (rows, classes, height, width), bool.
+        mirrored: The features of every image's mirror image; empty where none is mirrored.
+        in_step: How training images are augmented, where that is more than mirroring.
     """
 
     features: tuple[Stored | Images, ...]
     masks: NDArray[np.bool_]
     mirrored: tuple[Stored | Images, ...] = ()
+    in_step: InStep | None = None
 
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of masks and images."""
-        height, width = self.masks.shape[1:]
+        height, width = self.masks.shape[2:]
         return height, width
 
-    def batch(
-        self,
-        rows: NDArray[np.int64],
-        device: torch.device,
-        is_mirrored: NDArray[np.bool_] | None = None,
-    ) -> tuple[Features, Tensor]:
-        """What `head` takes for these samples, and their masks, on a device.
+    def batch(self, rows: NDArray[np.int64], device: torch.device) -> tuple[Features, MaskMaps]:
+        """What `head` takes for these samples, and their masks, on a device."""
+        target = torch.from_numpy(self.masks[rows])
+        return tuple(s.rows(rows).to(device) for s in self.features), target.to(device)
 
-        Args:
-            rows: The samples.
-            device: Where the tensors go.
-            is_mirrored: Of each of them, whether it is its mirror image that counts.
-        """
+    def training_batch(
+        self, rows: NDArray[np.int64], seed: int, epoch: int, device: torch.device
+    ) -> tuple[Features, MaskMaps]:
+        """The same as they are in an epoch of training."""
+        if self.in_step is not None:
+            return self.in_step.batch(rows, self.masks, seed, epoch, device)
+        if not self.mirrored:
+            return self.batch(rows, device)
+        is_mirrored = are_mirrored(rows, seed, epoch)
+        places = torch.from_numpy(np.flatnonzero(is_mirrored))
         tensors = [stored.rows(rows) for stored in self.features]
         target = torch.from_numpy(self.masks[rows])
-        if is_mirrored is not None and is_mirrored.any():
-            places = torch.from_numpy(np.flatnonzero(is_mirrored))
+        if len(places):
             for tensor, stored in zip(tensors, self.mirrored, strict=True):
                 tensor[places] = stored.rows(rows[is_mirrored])
             target[places] = target[places].flip(-1)
@@ -101,21 +145,47 @@ def mirror(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return images[:, :, ::-1]
 
 
-def trunk_key(
-    cell_data: str,
-    weights_digest: str,
-    model: str,
+def features_key(
+    fingerprint: str,
+    frozen: str,
+    network: str,
     size_px: int,
     precision: str,
     is_mirrored: bool = False,
 ) -> str:
-    """Names the folder of one trunk's features: everything that they depend on."""
-    parts = [cell_data, weights_digest, model, size_px, precision, is_mirrored]
-    return digest_of(["trunk", VERSION, *parts])
+    """Names the folder of one network's features: everything that they depend on.
+
+    Args:
+        fingerprint: Of the data set.
+        frozen: `frozen_digest` of the network.
+        network: Its name; of a user's own also its options, which may change what it computes.
+        size_px: Of the images.
+        precision: "fp32" or "bf16".
+        is_mirrored: Whether they are of mirror images.
+    """
+    parts = [fingerprint, frozen, network, size_px, precision, is_mirrored]
+    return digest_of(["features", VERSION, *parts])
+
+
+def frozen_digest(network: Network) -> str:
+    """Digest of the frozen tensors; "" where nothing with weights is frozen."""
+    if not is_frozen(network):
+        return ""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.frozen_state().items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\0".encode())
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        digest.update(flat.view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def is_frozen(network: Network) -> bool:
+    """Whether there are layers whose output need not be computed twice."""
+    return any(True for module in network.frozen() for _ in module.parameters())
 
 
 def compute_features(
-    model: FCN,
+    network: Network,
     images: NDArray[np.uint8],
     rows: NDArray[np.int64],
     folder: Path,
@@ -126,14 +196,14 @@ def compute_features(
     progress: Callable[[int, int], None] = lambda done, total: None,
     waiting: Callable[[], None] = lambda: None,
 ) -> tuple[Stored, ...]:
-    """The trunk's output for `rows`, computed where the folder does not have it.
+    """The frozen layers' output for `rows`, computed where the folder does not have it.
 
     Args:
-        model: Only its trunk is used.
+        network: Only its `features` is used.
         images: All samples as stored.
         rows: The samples that will be needed.
         folder: Where the files are or will be.
-        device: Computes the trunk.
+        device: Computes them.
         precision: "fp32" or "bf16", of the computation and of the files.
         about: What to write beside them, for people.
         progress: Called with the number of blocks done and to do.
@@ -141,7 +211,7 @@ def compute_features(
     """
 
     def compute(span: slice) -> dict[str, NDArray[Any]]:
-        return to_fields(_run_trunk(model, images[span], device, precision))
+        return to_fields(_run(network, images[span], device, precision))
 
     stored = fill(
         folder,
@@ -181,9 +251,9 @@ def _to_numpy(tensor: Tensor) -> NDArray[Any]:
 
 
 @torch.inference_mode()
-def _run_trunk(
-    model: FCN, stored: NDArray[np.uint8], device: torch.device, precision: str
-) -> Features:
+def _run(
+    network: Network, stored: NDArray[np.uint8], device: torch.device, precision: str
+) -> tuple[Tensor, ...]:
     image = to_image(np.ascontiguousarray(stored)).to(device)
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-        return model.eval().trunk(image)
+        return network.eval().features(image)

@@ -7,8 +7,18 @@ from numpy.typing import NDArray
 from tiny import tiny
 
 from vesica.cache import BLOCK
+from vesica.data.augment import are_mirrored
+from vesica.features import (
+    Images,
+    Inputs,
+    Stored,
+    compute_features,
+    features_key,
+    frozen_digest,
+    mirror,
+    to_image,
+)
 from vesica.networks import FCN
-from vesica.trunk import Images, Inputs, Stored, compute_features, mirror, to_image, trunk_key
 
 CPU = torch.device("cpu")
 NUM = 3 * BLOCK + 5
@@ -34,12 +44,12 @@ def compute(
     return features
 
 
-def test_rows_are_what_the_trunk_gives(
+def test_rows_are_what_the_frozen_layers_give(
     model: FCN, images: NDArray[np.uint8], tmp_path: Path
 ) -> None:
     features = compute(model, images, list(range(NUM)), tmp_path)
     with torch.inference_mode():
-        (expected,) = model.trunk(to_image(images))
+        (expected,) = model.features(to_image(images))
     torch.testing.assert_close(features.rows(np.arange(NUM)), expected)
 
 
@@ -59,7 +69,7 @@ def test_bfloat16_is_stored_in_half_the_space(
     exact = compute(model, images, [0], tmp_path / "fp32")
     stored = compute(model, images, [0], tmp_path / "bf16", "bf16")
     assert stored.values.nbytes * 2 == exact.values.nbytes
-    inputs = Inputs((stored,), np.zeros((NUM, 64, 64), bool))
+    inputs = Inputs((stored,), np.zeros((NUM, 1, 64, 64), bool))
     (features,), _ = inputs.batch(np.array([0, 1]), CPU)
     assert features.dtype == torch.bfloat16
     torch.testing.assert_close(
@@ -68,10 +78,10 @@ def test_bfloat16_is_stored_in_half_the_space(
 
 
 def test_an_unfrozen_network_takes_the_images(images: NDArray[np.uint8]) -> None:
-    inputs = Inputs((Images(images),), np.zeros((NUM, 64, 64), bool))
+    inputs = Inputs((Images(images),), np.zeros((NUM, 1, 64, 64), bool))
     (image,), target = inputs.batch(np.array([2, 0]), CPU)
     assert image.shape == (2, 3, 64, 64)
-    assert target.shape == (2, 64, 64)
+    assert target.shape == (2, 1, 64, 64)
     assert float(image[0, 1, 5, 7]) == pytest.approx(images[2, 5, 7, 1] / 255)
 
 
@@ -79,8 +89,8 @@ def test_an_unfrozen_network_takes_the_images(images: NDArray[np.uint8]) -> None
 def test_a_mirrored_row_is_the_mirror_image(
     freeze: bool, images: NDArray[np.uint8], tmp_path: Path
 ) -> None:
-    model = tiny(freeze=freeze).eval()
-    masks = np.random.default_rng(1).random((NUM, 64, 64)) < 0.3
+    model = tiny(freeze="paper" if freeze else "none").eval()
+    masks = np.random.default_rng(1).random((NUM, 1, 64, 64)) < 0.3
     if freeze:
         both = [
             compute_features(model, i, np.arange(NUM), f, device=CPU, precision="fp32")
@@ -89,20 +99,33 @@ def test_a_mirrored_row_is_the_mirror_image(
         inputs = Inputs(both[0], masks, both[1])
     else:
         inputs = Inputs((Images(images),), masks, (Images(mirror(images)),))
-    rows, is_mirrored = np.array([5, 0, 9]), np.array([False, True, True])
-    features, target = inputs.batch(rows, CPU, is_mirrored)
+    rows = np.array([5, 0, 9, 3, 7])
+    is_mirrored = are_mirrored(rows, 0, 2)
+    assert 0 < is_mirrored.sum() < len(rows)
+    features, target = inputs.training_batch(rows, 0, 2, CPU)
     image = to_image(images[rows])
-    image[1:] = image[1:].flip(-1)
+    image[is_mirrored] = image[is_mirrored].flip(-1)
     with torch.inference_mode():
         torch.testing.assert_close(model.head(features, (64, 64)), model(image))
     expected = masks[rows]
-    expected[1:] = expected[1:, :, ::-1]
+    expected[is_mirrored] = expected[is_mirrored][..., ::-1]
     np.testing.assert_array_equal(target, expected)
 
 
 def test_every_part_of_the_key_matters() -> None:
     base = ("data", "weights", "bfcn32s", 224, "fp32", False)
-    keys = {trunk_key(*base)}
+    keys = {features_key(*base)}
     for index, other in enumerate(("data2", "weights2", "fcresnet", 128, "bf16", True)):
-        keys.add(trunk_key(*(*base[:index], other, *base[index + 1 :])))  # type: ignore[arg-type]
+        keys.add(features_key(*(*base[:index], other, *base[index + 1 :])))  # type: ignore[arg-type]
     assert len(keys) == 7
+
+
+def test_the_digest_is_of_what_is_frozen() -> None:
+    one, other = tiny(), tiny()
+    assert frozen_digest(one) == frozen_digest(other) != ""
+    with torch.no_grad():
+        other.score.weight += 1
+    assert frozen_digest(one) == frozen_digest(other)
+    next(other.encoder.parameters()).data += 1
+    assert frozen_digest(one) != frozen_digest(other)
+    assert frozen_digest(tiny(freeze="none")) == ""

@@ -1,0 +1,105 @@
+"""What every network is: frozen layers that give features, and a head that trains on them.
+
+- `features(image)` is what is frozen: a tuple of tensors that never change in training, so that
+  they are computed once per image. Where nothing is frozen it is the image itself.
+- `head(features, size)` gives logits of shape (batch, classes, height, width) from them; `size` is
+  the image's (height, width). This is what trains.
+- `frozen()` lists the frozen modules: they get no gradient, stay in evaluation mode, and are
+  neither in a checkpoint nor in the kept weights.
+- `stride` is how many pixels lie between two values that it predicts before any interpolation.
+
+`image` is RGB in [0, 1], shape (batch, 3, height, width). A plain `nn.Module` from image to logits
+is wrapped by `Whole` and trains whole.
+"""
+
+from collections.abc import Sequence
+from typing import Self
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vesica.shapes import Features, ImageBatch, LogitMaps
+
+
+class Network(nn.Module):
+    """A network by the protocol above; abstract."""
+
+    stride: int = 1
+
+    def frozen(self) -> Sequence[nn.Module]:
+        """The frozen modules; none by default."""
+        return ()
+
+    def features(self, image: ImageBatch) -> Features:
+        """What the frozen layers make of the image; the image where nothing is frozen."""
+        return (image,)
+
+    def head(self, features: Features, size: tuple[int, int]) -> LogitMaps:
+        """Logits of shape (batch, classes, *size) from what `features` gave."""
+        raise NotImplementedError
+
+    def forward(self, image: ImageBatch) -> LogitMaps:
+        """Logits of the image's height and width."""
+        height, width = image.shape[-2:]
+        return self.head(self.features(image), (height, width))
+
+    def train(self, mode: bool = True) -> Self:
+        """Frozen means frozen: its batch norm stays in evaluation mode."""
+        super().train(mode)
+        for module in self.frozen():
+            module.eval()
+        return self
+
+    def freeze(self) -> None:
+        """Take the frozen modules' parameters out of training."""
+        for module in self.frozen():
+            module.requires_grad_(False)
+
+    def frozen_state(self) -> dict[str, Tensor]:
+        """Every tensor of the frozen modules, by name."""
+        kept = {id(tensor) for module in self.frozen() for tensor in _tensors(module)}
+        return {name: t for name, t in self.state_dict(keep_vars=True).items() if id(t) in kept}
+
+    def trained_state(self) -> dict[str, Tensor]:
+        """Every tensor that training may change, by name: parameters and batch-norm statistics."""
+        frozen = self.frozen_state()
+        return {name: t for name, t in self.state_dict().items() if name not in frozen}
+
+
+class Whole(Network):
+    """A plain module from an image to logits, all of which trains.
+
+    Args:
+        module: Gives (batch, classes, height, width) for an image whose sides are multiples of
+            `multiple`; to those, the image's border is repeated and the logits are cut again.
+    """
+
+    def __init__(self, module: nn.Module, multiple: int = 32) -> None:
+        super().__init__()
+        self.module, self.multiple = module, multiple
+
+    def head(self, features: Features, size: tuple[int, int]) -> LogitMaps:
+        """Logits of shape (batch, classes, *size)."""
+        (image,) = features
+        return crop(self.module(pad(image, self.multiple)), size)
+
+
+def pad(image: ImageBatch, multiple: int) -> ImageBatch:
+    """Repeat the border on all sides until height and width are multiples of a number."""
+    height, width = image.shape[-2:]
+    rows, columns = -height % multiple, -width % multiple
+    if rows == columns == 0:
+        return image
+    left, top = columns // 2, rows // 2
+    return functional.pad(image, (left, columns - left, top, rows - top), mode="replicate")
+
+
+def crop(logits: LogitMaps, size: tuple[int, int]) -> LogitMaps:
+    """Undo `pad`."""
+    height, width = size
+    top, left = (logits.shape[-2] - height) // 2, (logits.shape[-1] - width) // 2
+    return logits[..., top : top + height, left : left + width]
+
+
+def _tensors(module: nn.Module) -> list[Tensor]:
+    return [*module.parameters(), *module.buffers()]
