@@ -304,7 +304,7 @@ def test_masks_are_bool_or_0_and_1(mask: Any) -> None:
         (None, MASK, "a: the image is object"),
         (IMAGE, MASK.T, r"the mask has shape \(5, 4\), but the image has \(4, 5\)"),
         (IMAGE, MASK[..., None], "the mask has shape"),
-        (IMAGE, MASK * 255, "the mask is int64, 255 to 255; expected bool, or 0 and 1"),
+        (IMAGE, MASK * 255, "the mask is int64, 255 to 255; expected bool, or whole"),
         (IMAGE, MASK * np.nan, "the mask is float64, nan to nan"),
         (IMAGE, MASK.astype(str), "the mask is <U5; expected bool"),
     ],

@@ -106,7 +106,7 @@ def _find_name(path: str, format: str) -> str | None:
     """The spelling of what is no folder; None for a folder."""
     if spelling.is_canonical(format):
         return format
-    is_spelled = spelling.is_own(path) or path.partition(":")[0] in DATA
+    is_spelled = spelling.is_own(path) or spelling.split_path(path)[0] in DATA
     return path if is_spelled and not Path(path).exists() else None
 
 

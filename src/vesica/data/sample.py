@@ -1,6 +1,7 @@
 """What every data set is: a list of named samples, and a function that reads one."""
 
 import hashlib
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -105,7 +106,13 @@ class Dataset:
         all_files = (file for sample in samples for file in sample.files)
         if missing := [f"{file}: no such file" for file in all_files if not file.is_file()]:
             raise DataError(join_lines(missing))
-        dataset = cls("", target, samples, lambda sample: read(sample.name), "")
+        lock = threading.Lock()  # images are decoded by several threads
+
+        def read_sample(sample: Sample) -> tuple[Any, Any]:
+            with lock:
+                return read(sample.name)
+
+        dataset = cls("", target, samples, read_sample, "")
         fingerprint = fingerprint_pixels(dataset) if files is None else fingerprint_files(samples)
         return replace(dataset, fingerprint=fingerprint)
 
@@ -221,5 +228,7 @@ def _check_pixels(name: str, image: NDArray[Any], mask: NDArray[Any]) -> tuple[P
         )
     if mask.dtype != np.bool_ and not (mask.dtype.kind in "iu" and np.isin(mask, (0, 1)).all()):
         found = f", {mask.min():g} to {mask.max():g}" if mask.dtype.kind in "iuf" else ""
-        raise DataError(f"{name}: the mask is {mask.dtype}{found}; expected bool, or 0 and 1")
+        raise DataError(
+            f"{name}: the mask is {mask.dtype}{found}; expected bool, or whole numbers 0 and 1"
+        )
     return image, mask.astype(np.bool_, copy=False)

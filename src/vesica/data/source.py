@@ -47,5 +47,5 @@ class Source(Frozen):
         """What people call the images: the folder's name, "generated", or the user's function."""
         if spelling.is_own(self.path):
             return spelling.shown(self.path)
-        path = Path(self.path.partition(":")[0])
+        path = Path(spelling.split_path(self.path)[0])
         return path.name or (path.resolve().name if self.path else "")

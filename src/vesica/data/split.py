@@ -1,7 +1,6 @@
 """Which samples train, choose the epoch, and test: in the order of names, or by hash."""
 
 import hashlib
-from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
@@ -105,8 +104,7 @@ def _split_by_name(
             f"{total} images where the whole set has {full_size}: {num_train} for train,"
             f" {num_val} for val, {num_test} for test."
         )
-    shared = _shared_groups(dataset, parts)
-    if shared:
+    if shared := sorted(_shared_groups(dataset, parts)):
         notes.append(f"In two parts, as the order of names has it: {', '.join(shared)}.")
     if seed != 0:
         notes.append(f"The split follows the order of names; split seed {seed} changes nothing.")
@@ -124,7 +122,11 @@ def _split_by_hash(
         drawn = draws[index].part
         is_open = sample.part is None or (sample.part == "train" and drawn not in own)
         parts[drawn if is_open else str(sample.part)].append(index)
-    _check_groups(dataset, parts)
+    for shared, (first, second, *_) in _shared_groups(dataset, parts).items():
+        raise DataError(
+            f"Group {shared!r} lies in both {first}/ and {second}/, which are meant to"
+            " share none. Move its images into one of them, or leave out --group."
+        )
     notes = _describe_own_parts(own, seed)
     for name, count, share in (
         ("train", train, SMALL_TRAIN_SHARE),
@@ -170,22 +172,13 @@ def _first(indices: list[int], count: int, name: str, draws: list[_Draw]) -> lis
     return sorted(sorted(indices, key=lambda index: (draws[index].rank, index))[:count])
 
 
-def _check_groups(dataset: Dataset, parts: dict[str, list[int]]) -> None:
-    seen: dict[str, str] = {}
+def _shared_groups(dataset: Dataset, parts: dict[str, list[int]]) -> dict[str, list[str]]:
+    """Groups that lie in several parts, with these parts."""
+    found: dict[str, dict[str, None]] = {}
     for name, indices in parts.items():
         for index in indices:
-            group = dataset.samples[index].group
-            if seen.setdefault(group, name) != name:
-                raise DataError(
-                    f"Group {group!r} lies in both {seen[group]}/ and {name}/, which are meant to"
-                    " share none. Move its images into one of them, or leave out --group."
-                )
-
-
-def _shared_groups(dataset: Dataset, parts: dict[str, list[int]]) -> list[str]:
-    groups = [{dataset.samples[index].group for index in indices} for indices in parts.values()]
-    counts = Counter(group for part in groups for group in part)
-    return sorted(group for group, count in counts.items() if count > 1)
+            found.setdefault(dataset.samples[index].group, {})[name] = None
+    return {group: list(names) for group, names in found.items() if len(names) > 1}
 
 
 def _describe_own_parts(own: set[str | None], seed: int) -> list[str]:
