@@ -270,6 +270,23 @@ def test_what_is_wrong_with_generated(spelled: str, message: str) -> None:
         open_dataset(spelled)
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("~nobody_of_this_name/x", "~nobody_of_this_name/m.py:f", "a\0b", "x" * 5000),
+        *("mine.py:", "mine.py:f", "mine.py:f:", "<f>", f"m.py:f{':a=1' * 9000}"),
+        *("generatd:num=4", "generated:", "generated:num=\u0663", "generated:num=1:num=2"),
+        f"generated:num={'9' * 10_000}",
+    ],
+)
+def test_what_cannot_be_opened_is_one_sentence(path: str) -> None:
+    with pytest.raises(DataError) as caught:
+        Library().dataset(Source(path=path))
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
+    assert Source(path=path).name
+
+
 def test_target_of_generated() -> None:
     plain, hair = (open_dataset("generated:num=9", target=t) for t in (None, "face+hair"))
     assert (plain.target, hair.target) == ("face", "face+hair")

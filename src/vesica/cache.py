@@ -27,7 +27,7 @@ import platformdirs
 from numpy.typing import NDArray
 
 from vesica.errors import DataError
-from vesica.files import SUMS, read_json, remove_drafts, replacing, write_json, writing
+from vesica.files import SUMS, expand, read_json, remove_drafts, replacing, write_json, writing
 from vesica.locks import locked
 
 KINDS = {"arrays": "decoded images", "features": "frozen layers", "trunk": "frozen layers"}
@@ -77,7 +77,7 @@ class Entry:
 def default_cache() -> Path:
     """Where it is unless a user says otherwise; VESICA_CACHE does."""
     chosen = os.environ.get("VESICA_CACHE") or platformdirs.user_cache_dir("vesica", False)
-    return Path(chosen).expanduser()
+    return expand(chosen)
 
 
 def fill(

@@ -41,6 +41,14 @@ DRAFT = re.compile(r"\..+\.[a-z0-9_]{8}(\.[^.]+)?")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+def expand(path: str | Path) -> Path:
+    """The path with the home of `~` or `~user`; as it is where there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 @contextmanager
 def replacing(
     target: Path, num_bytes: int = 0, *, before: Path | None = None, has_sum: bool = True

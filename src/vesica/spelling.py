@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from vesica import own
 from vesica.errors import DataError
+from vesica.files import expand
 
 Value = bool | int | float | str
 Table = Mapping[str, Callable[..., Any]]
@@ -191,7 +192,7 @@ def set_option(text: str, key: str, value: Value) -> str:
 def split_path(text: str) -> tuple[str, Path | None]:
     """`NAME` or `NAME:PATH` taken apart."""
     name, _, path = text.partition(":")
-    return name, Path(path).expanduser() if path else None
+    return name, expand(path) if path else None
 
 
 def spell(value: Value) -> str:
@@ -263,7 +264,7 @@ def _kinds_of(parameter: inspect.Parameter) -> tuple[Any, ...]:
 def _read_own(match: re.Match[str], what: str) -> Spelled:
     file, digest, function = match["file"], match["digest"], match["function"] or ""
     if file[0] != "<":
-        path = Path(file).expanduser()
+        path = expand(file)
         return Spelled(f"{path.name}{function}", (), digest or own.name_file(path))
     found = own.digest_of_live(file)
     if found is None or digest not in (None, found):

@@ -40,7 +40,7 @@ def compare(
         str,
         typer.Argument(
             help="LFW Part Labels, HELEN, or a folder with images/ and masks/ paired by name; "
-            "`generated` is the embedded set."
+            "`generated` is the embedded set, FILE.py:FUNCTION your own."
         ),
     ],
     losses: Annotated[

@@ -11,6 +11,7 @@ from vesica.data import folder, helen, lfw
 from vesica.data.sample import Dataset, check_names
 from vesica.data.synthetic import open_generated
 from vesica.errors import DataError
+from vesica.files import expand
 
 
 @dataclass(frozen=True)
@@ -91,14 +92,15 @@ def open_dataset(
     try:
         if (text := _find_name(str(path), format)) is not None:
             return _open_named(text, format, target, given)
-        path = Path(path).expanduser()
+        path = expand(path)
         _check_folder(path)
         name = _recognise(path) if format == "auto" else _check_format(path, format)
         target = _check_options(name, target, given)
         return DATASETS[name].open(path, target, **given)
     except OSError as problem:
+        file = str(problem.filename)[:300]
         raise DataError(
-            f"{problem.filename}: {problem.strerror}. Check the file and its permissions."
+            f"{file}: {problem.strerror}. Check the file and its permissions."
         ) from problem
 
 
@@ -145,7 +147,7 @@ def _check_own(spelled: spelling.Spelled, dataset: Any) -> Dataset:
 
 def _check_folder(path: Path) -> None:
     if not path.exists():
-        raise DataError(f"{path}: no such folder. Check the path.")
+        raise DataError(f"{path}: no such folder. Check the path, or name {_names()}.")
     if path.suffix == ".py":
         raise DataError(f"{path}: a file of functions. Name one of them: {path}:FUNCTION.")
     if not path.is_dir():
@@ -187,6 +189,10 @@ def _check_options(name: str, target: str | None, given: Iterable[str]) -> str:
         if option not in chosen.options:
             raise DataError(f"--{option} makes no sense for the format {name}. Leave it out.")
     return target
+
+
+def _names() -> str:
+    return ", ".join([*DATA, "or FILE.py:FUNCTION"])
 
 
 def _layouts() -> str:
