@@ -144,7 +144,7 @@ def test_no_drawer_for_odds_and_ends() -> None:
 @pytest.mark.parametrize(
     "code",
     [
-        "import vesica.data, vesica.data.arrays, vesica.data.split, vesica.data.synthetic",
+        "import vesica.data, vesica.data.arrays, vesica.data.library, vesica.data.synthetic",
         "import vesica.plan, vesica.results, vesica.statistics, vesica.compare",
         "from vesica.__main__ import app; app(['--help'], standalone_mode=False)",
         "from vesica.__main__ import app; app(['cache'], standalone_mode=False)",

@@ -18,29 +18,26 @@ from vesica.data.sample import Dataset, Mask, Pixels, Sample, fingerprint_files
 from vesica.errors import DataError, join_lines
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
-PARTS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
+PART_OF_FOLDER = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
 }
+"""Parts of the split by the names of folders."""
 
 
 @dataclass(frozen=True)
-class Pair:
+class Part:
     """Two folders whose files belong together, and the part of the split that they are."""
 
-    part: str | None
+    name: str | None
     images: Path
     masks: Path
 
 
 def recognise(path: Path) -> bool:
     """Whether `images/` and `masks/` lie here, or in `train/`, `val/` or `test/`."""
-    return bool(_pairs(path))
+    return bool(_parts(path))
 
 
 def open_folder(
@@ -59,19 +56,19 @@ def open_folder(
     Raises:
         DataError: If files do not pair up, or an option cannot be used; one error lists all files.
     """
-    pairs = _pairs(path)
+    parts = _parts(path)
     rule = None if foreground is None else Foreground.parse(foreground)
     samples: list[Sample] = []
     notes: list[str] = []
-    problems = _strays(path, pairs)
-    for pair in pairs:
-        images = _files_by_stem(path, pair.images, notes, problems)
-        masks = _files_by_stem(path, pair.masks, notes, problems)
-        problems += _unpaired(path, images, masks, pair.masks, "mask")
-        problems += _unpaired(path, masks, images, pair.images, "image")
+    problems = _strays(path, parts)
+    for part in parts:
+        images = _files_by_stem(path, part.images, notes, problems)
+        masks = _files_by_stem(path, part.masks, notes, problems)
+        problems += _unpaired(path, images, masks, part.masks, "mask")
+        problems += _unpaired(path, masks, images, part.images, "image")
         for stem in images.keys() & masks.keys():
-            name = f"{pair.part}/{stem}" if pair.part else stem
-            samples.append(Sample(name, name, (images[stem], masks[stem]), pair.part))
+            name = f"{part.name}/{stem}" if part.name else stem
+            samples.append(Sample(name, name, (images[stem], masks[stem]), part.name))
 
     def read(sample: Sample) -> tuple[Pixels, Mask]:
         image_file, mask_file = sample.files
@@ -111,22 +108,24 @@ def _unreadable(samples: list[Sample], read: Callable[[Sample], tuple[Pixels, Ma
     return problems
 
 
-def _pairs(path: Path) -> list[Pair]:
+def _parts(path: Path) -> list[Part]:
     images, masks = path / "images", path / "masks"
     if images.is_dir() and masks.is_dir():
-        names = {folder.name for folder in (*_subfolders(images), *_subfolders(masks))}
-        parts = sorted(name for name in names if name.lower() in PARTS)
-        if parts:
-            return [Pair(PARTS[name.lower()], images / name, masks / name) for name in parts]
-        return [Pair(None, images, masks)]
-    parts_here = [folder for folder in _subfolders(path) if folder.name.lower() in PARTS]
-    pairs = [
-        Pair(PARTS[folder.name.lower()], folder / "images", folder / "masks")
-        for folder in parts_here
+        names = sorted({f.name for f in (*_subfolders(images), *_subfolders(masks))})
+        parts = [Part(part, images / name, masks / name) for name, part in _named(names)]
+        return parts or [Part(None, images, masks)]
+    names = [folder.name for folder in _subfolders(path)]
+    parts = [
+        Part(part, path / name / "images", path / name / "masks") for name, part in _named(names)
     ]
     # A part without masks is a mistake to report, but only beside one that has the layout.
-    is_layout = any(pair.images.is_dir() and pair.masks.is_dir() for pair in pairs)
-    return pairs if is_layout else []
+    is_layout = any(part.images.is_dir() and part.masks.is_dir() for part in parts)
+    return parts if is_layout else []
+
+
+def _named(names: list[str]) -> list[tuple[str, str]]:
+    """Those folders that are named after a part, with that part."""
+    return [(n, PART_OF_FOLDER[n.lower()]) for n in names if n.lower() in PART_OF_FOLDER]
 
 
 def _subfolders(path: Path) -> list[Path]:
@@ -180,17 +179,17 @@ def _unpaired(
     ]
 
 
-def _strays(root: Path, pairs: list[Pair]) -> list[str]:
+def _strays(root: Path, parts: list[Part]) -> list[str]:
     """What would be left out in silence because of the layout that the other files have."""
     problems = []
-    seen: dict[str | None, Pair] = {}
-    for pair in pairs:
-        if pair.part in seen:
-            twin = show(root, seen[pair.part].images)
-            problems.append(f"{show(root, pair.images)}: is {pair.part} like {twin}. Merge them.")
-        seen[pair.part] = pair
+    seen: dict[str | None, Part] = {}
+    for part in parts:
+        if part.name in seen:
+            twin = show(root, seen[part.name].images)
+            problems.append(f"{show(root, part.images)}: is {part.name} like {twin}. Merge them.")
+        seen[part.name] = part
     top = {root / "images", root / "masks"}
-    used = {folder for pair in pairs for folder in (pair.images, pair.masks)}
+    used = {folder for part in parts for folder in (part.images, part.masks)}
     for folder in sorted(top - used):
         children = sorted(folder.iterdir()) if folder.is_dir() else []
         problems += [
@@ -204,7 +203,7 @@ def _strays(root: Path, pairs: list[Pair]) -> list[str]:
         problems += [
             f"{show(root, inner)}: lies beside images/ and masks/. Keep one of the two layouts."
             for folder in _subfolders(root)
-            if folder.name.lower() in PARTS
+            if folder.name.lower() in PART_OF_FOLDER
             for inner in (folder / "images", folder / "masks")
             if inner.is_dir()
         ]

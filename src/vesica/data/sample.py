@@ -20,7 +20,7 @@ Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 """Foreground of one image, shape (height, width)."""
 
-PARTS = (None, "train", "val", "test")
+SPLIT_PARTS = (None, "train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Dataset:
                 raise DataError(
                     f"{len(given)} {what} for {len(names)} names; give one for each name"
                 )
-        if unknown := sorted({str(part) for part in parts or () if part not in PARTS}):
+        if unknown := sorted({str(part) for part in parts or () if part not in SPLIT_PARTS}):
             raise DataError(f"parts {unknown[0]!r}: expected train, val, test or None")
         none: Sequence[None] = (None,) * len(names)
         rows = zip(names, groups or names, files or none, parts or none, strict=True)

@@ -56,7 +56,7 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class Source:
+class Pretrained:
     """One row of the table of weights.
 
     Attributes:
@@ -80,11 +80,11 @@ def load_weights(spelling: str, model: str) -> Weights:
     if name not in WEIGHTS:
         known = ", ".join(["none", *WEIGHTS])
         raise DataError(f"unknown weights {spelling!r}; there are: {known} (NAME or NAME:PATH)")
-    source = WEIGHTS[name].get(model)
-    if source is None:
+    found = WEIGHTS[name].get(model)
+    if found is None:
         fitting = ", ".join(["none", *(key for key in WEIGHTS if model in WEIGHTS[key])])
         raise DataError(f"weights {name!r} do not fit {model}; use one of: {fitting}")
-    return Weights(name, source.load(path), source.normalise)
+    return Weights(name, found.load(path), found.normalise)
 
 
 def _load_hed(path: Path | None) -> State:
@@ -235,13 +235,13 @@ VGG16_BLOCKS = ((1, 0, 2), (2, 5, 2), (3, 10, 3), (4, 17, 3), (5, 24, 3))
 
 RESNET50_LAYERS = {"conv1": 0, "bn1": 1, "layer1": 4, "layer2": 5, "layer3": 6, "layer4": 7}
 
-WEIGHTS: dict[str, dict[str, Source]] = {
+WEIGHTS: dict[str, dict[str, Pretrained]] = {
     "torchvision": {
-        "bfcn32s": Source(_load_torchvision(VGG16_Weights.IMAGENET1K_V1.url, _vgg_name)),
-        "fcresnet": Source(_load_torchvision(ResNet50_Weights.IMAGENET1K_V1.url, _resnet_name)),
+        "bfcn32s": Pretrained(_load_torchvision(VGG16_Weights.IMAGENET1K_V1.url, _vgg_name)),
+        "fcresnet": Pretrained(_load_torchvision(ResNet50_Weights.IMAGENET1K_V1.url, _resnet_name)),
     },
     "hed": {
-        "bfcn32s": Source(
+        "bfcn32s": Pretrained(
             _load_hed,
             {
                 "scale": 255.0,
