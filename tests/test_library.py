@@ -136,6 +136,16 @@ def test_arrays_are_decoded_once_for_all_splits(
     assert not set(rows.train) & set(rows.test)
 
 
+def test_small_objects_are_warned_of_by_the_networks_stride(tmp_path: Path) -> None:
+    library, source = Library(tmp_path), Source(path="generated:num=60:size=64:density=0.05")
+    warnings = [
+        [sentence for sentence in library.describe(source, 64, stride) if "Warning" in sentence]
+        for stride in (1, 32)
+    ]
+    assert warnings[0] == []
+    assert "one value for every 32: expect blurred outlines" in warnings[1][0]
+
+
 # A user's own
 
 

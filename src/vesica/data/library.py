@@ -19,7 +19,7 @@ from vesica.data.split import Split, make_split
 from vesica.errors import DataError
 
 MAP_STRIDE = 32
-"""Pixels for each value that the paper's networks predict before the up-sampling."""
+"""Pixels between two values that the paper's networks predict before the up-sampling."""
 
 NUM_LOOKED_AT = 200
 """Training masks among which the size of objects is measured."""
@@ -115,8 +115,14 @@ class Library:
             )
         return self._arrays[key]
 
-    def describe(self, source: Source, size_px: int) -> list[str]:
-        """What a user should know of these images before training, a sentence each."""
+    def describe(self, source: Source, size_px: int, stride_px: int = MAP_STRIDE) -> list[str]:
+        """What a user should know of these images before training, a sentence each.
+
+        Args:
+            source: The images.
+            size_px: They are resized to squares of this side.
+            stride_px: Pixels between two values that the network predicts.
+        """
         dataset, split = self.dataset(source), self.split(source)
         own = spelling.shown(dataset.format)
         origin = f"as {own} gives it" if spelling.is_own(own) else f"in the {own} layout"
@@ -127,11 +133,11 @@ class Library:
         masks = self.arrays(source, size_px).masks[list(split.train[:NUM_LOOKED_AT])]
         if not masks.any():
             sentences.append(f"The first {len(masks)} training masks are all empty.")
-        elif (size := object_size(masks)) < MAP_STRIDE:
+        elif (size := object_size(masks)) < stride_px:
             sentences.append(
                 f"Warning: half of the foreground lies in objects below {size:.0f} pixels across "
                 f"at {size_px}x{size_px}, and these networks predict one value for every "
-                f"{MAP_STRIDE}: expect blurred outlines, or try a larger --size."
+                f"{stride_px}: expect blurred outlines, or try a larger --size."
             )
         return [*sentences, *dataset.notes, *split.notes]
 
