@@ -45,12 +45,12 @@ def plan_of(path: str, num_seeds: int, lr: float, epochs: int) -> list[Cell]:
 def scores_of(run: Path) -> dict[tuple[str, str], NDArray[np.float64]]:
     """Points of per-image test IoU by loss and precision, in the order of the seeds."""
     found: dict[tuple[str, str], dict[int, float]] = {}
-    for cell in read_plan(run):
+    for cell in read_plan(run).cells:
         result = read_cell(run, cell)
-        if result is None or not result.has_scores:
+        if result is None or not result.result.has_scores:
             raise SystemExit(f"{run}: {cell.loss}, seed {cell.seed} has no scores yet")
         by_seed = found.setdefault((cell.loss, cell.recipe.precision), {})
-        by_seed[cell.seed] = 100 * result.result["iou_per_image"]
+        by_seed[cell.seed] = 100 * result.result.iou_per_image
     return {key: np.array([seeds[s] for s in sorted(seeds)]) for key, seeds in found.items()}
 
 
@@ -121,7 +121,7 @@ def main() -> None:
     subprocess.run([*command, "--jobs", str(args.jobs)], check=True)
     scores = scores_of(args.out)
     rows = judge(scores)
-    page = to_markdown(scores, rows, read_plan(args.out)[0].recipe)
+    page = to_markdown(scores, rows, read_plan(args.out).cells[0].recipe)
     Console().print(page)
     if args.markdown:
         args.markdown.parent.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ OF_CELL = ("cell.json", "result.json", "history.csv", "scores.csv")
 
 def publish(run: Path, target: Path) -> list[Path]:
     """Copy what is there, over what was copied before; the copies, with paths left out."""
-    names = {cell.data.path: Path(cell.data.path).name for cell in read_plan(run)}
+    names = {cell.data.path: Path(cell.data.path).name for cell in read_plan(run).cells}
     names |= {str(run): str(target), f"--out {run.name}": f"--out {target}"}
     copies = []
     for file in files_of(run):

@@ -15,7 +15,7 @@ from vesica.cli import app
 from vesica.errors import DataError
 from vesica.files import read_json, write_json
 from vesica.plan import Cell, replace
-from vesica.results import cell_folder, read_cell, read_plan, read_table, read_test_scores
+from vesica.results import cell_folder, read_cell, read_plan, read_scores, read_table
 from vesica.sweep import check_run
 
 FOLDER = Path(__file__).parents[1] / "docs" / "results" / "lfw"
@@ -74,10 +74,10 @@ def test_committed_results_follow_from_their_scores(run: Path) -> None:
         assert not re.search(r"(^|[\"'`\s=])/\w", text), path
     judged = run / "results.csv"  # not before all cells have ended
     table = {row["key"]: row for row in read_table(judged)} if judged.exists() else {}
-    found = [cell for cell in (read_cell(run, c) for c in read_plan(run)) if cell is not None]
+    found = [cell for cell in (read_cell(run, c) for c in read_plan(run).cells) if cell is not None]
     assert found
     for cell in found:
-        scores = read_test_scores(cell)
+        scores = read_scores(cell)
         for name, value in (
             ("iou_per_image", metrics.iou(scores.counts).mean()),
             ("iou_pooled", metrics.iou(scores.counts.pooled())[0]),
@@ -86,11 +86,11 @@ def test_committed_results_follow_from_their_scores(run: Path) -> None:
         ):
             assert cell.result[name] == pytest.approx(value, abs=1e-9)
             if table:
-                assert float(table[cell.cell.key][name]) == pytest.approx(value, abs=1e-9)
+                assert float(table[cell.folder.name][name]) == pytest.approx(value, abs=1e-9)
         history = read_table(cell.folder / "history.csv")
-        assert len(history) == cell.result["epochs"]
+        assert len(history) == cell.result.epochs
         kept = np.argmin([float(row["val_loss"]) for row in history]) + 1
-        assert kept == cell.result["kept_epoch"]
+        assert kept == cell.result.kept_epoch
 
 
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)

@@ -11,13 +11,13 @@ from vesica.files import write_json, write_text
 from vesica.pairs import difference_of
 from vesica.plan import Cell, across, replace
 from vesica.report.needs import say_needs, say_tests
-from vesica.results import CellResult, TestScores, cell_folder, read_table, write_scores
+from vesica.results import CellResult, EndedCell, TestScores, cell_folder, read_table, write_scores
 
 NUM_UNITS = 40
 PIXELS = 1000
 
 
-def fabricate(run: Path, cell: Cell, ious: np.ndarray, **result: Any) -> CellResult:
+def fabricate(run: Path, cell: Cell, ious: np.ndarray, **result: Any) -> EndedCell:
     """A finished cell whose test images have these IoUs (to a thousandth)."""
     tp = np.round(PIXELS * ious).astype(np.int64)
     zero = np.zeros_like(tp)
@@ -30,7 +30,7 @@ def fabricate(run: Path, cell: Cell, ious: np.ndarray, **result: Any) -> CellRes
     document |= {"ended_by": "patience", "kept_epoch": 2, "train_time_s": 1.0}
     document |= {"num_test": len(ious)} | result
     write_json(folder / "result.json", document)
-    return CellResult(cell, folder, document)
+    return EndedCell(cell, folder, CellResult.model_validate(document))
 
 
 def cells_of(losses: list[str], num_seeds: int) -> list[Cell]:

@@ -11,15 +11,17 @@ from tiny import tiny_cell
 from vesica import metrics, statistics
 from vesica.compare import compare_run
 from vesica.decisions import DECISIONS, calibration_error_of, compare_decisions
-from vesica.files import read_json, write_json
+from vesica.files import read_json
 from vesica.materials import Materials
 from vesica.plan import Cell, across, replace
 from vesica.results import (
     CellResult,
+    EndedCell,
     TestScores,
     cell_folder,
     read_plan,
     write_histograms,
+    write_model,
     write_scores,
 )
 from vesica.sweep import Watcher, check_plan, enter_run, run_cells
@@ -55,7 +57,7 @@ def finish(
     seed: int = 0,
     groups: tuple[str, ...] | None = None,
     soft: float = 0.5,
-) -> CellResult:
+) -> EndedCell:
     """A cell whose probabilities were these; `val` is None for a run of an earlier version."""
     cell = replace(tiny_cell(), fingerprint="0" * 64, loss=loss, seed=seed)
     folder, names = cell_folder(run, cell), tuple(f"image_{n:02}" for n in range(len(test)))
@@ -64,9 +66,9 @@ def finish(
     write_scores(folder / "scores.csv", scores)
     if val is not None:
         write_histograms(folder / "histograms.npz", val=val, test=test)
-    document = {"status": "finished", "reason": "", "num_test": len(test)}
-    write_json(folder / "result.json", document)
-    return CellResult(cell, folder, document)
+    result = CellResult(status="finished", num_test=len(test))
+    write_model(folder / "result.json", result)
+    return EndedCell(cell, folder, result)
 
 
 def rows(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -200,7 +202,7 @@ def test_differences_are_those_of_the_verdict(tmp_path: Path) -> None:
         assert row["difference_gained"]["high"] == pytest.approx(gained.high)
 
 
-def _iou_by_person(found: CellResult, decision: str) -> NDArray[np.float64]:
+def _iou_by_person(found: EndedCell, decision: str) -> NDArray[np.float64]:
     with np.load(found.folder / "histograms.npz") as parts:
         return metrics.iou(DECISIONS[decision](parts["val"], parts["test"]))
 
@@ -255,7 +257,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Cell],
     resolved = check_plan(cells, materials)
     enter_run(run, resolved)
     run_cells(resolved, run, materials, Watcher())
-    return run, read_plan(run), materials
+    return run, list(read_plan(run).cells), materials
 
 
 def test_a_trained_pair(trained: tuple[Path, list[Cell], Materials]) -> None:

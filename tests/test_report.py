@@ -390,7 +390,7 @@ from vesica.compare import compare_run
 from vesica.report import write_report
 from vesica.results import read_plan
 run, cache = Path({str(finished.folder)!r}), Path({str(finished.cache)!r})
-cells = read_plan(run)
+cells = read_plan(run).cells
 write_report(run, compare_run(run, cells, cache, 0.005), cells, cache)
 assert "torch" not in sys.modules
 """

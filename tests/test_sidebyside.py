@@ -12,7 +12,7 @@ from vesica.errors import DataError
 from vesica.estimate import Cost, choose_jobs
 from vesica.materials import Materials
 from vesica.plan import Cell, Recipe, Source, across
-from vesica.results import cell_folder, read_jobs
+from vesica.results import cell_folder, read_plan
 from vesica.sidebyside import run_side_by_side
 from vesica.sweep import Watcher, check_plan, enter_run, run_cells
 from vesica.train import State, Stopped
@@ -46,9 +46,9 @@ def test_the_results_are_the_same(materials: Materials, tmp_path: Path) -> None:
     cells, seen = plan(materials), []
     for num_jobs, run in ((1, tmp_path / "one"), (2, tmp_path / "two")):
         enter_run(run, cells, num_jobs)
-        watcher = Watcher(on_result=lambda cell, result: seen.append((cell.loss, result["status"])))
+        watcher = Watcher(on_result=lambda cell, result: seen.append((cell.loss, result.status)))
         run_cells(cells, run, materials, watcher, num_jobs)
-        assert read_jobs(run) == num_jobs
+        assert read_plan(run).jobs == num_jobs
     assert len(seen) == 4
     for cell in cells:
         for name in ("scores.csv", "masks.npz"):

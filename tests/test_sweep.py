@@ -36,7 +36,7 @@ def run(cells: list[Cell], folder: Path, materials: Materials) -> list[Cell]:
 
 def test_a_cell_folder_has_its_files(materials: Materials, tmp_path: Path) -> None:
     run(plan(), tmp_path, materials)
-    for cell in read_plan(tmp_path):
+    for cell in read_plan(tmp_path).cells:
         files = {path.name for path in cell_folder(tmp_path, cell).iterdir()}
         assert files == {
             "cell.json",
@@ -55,7 +55,7 @@ def test_finished_cells_are_skipped_and_failed_ones_tried_again(
 ) -> None:
     assert len(run(plan(), tmp_path, materials)) == 2
     assert run(plan(), tmp_path, materials) == []
-    bce, _ = read_plan(tmp_path)
+    bce, _ = read_plan(tmp_path).cells
     result = cell_folder(tmp_path, bce) / "result.json"
     write_json(result, read_json(result) | {"status": "failed"})
     assert [cell.loss for cell in run(plan(), tmp_path, materials)] == ["bce"]
@@ -66,7 +66,7 @@ def test_a_run_grows_by_losses_and_seeds(materials: Materials, tmp_path: Path) -
     trained = run(plan(seed=[0, 1]), tmp_path, materials)
     assert {cell.seed for cell in trained} == {1}
     run(plan(loss=["dice"]), tmp_path, materials)
-    assert len(read_plan(tmp_path)) == 5
+    assert len(read_plan(tmp_path).cells) == 5
 
 
 def test_a_run_of_other_settings_is_refused(materials: Materials, tmp_path: Path) -> None:
@@ -105,22 +105,22 @@ def test_data_that_changed_is_noticed(tmp_path: Path, materials: Materials) -> N
 
 def test_a_torn_plan_file_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text('{"cells": [')
-    with pytest.raises(DataError, match=r"plan\.json: cannot be read"):
+    with pytest.raises(DataError, match=r"plan\.json: damaged"):
         read_plan(tmp_path)
     (tmp_path / "plan.json").write_text(json.dumps({"cells": [{"loss": "iou"}]}))
-    with pytest.raises(DataError, match=r"plan\.json: cannot be read"):
+    with pytest.raises(DataError, match=r"plan\.json: damaged"):
         read_plan(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["result.json", "scores.csv"])
 def test_a_damaged_file_is_one_sentence(name: str, materials: Materials, tmp_path: Path) -> None:
     run(plan(), tmp_path, materials)
-    folder = cell_folder(tmp_path, read_plan(tmp_path)[0])
+    folder = cell_folder(tmp_path, read_plan(tmp_path).cells[0])
     (folder / name).write_text('{"status": "fin')
 
     def again() -> None:
         run(plan(), tmp_path, materials)
-        compare_run(tmp_path, read_plan(tmp_path), materials.cache, 0.005)
+        compare_run(tmp_path, read_plan(tmp_path).cells, materials.cache, 0.005)
 
     with pytest.raises(DataError, match=rf"{name}: .*damaged .*run the same command again"):
         again()

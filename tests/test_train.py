@@ -13,12 +13,11 @@ from tiny import TINY, tiny_cell
 from vesica import train
 from vesica.cell import run_cell
 from vesica.features import Images, Inputs, mirror
-from vesica.files import read_json
 from vesica.losses import parse_loss
 from vesica.materials import Materials, make_fabric
 from vesica.networks import FCN
 from vesica.plan import Cell, Recipe, replace
-from vesica.results import read_table
+from vesica.results import CellResult, read_model, read_table
 from vesica.shapes import Features, LogitMaps
 from vesica.train import Epoch, State, Stopped, best_epoch, epoch_order, has_converged, is_best
 
@@ -28,7 +27,7 @@ def materials(tmp_path_factory: pytest.TempPathFactory) -> Materials:
     return Materials(tmp_path_factory.mktemp("cache"))
 
 
-def run(cell: Cell, materials: Materials, folder: Path) -> dict[str, object]:
+def run(cell: Cell, materials: Materials, folder: Path) -> CellResult:
     return run_cell(materials.resolve(cell), materials, folder)
 
 
@@ -167,7 +166,7 @@ def test_a_damaged_checkpoint_falls_back_and_says_so(
         file.write_bytes(data)
     result = run_cell(cell, materials, folder, on_step=lambda state, _: seen.append(state.step))
     assert seen[0] == (3 if num_damaged == 1 else 1)
-    (note,) = result["notes"]
+    (note,) = result.notes
     assert "checkpoint.safetensors: damaged" in note
     assert ("the checkpoint before it" if num_damaged == 1 else "began at the start") in note
     assert list(folder.glob("checkpoint*")) == []
@@ -222,17 +221,17 @@ def test_losses_of_one_seed_start_alike_and_see_the_same_batches(materials: Mate
 
 def test_a_diverged_run_is_a_failed_result(materials: Materials, tmp_path: Path) -> None:
     result = run(tiny_cell(lr=1e38), materials, tmp_path)
-    assert result["status"] == "failed"
-    assert "not finite in epoch" in str(result["reason"])
-    assert read_json(tmp_path / "result.json") == result
+    assert result.status == "failed"
+    assert "not finite in epoch" in str(result.reason)
+    assert read_model(tmp_path / "result.json", CellResult) == result
     assert not (tmp_path / "checkpoint.safetensors").exists()
 
 
 def test_a_run_that_predicts_one_class_is_named(materials: Materials, tmp_path: Path) -> None:
     # So small a rate moves nothing: the zero score layer keeps every probability at 1/2.
     result = run(tiny_cell(lr=1e-30, max_epochs=1), materials, tmp_path)
-    assert result["status"] == "collapsed"
-    assert result["reason"] == "at epoch 1 every validation image was predicted as one class"
+    assert result.status == "collapsed"
+    assert result.reason == "at epoch 1 every validation image was predicted as one class"
     assert history(tmp_path)[0]["is_one_class"] == "True"
 
 
@@ -240,7 +239,7 @@ def test_training_learns(materials: Materials, tmp_path: Path) -> None:
     result = run(tiny_cell(max_epochs=20, dropout=0.0, lr=1e-2), materials, tmp_path)
     rows = history(tmp_path)
     assert float(rows[-1]["train_loss"]) < 0.8 * float(rows[0]["train_loss"])
-    assert result["status"] == "finished"
+    assert result.status == "finished"
 
 
 @pytest.mark.parametrize("keep", ["best", "last"])
@@ -253,9 +252,9 @@ def test_the_kept_epoch_is_scored(
     rows = history(tmp_path)
     sign = 1 if monitor == "val_loss" else -1
     best = min(range(4), key=lambda epoch: sign * float(rows[epoch][monitor])) + 1
-    assert result["kept_epoch"] == (best if keep == "best" else 4)
-    kept = rows[int(str(result["kept_epoch"])) - 1]
-    assert float(kept["val_iou"]) == pytest.approx(result["val_iou_per_image"])
+    assert result.kept_epoch == (best if keep == "best" else 4)
+    kept = rows[int(str(result.kept_epoch)) - 1]
+    assert float(kept["val_iou"]) == pytest.approx(result.val_iou_per_image)
 
 
 def rows_of(*val_losses: float) -> list[Epoch]:
@@ -276,10 +275,10 @@ def test_convergence_is_patience_epochs_without_a_better_one() -> None:
 
 def test_ended_by_says_whether_the_run_converged(materials: Materials, tmp_path: Path) -> None:
     short = run(tiny_cell(max_epochs=2), materials, tmp_path / "short")
-    assert (short["ended_by"], short["epochs"]) == ("epochs", 2)
+    assert (short.ended_by, short.epochs) == ("epochs", 2)
     # Nothing moves, so no epoch is better than the first one.
     still = run(tiny_cell(lr=1e-30, max_epochs=9, patience=2), materials, tmp_path / "still")
-    assert (still["ended_by"], still["epochs"]) == ("patience", 3)
+    assert (still.ended_by, still.epochs) == ("patience", 3)
 
 
 def test_frozen_layers_do_not_move(materials: Materials) -> None:

@@ -22,13 +22,20 @@ from vesica.networks import Network
 from vesica.plan import Cell
 from vesica.results import (
     SCHEMA,
+    CellResult,
+    Status,
     TestScores,
+    WeightsName,
     write_histograms,
     write_masks,
+    write_model,
     write_scores,
     write_table,
 )
 from vesica.train import Diverged, Epoch, Fit, State, fit
+
+MAX_TRACEBACK = 20_000
+"""Characters; its end says most."""
 
 OnStep = Callable[[State, int], None]
 
@@ -40,7 +47,7 @@ def run_cell(
     *,
     on_step: OnStep = lambda state, num_steps: None,
     should_stop: Callable[[], bool] = lambda: False,
-) -> dict[str, Any]:
+) -> CellResult:
     """Train and score a resolved cell, going on from its checkpoint if it has one.
 
     Returns:
@@ -79,20 +86,22 @@ def run_cell(
     except (MemoryError, RuntimeError) as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         details = traceback.format_exc()
-        result = _result(cell, fabric, status="failed", reason=reason, traceback=details)
+        result = _result(
+            cell, fabric, status="failed", reason=reason, traceback=details[-MAX_TRACEBACK:]
+        )
     else:
         _write_files(folder, cell, network, fitted, val, test, preds, materials, rows)
         summary = {**_outcome(fitted), **_summary(fitted, val, test)}
         summary |= {"num_train": len(rows.train), "num_val": len(rows.val)}
         summary |= {"num_images": len(inputs.masks)}
         result = _result(cell, fabric, **summary)
-    write_json(folder / "result.json", result)
-    if result["status"] != "failed":  # what memory did not suffice for may go on later
+    write_model(folder / "result.json", result)
+    if result.has_scores:  # what memory did not suffice for may go on later
         remove_checkpoint(checkpoint)
     return result
 
 
-def _outcome(fitted: Fit) -> dict[str, str]:
+def _outcome(fitted: Fit) -> dict[str, Any]:
     if not fitted.is_collapsed:
         return {"status": "finished", "reason": ""}
     reason = f"at epoch {fitted.kept} every validation image was predicted as one class"
@@ -120,22 +129,22 @@ def _summary(fitted: Fit, val: metrics.Scores, test: metrics.Scores) -> dict[str
 
 
 def _result(
-    cell: Cell, fabric: Fabric, *, status: str, reason: str, **summary: Any
-) -> dict[str, Any]:
-    return {
-        "schema": SCHEMA,
-        "status": status,
-        "reason": reason,
+    cell: Cell, fabric: Fabric, *, status: Status, reason: str, **summary: Any
+) -> CellResult:
+    return CellResult(
+        schema_number=SCHEMA,
+        status=status,
+        reason=reason,
         **summary,
-        "loss": cell.loss,
-        "seed": cell.seed,
-        "weights": {"name": cell.weights_name, "digest": cell.weights_digest},
-        "data_fingerprint": cell.data.fingerprint,
-        "precision": cell.recipe.precision,
-        "device": provenance.device_name(fabric.device),
-        "versions": provenance.versions(),
-        "command": provenance.command_line(),
-    }
+        loss=cell.loss,
+        seed=cell.seed,
+        weights=WeightsName(name=cell.weights_name, digest=cell.weights_digest),
+        data_fingerprint=cell.data.fingerprint,
+        precision=cell.recipe.precision,
+        device=provenance.device_name(fabric.device),
+        versions=provenance.versions(),
+        command=provenance.command_line(),
+    )
 
 
 def _write_files(

@@ -16,7 +16,7 @@ from vesica.errors import DataError
 from vesica.files import read_json, write_json
 from vesica.pairs import adjust, judge_pair, say_pair
 from vesica.plan import Cell, flatten
-from vesica.results import SCHEMA, CellResult, read_cell, write_table
+from vesica.results import SCHEMA, EndedCell, read_cell, write_table
 from vesica.spelling import shown
 
 METRICS = ("iou_per_image", "iou_pooled", "iou_soft", "accuracy")
@@ -113,7 +113,7 @@ def group_cells(cells: Sequence[Cell]) -> list[Group]:
 
 
 def _judge_group(
-    group: Group, by_key: dict[str, CellResult], library: Library, margin: float
+    group: Group, by_key: dict[str, EndedCell], library: Library, margin: float
 ) -> dict[str, Any]:
     first = group.cells[0]
     found = {
@@ -163,24 +163,24 @@ def _baselines(cell: Cell, library: Library) -> tuple[dict[str, dict[str, float]
     return score_baselines(arrays, split), library.describe(cell.data, cell.size)
 
 
-def _loss_row(loss: str, results: list[CellResult]) -> dict[str, Any]:
-    scored = [found.result for found in results if found.has_scores]
+def _loss_row(loss: str, results: list[EndedCell]) -> dict[str, Any]:
+    scored = [found.result for found in results if found.result.has_scores]
     row: dict[str, Any] = {
         "loss": loss,
         "num_seeds": len(scored),
-        "num_collapsed": sum(found.status == "collapsed" for found in results),
-        "num_failed": sum(not found.has_scores for found in results),
-        "num_censored": sum(result["ended_by"] == "epochs" for result in scored),
-        "num_empty": scored[0].get("num_empty", 0) if scored else 0,
+        "num_collapsed": sum(found.result.status == "collapsed" for found in results),
+        "num_failed": sum(not found.result.has_scores for found in results),
+        "num_censored": sum(result.ended_by == "epochs" for result in scored),
+        "num_empty": scored[0].num_empty if scored else 0,
     }
     for metric in (*METRICS, *MORE_METRICS, "epochs"):
-        values = [result[metric] for result in scored if result.get(metric) is not None]
+        values = [v for result in scored if (v := result[metric]) is not None]
         row[metric] = float(np.mean(values)) if values else None
         row[f"{metric}_sd"] = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return row
 
 
-def _write_csv(target: Path, results: Sequence[CellResult]) -> None:
+def _write_csv(target: Path, results: Sequence[EndedCell]) -> None:
     outcome = (
         "status",
         *METRICS,
@@ -192,8 +192,8 @@ def _write_csv(target: Path, results: Sequence[CellResult]) -> None:
     )
     header = ["key", *flatten(results[0].cell.identity())] if results else ["key"]
     rows = [
-        [found.cell.key, *flatten(found.cell.identity()).values()]
-        + [found.result.get(name, "") for name in outcome]
+        [found.folder.name, *flatten(found.cell.identity()).values()]
+        + [getattr(found.result, name) for name in outcome]
         for found in results
     ]
     write_table(target, [*header, *outcome], rows)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vesica import metrics, statistics
 from vesica.metrics.calibration import NUM_BINS
 from vesica.metrics.decision import BIN_PROBS
-from vesica.results import CellResult, TestScores, read_histograms, read_test_scores
+from vesica.results import EndedCell, TestScores, read_histograms, read_scores
 
 Histograms = NDArray[np.integer]
 PerImage = NDArray[np.float64]
@@ -43,14 +43,14 @@ class _Decided:
         calibration: Empty without histograms.
     """
 
-    found: CellResult
+    found: EndedCell
     scores: TestScores
     iou: dict[str, PerImage]
     calibration: dict[str, float]
 
 
 def compare_decisions(
-    baseline: Sequence[CellResult], challenger: Sequence[CellResult], level: float
+    baseline: Sequence[EndedCell], challenger: Sequence[EndedCell], level: float
 ) -> dict[str, Any]:
     """Compare two losses under every decision, and their soft IoU with that of their masks.
 
@@ -95,8 +95,8 @@ def compare_decisions(
     }
 
 
-def _decide(found: CellResult) -> _Decided:
-    scores = read_test_scores(found)
+def _decide(found: EndedCell) -> _Decided:
+    scores = read_scores(found)
     iou = {"half": metrics.iou(scores.counts), "soft": scores.iou_soft}
     histograms = _read_histograms(found, scores)
     if histograms is None:
@@ -112,10 +112,10 @@ def _decide(found: CellResult) -> _Decided:
     return _Decided(found, scores, iou, calibration)
 
 
-def _read_histograms(found: CellResult, scores: TestScores) -> tuple[Histograms, Histograms] | None:
+def _read_histograms(found: EndedCell, scores: TestScores) -> tuple[Histograms, Histograms] | None:
     """Of validation and test images; None where there are none that belong to the scores."""
     try:
-        parts = read_histograms(found.folder / "histograms.npz")
+        parts = read_histograms(found.folder / "histograms.npz", len(scores.names))
         val, test = parts["val"], parts["test"]
         counts = metrics.counts_at(test, metrics.THRESHOLD)
     except (OSError, ValueError, KeyError, IndexError, EOFError, BadZipFile, zlib.error):
@@ -181,7 +181,7 @@ def _mean_calibration(cells: Sequence[_Decided]) -> dict[str, float]:
     }
 
 
-def _say_missing(without: Sequence[CellResult], num_cells: int) -> str:
+def _say_missing(without: Sequence[EndedCell], num_cells: int) -> str:
     if not without:
         return ""
     more = f" and {len(without) - 1} more" if len(without) > 1 else ""

@@ -1,5 +1,10 @@
 """The mistakes that a user can mend; the command line prints them as one sentence."""
 
+import re
+
+UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""What a terminal obeys: control characters but tabs and ends of lines, and turns of direction."""
+
 
 class DataError(ValueError):
     """Something in a user's files is wrong; the message says what, where and what to do."""
@@ -11,3 +16,8 @@ def join_lines(problems: list[str], limit: int = 20) -> str:
     if len(problems) > limit:
         shown.append(f"... and {len(problems) - limit} more")
     return "\n".join(shown)
+
+
+def printable(text: str) -> str:
+    """A text without what a terminal would obey; names in files may hold anything."""
+    return UNPRINTABLE.sub("", text)

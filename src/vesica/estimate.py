@@ -63,7 +63,7 @@ def estimate(cells: Sequence[Cell], run: Path, materials: Materials) -> Cost:
     waiting = []
     for cell in cells:
         found = read_cell(run, cell)
-        if found is not None and found.has_scores:
+        if found is not None and found.result.has_scores:
             continue
         fields = cell.setting()
         del fields["data"]

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import sys
 import tempfile
 import zlib
@@ -33,6 +34,12 @@ Sums = dict[str, list[int]]
 CHUNK_BYTES = 2**24
 RESULT = "result.json"
 """Where it lies, the files beside it are whole: it is written last."""
+
+PLAN = "plan.json"
+"""What a run is; nothing computes it again."""
+
+MAX_BYTES = 2**26
+"""Of a file that is read as a whole, where its reader expects no more."""
 
 ATTEMPTS = 3
 """A file may be replaced between the reading of it and of its sum."""
@@ -203,14 +210,14 @@ def write_json(target: Path, value: Any) -> None:
     write_text(target, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
     """Read a file that `replacing` or one of its users wrote.
 
     Raises:
-        DataError: If it is not what was written.
+        DataError: If it is not what was written, or nothing that can be read as a whole.
     """
     for _ in range(ATTEMPTS):
-        data = path.read_bytes()
+        data = _read(path, max_bytes)
         if _is_listed(path, zlib.crc32(data)):
             return data
     raise damaged(path)
@@ -228,7 +235,9 @@ def read_json(path: Path) -> Any:
     """Read a JSON file; as `read_bytes`, and refused as damaged if it is no JSON."""
     try:
         return json.loads(read_text(path))
-    except json.JSONDecodeError as error:
+    except DataError:
+        raise
+    except (ValueError, RecursionError) as error:
         raise damaged(path, error) from None
 
 
@@ -252,13 +261,33 @@ def check_all(folder: Path) -> None:
 def damaged(path: Path, error: object = "its content is not what was written") -> DataError:
     """What to do about a damaged file: what was computed together is computed again together."""
     together = path.name != RESULT and (path.parent / RESULT).exists()
-    which = path.parent if together else "it"
-    return DataError(f"{path}: damaged ({error}); delete {which} and run the same command again")
+    advice = f"delete {path.parent if together else 'it'} and run the same command again"
+    if path.name == PLAN:
+        advice = "put back the one that was written, or begin another run with --out"
+    return DataError(f"{path}: damaged ({error}); {advice}")
+
+
+def _read(path: Path, max_bytes: int) -> bytes:
+    _check_regular(path, max_bytes)
+    with path.open("rb") as file:
+        return file.read(max_bytes)
+
+
+def _check_regular(path: Path, max_bytes: int | None = None) -> None:
+    """Refuse what is no file (a pipe waits for ever), lies elsewhere, or is far too large."""
+    status = path.lstat()
+    if stat.S_ISLNK(status.st_mode):
+        raise damaged(path, "a link, which is not followed")
+    if not stat.S_ISREG(status.st_mode):
+        raise damaged(path, "a folder, pipe or device, and no file")
+    if max_bytes is not None and status.st_size > max_bytes:
+        raise damaged(path, f"{status.st_size:,} bytes, expected at most {max_bytes:,}")
 
 
 def sum_of(path: Path) -> int:
     """CRC-32 of a file."""
     total = 0
+    _check_regular(path)
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
             total = zlib.crc32(chunk, total)
@@ -273,7 +302,7 @@ def _is_listed(path: Path, found: int) -> bool:
 def _read_sums(folder: Path) -> Sums:
     """The sums of a folder's files, which have a sum themselves."""
     try:
-        data = (folder / SUMS).read_bytes()
+        data = _read(folder / SUMS, MAX_BYTES)
     except FileNotFoundError:
         return {}
     try:
@@ -281,7 +310,7 @@ def _read_sums(folder: Path) -> Sums:
         sums: Sums = document["sums"]
         if document != _sealed(sums):
             raise ValueError("its content is not what was written")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise damaged(folder / SUMS, error) from None
     return sums
 

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from vesica import metrics, statistics
 from vesica.decisions import compare_decisions
 from vesica.plan import Cell
-from vesica.results import CellResult, read_test_scores
+from vesica.results import EndedCell, read_scores
 from vesica.words import count_of
 
 
 def difference_of(
-    challenger: Sequence[CellResult], baseline: Sequence[CellResult]
+    challenger: Sequence[EndedCell], baseline: Sequence[EndedCell]
 ) -> NDArray[np.float64]:
     """Per-image IoU of one loss minus another's, shape (seeds, units).
 
@@ -25,17 +25,17 @@ def difference_of(
     return _unit_scores(challenger) - _unit_scores(baseline)
 
 
-def _unit_scores(results: Sequence[CellResult]) -> NDArray[np.float64]:
+def _unit_scores(results: Sequence[EndedCell]) -> NDArray[np.float64]:
     rows = []
     for found in sorted(results, key=lambda found: found.cell.seed):
-        scores = read_test_scores(found)
+        scores = read_scores(found)
         rows.append(scores.by_unit(metrics.iou(scores.counts)))
     return np.array(rows)
 
 
 def judge_pair(
-    baseline: list[CellResult],
-    challenger: list[CellResult],
+    baseline: list[EndedCell],
+    challenger: list[EndedCell],
     losses: tuple[str, str],
     missing: list[Cell],
     margin: float,
@@ -51,8 +51,8 @@ def judge_pair(
         margin: Differences smaller than this do not matter, a fraction.
         num_pairs: Of the setting, whose intervals hold together.
     """
-    failed = [f for f in (*baseline, *challenger) if not f.has_scores]
-    collapsed = [f for f in (*baseline, *challenger) if f.status == "collapsed"]
+    failed = [f for f in (*baseline, *challenger) if not f.result.has_scores]
+    collapsed = [f for f in (*baseline, *challenger) if f.result.status == "collapsed"]
     waiting = [cell for cell in missing if cell.loss in losses]
     head = {
         "baseline": losses[0],
@@ -60,7 +60,7 @@ def judge_pair(
         "metric": "iou_per_image",
         "collapsed": [{"loss": f.cell.loss, "seed": f.cell.seed} for f in collapsed],
         "failed": [
-            {"loss": f.cell.loss, "seed": f.cell.seed, "reason": f.result["reason"]} for f in failed
+            {"loss": f.cell.loss, "seed": f.cell.seed, "reason": f.result.reason} for f in failed
         ],
         "num_missing": len(waiting),
     }
@@ -78,12 +78,12 @@ def judge_pair(
     baseline = [f for f in baseline if f.cell.seed in seeds]
     challenger = [f for f in challenger if f.cell.seed in seeds]
     difference = difference_of(challenger, baseline)
-    head["num_images"] = challenger[0].result["num_test"]
+    head["num_images"] = challenger[0].result.num_test
     found = statistics.compare(difference, margin=margin, level=level)
     judged = head | asdict(found) | _ask_further(difference, found)
     for side in (baseline, challenger):
         # That a loss failed altogether with this recipe does not make the other one better.
-        if judged["verdict"] != "undecided" and all(f.status == "collapsed" for f in side):
+        if judged["verdict"] != "undecided" and all(f.result.status == "collapsed" for f in side):
             reason = f"every run of {side[0].cell.loss} collapsed to one class"
             judged |= {"verdict": "undecided", "reason": reason}
     return judged | compare_decisions(baseline, challenger, level)

@@ -18,14 +18,14 @@ from vesica.cell import run_cell
 from vesica.errors import DataError
 from vesica.materials import Materials
 from vesica.plan import Cell
-from vesica.results import cell_folder
+from vesica.results import CellResult, cell_folder
 from vesica.train import State, Stopped
 
 NEWS_EVERY_S = 0.5
 ASK_EVERY_S = 0.2
 
 OnStep = Callable[[Cell, State, int], None]
-OnResult = Callable[[Cell, dict[str, Any]], None]
+OnResult = Callable[[Cell, CellResult], None]
 
 
 def run_side_by_side(

@@ -7,16 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from vesica import provenance
 from vesica.cell import run_cell
 from vesica.errors import DataError
-from vesica.files import write_json
 from vesica.materials import Materials
-from vesica.plan import SCHEMA as PLAN_SCHEMA
 from vesica.plan import Axis, Cell, flatten, place_of
-from vesica.results import cell_folder, read_cell, read_kind, read_plan
+from vesica.results import CellResult, RunPlan, cell_folder, read_cell, read_plan, write_model
 from vesica.sidebyside import run_side_by_side
 from vesica.train import State
 
@@ -40,7 +37,7 @@ class Watcher:
 
     on_cell: Callable[[int, int, Cell], None] = lambda number, total, cell: None
     on_step: Callable[[Cell, State, int], None] = lambda cell, state, num_steps: None
-    on_result: Callable[[Cell, dict[str, Any]], None] = lambda cell, result: None
+    on_result: Callable[[Cell, CellResult], None] = lambda cell, result: None
     should_stop: Callable[[], bool] = lambda: False
 
 
@@ -73,7 +70,7 @@ def check_run(run: Path, cells: Sequence[Cell], grows_by: Sequence[Axis] = ()) -
         DataError: If the folder holds something else.
     """
     check_folder(run)
-    known = read_plan(run) if (run / "plan.json").exists() else []
+    known = list(read_plan(run).cells) if (run / "plan.json").exists() else []
     _check_growth(run, known, cells, grows_by)
     return known
 
@@ -144,16 +141,15 @@ def enter_run(
     everything += [
         cell.model_copy(update={"folder": known.get(cell.key, cell).folder}) for cell in cells
     ]
-    plan = {
-        "schema": PLAN_SCHEMA,
-        "kind": kind or read_kind(run),
-        "command": provenance.command_line(),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": provenance.versions(),
-        "jobs": num_jobs,
-        "cells": [cell.model_dump(mode="json") for cell in everything],
-    }
-    write_json(run / "plan.json", plan)
+    plan = RunPlan(
+        kind=kind or (read_plan(run).kind if known else ""),
+        command=provenance.command_line(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions=provenance.versions(),
+        jobs=num_jobs,
+        cells=tuple(everything),
+    )
+    write_model(run / "plan.json", plan)
     return everything
 
 
@@ -165,7 +161,7 @@ def run_cells(
     waiting = []
     for cell in cells:
         found = read_cell(run, cell)
-        if found is None or found.status == "failed":
+        if found is None or not found.result.has_scores:
             waiting.append(cell)
         else:
             watcher.on_result(cell, found.result)

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Self
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from vesica.plan import Cell
+from vesica.results import CellResult
 from vesica.sweep import Watcher
 from vesica.train import State
 
@@ -61,7 +62,7 @@ class Display:
         """
         self.names = names
 
-        def show_result(cell: Cell, result: dict[str, Any]) -> None:
+        def show_result(cell: Cell, result: CellResult) -> None:
             self._on_result(cell, result)
             if cell.key in self.labels:  # it ran now
                 on_result()
@@ -83,17 +84,17 @@ class Display:
         done = state.epoch * num_steps + state.step
         self._show(cell.key, self.labels[cell.key], done, limit * num_steps, detail)
 
-    def _on_result(self, cell: Cell, result: dict[str, Any]) -> None:
+    def _on_result(self, cell: Cell, result: CellResult) -> None:
         self._remove(cell.key)
         name = escape(self.names[cell.key])
-        if result["status"] == "failed":
-            self.console.print(f"[red]{name}: failed[/] - {escape(result['reason'])}")
+        if result.status == "failed":
+            self.console.print(f"[red]{name}: failed[/] - {escape(result.reason)}")
             return
-        text = f"{name}: test IoU {result['iou_per_image']:.3f} after {result['epochs']} epochs"
-        if result["status"] == "collapsed":
-            text += f" - [red]collapsed[/]: {result['reason']}"
-        self.console.print(f"{text} ({result['train_time_s']:.0f} s)")
-        for note in result.get("notes", []):
+        text = f"{name}: test IoU {result.iou_per_image:.3f} after {result.epochs} epochs"
+        if result.status == "collapsed":
+            text += f" - [red]collapsed[/]: {result.reason}"
+        self.console.print(f"{text} ({result.train_time_s:.0f} s)")
+        for note in result.notes:
             self.console.print(f"[yellow]{name}:[/] {escape(note)}")
 
     def _show(self, key: str, what: str, done: int, total: int, detail: str) -> None:

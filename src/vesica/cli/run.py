@@ -53,16 +53,16 @@ def status(run: Run) -> None:
     from vesica.results import read_cell, read_plan
 
     console = Console(highlight=False)
-    cells = read_plan(run)
+    cells = read_plan(run).cells
     names = name_cells(cells)
     for cell in cells:
         found = read_cell(run, cell)
-        state = "to do" if found is None else found.status
+        state = "to do" if found is None else found.result.status
         line = f"{cell.key}  {state:9}  {names[cell.key]}"
-        if found is not None and found.has_scores:
-            line += f": test IoU {found.result['iou_per_image']:.3f}"
-        if found is not None and found.result["reason"]:
-            line += f" - {found.result['reason']}"
+        if found is not None and found.result.has_scores:
+            line += f": test IoU {found.result.iou_per_image:.3f}"
+        if found is not None and found.result.reason:
+            line += f" - {found.result.reason}"
         console.print(escape(line))
     done = sum(read_cell(run, cell) is not None for cell in cells)
     console.print(f"{done} of {len(cells)} cells have a result.")
@@ -91,9 +91,9 @@ def _analysis_of(run: Path) -> "Analysis":
     """
     from vesica.report import fairness
     from vesica.report.summary import PLAIN
-    from vesica.results import read_kind
+    from vesica.results import read_plan
 
-    kind = read_kind(run)
+    kind = read_plan(run).kind
     known = {
         "": lambda: PLAIN,
         "fairness": lambda: fairness.ANALYSIS,

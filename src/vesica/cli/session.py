@@ -31,7 +31,7 @@ def default_out(name: str) -> Path:
     if today.exists() or not earlier or not (earlier[-1] / "plan.json").exists():
         return today
     last = earlier[-1]
-    is_interrupted = any(read_cell(last, cell) is None for cell in read_plan(last))
+    is_interrupted = any(read_cell(last, cell) is None for cell in read_plan(last).cells)
     return last if is_interrupted else today
 
 
@@ -57,7 +57,7 @@ def execute(
     from vesica.estimate import check_disk, choose_jobs, estimate
     from vesica.materials import Materials
     from vesica.report import write_report
-    from vesica.results import read_jobs
+    from vesica.results import read_plan
     from vesica.sweep import (
         check_folder,
         check_plan,
@@ -84,7 +84,8 @@ def execute(
             check_run(out, resolved, analysis.grows_by)
             cost = estimate(resolved, out, materials)
             # As before, as another number of threads gives other roundings.
-            num_jobs = jobs or read_jobs(out) or choose_jobs(cost, len(resolved))
+            known_jobs = read_plan(out).jobs if (out / "plan.json").exists() else None
+            num_jobs = jobs or known_jobs or choose_jobs(cost, len(resolved))
             print_cost(console, resolved, cost, out, materials.describe(resolved), num_jobs)
             if cost.hours > LONG_HOURS and _is_large(resolved[0]):
                 console.print(
@@ -125,7 +126,7 @@ def judge(
     from vesica.report import write_report
     from vesica.results import read_plan
 
-    cells, cache = read_plan(run), (cache or default_cache()).expanduser()
+    cells, cache = read_plan(run).cells, (cache or default_cache()).expanduser()
     document = compare_run(run, cells, cache, None if margin is None else margin / 100)
     page = write_report(run, document, cells, cache)
     console = Console(stderr=as_json, highlight=False)

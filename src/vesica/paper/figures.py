@@ -21,7 +21,7 @@ from vesica.plan import Cell, replace
 from vesica.report import svg
 from vesica.report.pictures import photo_uri
 from vesica.report.sections import Pictures, Section
-from vesica.results import CellResult, read_cell, read_masks, read_test_scores
+from vesica.results import EndedCell, read_cell, read_masks, read_scores
 
 TITLE = "Figures 1 to 6"
 PREFERRED = ("bfcn32s", "lfw", "face", "big")
@@ -54,12 +54,12 @@ def figures_section(run: Path, cells: Sequence[Cell]) -> Section | None:
     return Section(TITLE, [opening, pictures])
 
 
-def _choose(run: Path, cells: Sequence[Cell]) -> dict[Loss, CellResult] | None:
+def _choose(run: Path, cells: Sequence[Cell]) -> dict[Loss, EndedCell] | None:
     """Both losses of the set-up nearest to the paper's examples, of the lowest seed."""
-    setups: dict[str, dict[Loss, CellResult]] = {}
+    setups: dict[str, dict[Loss, EndedCell]] = {}
     for cell in cells:
         found = read_cell(run, cell)
-        if found is not None and found.has_scores:
+        if found is not None and found.result.has_scores:
             setups.setdefault(f"{cell.setting()} {cell.seed}", {})[loss_of(cell)] = found
     whole = [by_loss for by_loss in setups.values() if len(by_loss) == len(LOSSES)]
     return min(whole, key=lambda by_loss: _distance(by_loss["iou"].cell), default=None)
@@ -70,8 +70,8 @@ def _distance(cell: Cell) -> tuple[int | bool, ...]:
     return (*(a != b for a, b in zip(fields, PREFERRED, strict=True)), cell.seed)
 
 
-def _draw(by_loss: dict[Loss, CellResult]) -> Pictures:
-    scores = {loss: read_test_scores(by_loss[loss]) for loss in LOSSES}
+def _draw(by_loss: dict[Loss, EndedCell]) -> Pictures:
+    scores = {loss: read_scores(by_loss[loss]) for loss in LOSSES}
     iou = {loss: metrics.iou(scores[loss].counts) for loss in LOSSES}
     mean = np.mean(list(iou.values()), axis=0)
     place = int(np.argsort(mean, kind="stable")[len(mean) // 2])
@@ -86,7 +86,9 @@ def _draw(by_loss: dict[Loss, CellResult]) -> Pictures:
         _label("4: label without hair", "foreground white", face),
     ]
     for number, loss in enumerate(LOSSES, start=5):
-        output = read_masks(by_loss[loss].folder / "masks.npz")[place]
+        size = by_loss[loss].cell.size
+        masks = by_loss[loss].folder / "masks.npz"
+        output = read_masks(masks, (len(mean), size, size))[place]
         said = f"IoU of this mask {iou[loss][place]:.3f}"
         items.append(_label(f"{number}: trained with {loss}", said, output))
     return Pictures(items)

@@ -13,7 +13,7 @@ from vesica.paper.grid import SCALES, loss_of
 from vesica.paper.section_5 import section_5
 from vesica.paper.tables import LOSSES, METRICS, ROWS, ByLoss, Metric, Row, differences
 from vesica.plan import Cell, Recipe
-from vesica.results import SCHEMA, CellResult, read_cell
+from vesica.results import SCHEMA, CellResult, EndedCell, read_cell
 from vesica.spelling import get_option
 from vesica.words import count_of
 
@@ -39,7 +39,7 @@ MIN_SETUPS = 3
 
 SCORES = ("accuracy", "iou_per_image", "iou_pooled", "iou_soft", "epochs")
 
-Results = dict[str, CellResult]
+Results = dict[str, EndedCell]
 """By the cells' keys."""
 
 
@@ -134,14 +134,14 @@ def _setup(
 
 def _score(cells: Sequence[Cell], found: Results) -> dict[str, Any]:
     ended = [found[cell.key] for cell in cells if cell.key in found]
-    scored = [result.result for result in ended if result.has_scores]
-    values = {name: [result[name] for result in scored] for name in SCORES}
+    scored = [result.result for result in ended if result.result.has_scores]
+    values = {name: [v for result in scored if (v := result[name]) is not None] for name in SCORES}
     return {
         "num_runs": len(cells),
         "num_scored": len(scored),
         "num_failed": len(ended) - len(scored),
-        "num_collapsed": sum(result.status == "collapsed" for result in ended),
-        "num_capped": sum(result["ended_by"] == "epochs" for result in scored),
+        "num_collapsed": sum(result.result.status == "collapsed" for result in ended),
+        "num_capped": sum(result.ended_by == "epochs" for result in scored),
         **{name: float(np.mean(v)) if v else None for name, v in values.items()},
         **{
             f"{name}_sd": float(np.std(v, ddof=1)) if len(v) > 1 else None
@@ -157,7 +157,7 @@ def describe_differences(cells: Sequence[Cell], found: Results) -> list[str]:
     width = int(get_option(cell.model, "width") or full.width)
     seeds = len({cell.seed for cell in cells})
     results = {c.key: found[c.key].result for c in cells if c.key in found}
-    num_test = {result["num_test"] for result in results.values() if result.get("num_test")}
+    num_test = {result.num_test for result in results.values() if result.num_test}
     test_images = " and ".join(map(str, sorted(num_test)))
     told = [
         _say_images(cells, results),
@@ -184,10 +184,10 @@ def describe_differences(cells: Sequence[Cell], found: Results) -> list[str]:
     return [text for is_so, text in told if is_so]
 
 
-def _say_images(cells: Sequence[Cell], results: dict[str, Any]) -> tuple[bool, str]:
+def _say_images(cells: Sequence[Cell], results: dict[str, CellResult]) -> tuple[bool, str]:
     """Whether they are the paper's, by their number; a folder may have any name."""
     form, name = cells[0].data.format, cells[0].data.name
-    counted = {result.get("num_images") for result in results.values()} - {None}
+    counted = {result.num_images for result in results.values() if result.num_images}
     if counted:
         is_other = counted != {NUM_IMAGES[form]}
         text = f"{' and '.join(map(str, sorted(counted)))} images in {name}"
@@ -196,13 +196,15 @@ def _say_images(cells: Sequence[Cell], results: dict[str, Any]) -> tuple[bool, s
     return is_other, f"{text}, not {DATA[form]}'s {NUM_IMAGES[form]}"
 
 
-def _say_training_images(cells: Sequence[Cell], results: dict[str, Any]) -> list[tuple[bool, str]]:
+def _say_training_images(
+    cells: Sequence[Cell], results: dict[str, CellResult]
+) -> list[tuple[bool, str]]:
     """Of each split that was trained on others than table 1 says."""
     told = []
     for size in dict.fromkeys(cell.data.split for cell in cells):
         train, val = NUM_TRAIN[cells[0].data.format, size]
-        ended = (results.get(cell.key, {}) for cell in cells if cell.data.split == size)
-        ours = {(r["num_train"], r["num_val"]) for r in ended if "num_train" in r}
+        ended = [results[c.key] for c in cells if c.data.split == size and c.key in results]
+        ours = {(r.num_train, r.num_val) for r in ended if r.num_train and r.num_val}
         shown = " or ".join(f"{a} and {b}" for a, b in sorted(ours))
         text = f"{size}: {shown} images for training and validation, not {train} and {val}"
         told.append((bool(ours - {(train, val)}), text))

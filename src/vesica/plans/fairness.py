@@ -18,7 +18,7 @@ from vesica.compare import data_name
 from vesica.optim import OPTIMIZERS, read_optimizer
 from vesica.pairs import difference_of
 from vesica.plan import Axis, Cell, across, replace
-from vesica.results import CellResult, read_cell
+from vesica.results import EndedCell, read_cell
 from vesica.spelling import options_of
 
 LEARNING_RATES = (3e-5, 1e-4, 3e-4, 1e-3)
@@ -95,7 +95,7 @@ def analyse_fairness(run: Path, cells: Sequence[Cell], margin: float) -> dict[st
     rules = [rule for rule in RULES if any(rule_of(cell) == rule for cell in cells)]
     lrs = sorted({learning_rate(cell) for cell in cells})
 
-    def pick(loss: str, rule: str, lr: float) -> list[CellResult]:
+    def pick(loss: str, rule: str, lr: float) -> list[EndedCell]:
         """Results of all seeds; none unless every one has scores."""
         chosen = [
             cell
@@ -103,7 +103,7 @@ def analyse_fairness(run: Path, cells: Sequence[Cell], margin: float) -> dict[st
             if (cell.loss, rule_of(cell), learning_rate(cell)) == (loss, rule, lr)
         ]
         ended = [found[cell.key] for cell in chosen if cell.key in found]
-        is_whole = len(ended) == len(chosen) and all(result.has_scores for result in ended)
+        is_whole = len(ended) == len(chosen) and all(result.result.has_scores for result in ended)
         return ended if is_whole else []
 
     by_rule = []
@@ -145,9 +145,9 @@ def _fields(rule: str, base: Cell) -> dict[str, Any]:
     return {"keep": "best", "monitor": rule}
 
 
-def _choose(loss: str, by_lr: dict[float, list[CellResult]]) -> Choice:
+def _choose(loss: str, by_lr: dict[float, list[EndedCell]]) -> Choice:
     tried = {
-        lr: float(np.mean([found.result["val_iou_per_image"] for found in results]))
+        lr: float(np.mean([found.result.val_iou_per_image for found in results]))
         if results
         else None
         for lr, results in by_lr.items()
@@ -166,7 +166,7 @@ def _choose(loss: str, by_lr: dict[float, list[CellResult]]) -> Choice:
 
 
 def _compare(
-    baseline: list[CellResult], challenger: list[CellResult], margin: float
+    baseline: list[EndedCell], challenger: list[EndedCell], margin: float
 ) -> dict[str, Any] | None:
     """None until both have all their results."""
     if not baseline or not challenger:

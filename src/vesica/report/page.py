@@ -19,7 +19,7 @@ from vesica.report.decisions import DecisionTable, decision_tables
 from vesica.report.figures import Curve
 from vesica.report.needs import say_needs, say_tests
 from vesica.report.pictures import MAX_BYTES, Gallery, make_gallery
-from vesica.results import CellResult, read_cell, read_table
+from vesica.results import EndedCell, read_cell, read_table
 
 EXTREME_SHARE = 0.05
 """Of the test units, at least one: those without which the mean is shown too."""
@@ -117,7 +117,7 @@ def _make_view(
         anchor=anchor,
         group=judged,
         troubles=_describe_troubles(group, results),
-        is_empty=not any(found.has_scores for found in results),
+        is_empty=not any(found.result.has_scores for found in results),
         intervals=figures.draw_intervals(comparisons, margin) if _have_mean(comparisons) else None,
         scores=tables.score_rows(judged),
         baselines=tables.baseline_rows(judged),
@@ -129,7 +129,7 @@ def _make_view(
         loss_curves=_draw_losses(group, curves),
         gallery=make_gallery(group, results, cache, MAX_BYTES // num_groups),
         cells=tables.cell_rows(group.cells, results),
-        devices=tables.say_list(list(dict.fromkeys(r.result["device"] for r in results))),
+        devices=tables.say_list(list(dict.fromkeys(r.result.device for r in results))),
     )
 
 
@@ -137,12 +137,12 @@ def _have_mean(comparisons: Sequence[dict[str, Any]]) -> bool:
     return any("mean" in comparison for comparison in comparisons)
 
 
-def _describe_troubles(group: Group, results: Sequence[CellResult]) -> list[str]:
+def _describe_troubles(group: Group, results: Sequence[EndedCell]) -> list[str]:
     """What a reader of the verdict has to know: which runs did not go well."""
     troubles = [
-        f"{found.cell.loss}, seed {found.cell.seed}: {found.status}; {found.result['reason']}."
+        f"{found.cell.loss}, seed {found.cell.seed}: {found.result.status}; {found.result.reason}."
         for found in results
-        if found.status != "finished"
+        if found.result.status != "finished"
     ]
     done = {found.cell.key for found in results}
     waiting = [f"{c.loss} seed {c.seed}" for c in group.cells if c.key not in done]
@@ -151,8 +151,8 @@ def _describe_troubles(group: Group, results: Sequence[CellResult]) -> list[str]
     return troubles
 
 
-def _describe_test_images(results: Sequence[CellResult]) -> str:
-    counted = [found.result for found in results if found.has_scores]
+def _describe_test_images(results: Sequence[EndedCell]) -> str:
+    counted = [found.result for found in results if found.result.has_scores]
     if not counted:
         return ""
     num, empty = counted[0]["num_test"], counted[0]["num_empty"]
@@ -160,10 +160,10 @@ def _describe_test_images(results: Sequence[CellResult]) -> str:
     return f"{num} test images, {without}."
 
 
-def _make_pair(comparison: dict[str, Any], results: Sequence[CellResult]) -> Pair | None:
+def _make_pair(comparison: dict[str, Any], results: Sequence[EndedCell]) -> Pair | None:
     challenger, baseline = comparison["challenger"], comparison["baseline"]
     by_loss = {
-        loss: {r.cell.seed: r for r in results if r.has_scores and r.cell.loss == loss}
+        loss: {r.cell.seed: r for r in results if r.result.has_scores and r.cell.loss == loss}
         for loss in (challenger, baseline)
     }
     seeds = sorted(by_loss[challenger].keys() & by_loss[baseline].keys())
@@ -173,7 +173,7 @@ def _make_pair(comparison: dict[str, Any], results: Sequence[CellResult]) -> Pai
         [by_loss[challenger][seed] for seed in seeds], [by_loss[baseline][seed] for seed in seeds]
     )
     by_unit = 100 * difference.mean(axis=0)
-    num_test = by_loss[baseline][seeds[0]].result["num_test"]
+    num_test = by_loss[baseline][seeds[0]].result.num_test
     units = "test images" if len(by_unit) == num_test else "groups of test images"
     return Pair(
         name=f"{challenger} minus {baseline}",
@@ -211,9 +211,9 @@ def _describe_extremes(by_unit: NDArray[np.float64]) -> str:
     return text.replace("-", "\N{MINUS SIGN}")
 
 
-def _read_curve(found: CellResult, group: Group) -> Curve | None:
+def _read_curve(found: EndedCell, group: Group) -> Curve | None:
     path = found.folder / "history.csv"
-    if not found.has_scores or not path.is_file():
+    if not found.result.has_scores or not path.is_file():
         return None
     rows = [row for row in read_table(path) if None not in row.values()]
     if not rows:
@@ -222,7 +222,7 @@ def _read_curve(found: CellResult, group: Group) -> Curve | None:
         loss=found.cell.loss,
         index=group.losses.index(found.cell.loss),
         seed=found.cell.seed,
-        kept=int(found.result["kept_epoch"]),
+        kept=int(found.result.kept_epoch),
         train_loss=[float(row["train_loss"]) for row in rows],
         val_loss=[float(row["val_loss"]) for row in rows],
         val_iou=[float(row["val_iou"]) for row in rows],

@@ -18,7 +18,7 @@ from vesica.compare import Group
 from vesica.data.library import Library
 from vesica.errors import DataError
 from vesica.report import svg
-from vesica.results import CellResult, TestScores, read_masks, read_test_scores
+from vesica.results import EndedCell, Masks, TestScores, read_masks, read_scores
 
 MAX_PICTURES = 24
 MAX_BYTES = 3_500_000
@@ -66,11 +66,11 @@ class Panel:
     loss: str
     index: int
     iou: NDArray[np.float64]
-    masks: NDArray[np.bool_]
+    masks: Masks
 
 
 def make_gallery(
-    group: Group, results: Sequence[CellResult], cache: Path, max_bytes: int
+    group: Group, results: Sequence[EndedCell], cache: Path, max_bytes: int
 ) -> Gallery:
     """Draw the test images on which the losses differ most."""
     seed, chosen = _choose_cells(results)
@@ -78,7 +78,7 @@ def make_gallery(
     if not chosen:
         return Gallery([], None, 0, [], "No run of this setting has predictions yet.")
     try:
-        scores = read_test_scores(chosen[0])
+        scores = read_scores(chosen[0])
         panels = [
             _read_panel(found, index) for found, (index, _) in zip(chosen, losses, strict=True)
         ]
@@ -88,11 +88,11 @@ def make_gallery(
     return Gallery(losses, seed, len(scores.names), pictures)
 
 
-def _choose_cells(results: Sequence[CellResult]) -> tuple[int | None, list[CellResult]]:
+def _choose_cells(results: Sequence[EndedCell]) -> tuple[int | None, list[EndedCell]]:
     """The cells of the first of those seeds that have the most losses."""
-    by_seed: dict[int, list[CellResult]] = {}
+    by_seed: dict[int, list[EndedCell]] = {}
     for found in results:
-        if found.has_scores:
+        if found.result.has_scores:
             by_seed.setdefault(found.cell.seed, []).append(found)
     if not by_seed:
         return None, []
@@ -100,19 +100,18 @@ def _choose_cells(results: Sequence[CellResult]) -> tuple[int | None, list[CellR
     return seed, by_seed[seed]
 
 
-def _read_panel(found: CellResult, index: int) -> Panel:
-    iou = metrics.iou(read_test_scores(found).counts)
-    return Panel(found.cell.loss, index, iou, read_masks(found.folder / "masks.npz"))
+def _read_panel(found: EndedCell, index: int) -> Panel:
+    iou, size = metrics.iou(read_scores(found).counts), found.cell.size
+    masks = read_masks(found.folder / "masks.npz", (len(iou), size, size))
+    return Panel(found.cell.loss, index, iou, masks)
 
 
 def _draw_pictures(
-    first: CellResult, scores: TestScores, panels: Sequence[Panel], cache: Path, max_bytes: int
+    first: EndedCell, scores: TestScores, panels: Sequence[Panel], cache: Path, max_bytes: int
 ) -> list[Picture]:
     source = first.cell.data
     arrays = Library(cache).arrays(source, first.cell.size)
     row_of = {name: row for row, name in enumerate(arrays.names)}
-    if any(panel.masks.shape != (len(scores.names), *arrays.masks.shape[1:]) for panel in panels):
-        raise DataError("the stored predictions do not fit the scores")
     pictures: list[Picture] = []
     num_bytes = 0
     for place in rank_images(np.array([panel.iou for panel in panels]))[:MAX_PICTURES]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vesica.plan import Cell, flatten
-from vesica.results import CellResult
+from vesica.results import EndedCell
 from vesica.words import MISSING
 
 METRICS = {
@@ -75,25 +75,25 @@ def baseline_rows(
     ]
 
 
-def cell_rows(cells: Sequence[Cell], results: Sequence[CellResult]) -> list[CellRow]:
+def cell_rows(cells: Sequence[Cell], results: Sequence[EndedCell]) -> list[CellRow]:
     """What became of each cell."""
     found = {result.cell.key: result for result in results}
     return [_cell_row(cell, found.get(cell.key)) for cell in cells]
 
 
-def _cell_row(cell: Cell, found: CellResult | None) -> CellRow:
-    result = found.result if found else {}
+def _cell_row(cell: Cell, found: EndedCell | None) -> CellRow:
+    result = found.result if found else None
     epochs = time = iou = MISSING
-    if found and found.has_scores:
-        limit = ", the limit" if result["ended_by"] == "epochs" else ""
-        epochs = f"{result['epochs']}{limit}; kept {result['kept_epoch']}"
-        time = say_time(result["train_time_s"])
-        iou = f"{result['iou_per_image']:.3f}"
+    if result and result.has_scores:
+        limit = ", the limit" if result.ended_by == "epochs" else ""
+        epochs = f"{result.epochs}{limit}; kept {result.kept_epoch}"
+        time = say_time(result.train_time_s)
+        iou = f"{result.iou_per_image:.3f}"
     return CellRow(
         loss=cell.loss,
         seed=cell.seed,
-        status=found.status if found else "unfinished",
-        reason=result.get("reason", ""),
+        status=result.status if result else "unfinished",
+        reason=result.reason if result else "",
         epochs=epochs,
         time=time,
         iou=iou,

@@ -1,0 +1,358 @@
+"""A run's folder: what is in it and how it is written and read back. Needs no torch.
+
+A folder may be a stranger's: whatever is read is checked, sizes before memory is taken, and what
+is wrong is a sentence. A cell's `result.json` is written last: a folder that has it is complete.
+"""
+
+import csv
+import io
+import math
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from pydantic import ValidationError
+
+from vesica import metrics
+from vesica.errors import DataError, printable
+from vesica.files import (
+    PLAN,
+    RESULT,
+    damaged,
+    read_bytes,
+    read_json,
+    read_text,
+    replacing,
+    write_json,
+    write_text,
+)
+from vesica.metrics.threshold import NUM_BINS
+from vesica.plan import Cell
+from vesica.results.models import CellResult, Findings, RunPlan
+from vesica.results.scores import Model
+
+FINDINGS = "results.json"
+COUNTS = ("tp", "fp", "fn", "tn")
+
+MAX_ARRAY_BYTES = 2**29
+"""Of an array in a file, and of the file."""
+
+MAX_LIST_BYTES = 4096
+"""Of the names in a file of arrays."""
+
+Kept = TypeVar("Kept", bound=Model)
+
+FORMULA = re.compile(r"'*[=+\-@\t\r]")
+"""What a spreadsheet would run begins so; a leading apostrophe keeps it text."""
+
+
+@dataclass(frozen=True)
+class EndedCell:
+    """One finished, collapsed or failed cell.
+
+    Attributes:
+        cell: What was run.
+        folder: Where its files are.
+        result: The content of `result.json`.
+    """
+
+    cell: Cell
+    folder: Path
+    result: CellResult
+
+
+@dataclass(frozen=True)
+class TestScores:
+    """`scores.csv`: a row per test image.
+
+    Attributes:
+        names: Of the images.
+        groups: What each belongs to.
+        counts: Pixels of each kind at threshold 1/2.
+        iou_soft: Eq. 3 of the paper on the probabilities.
+        boundary: Pixels of each kind in the bands along the boundaries; not read back.
+        hd95_px: 95 % Hausdorff distance; not read back.
+    """
+
+    __test__ = False  # no test class, whatever pytest thinks of its name
+
+    names: tuple[str, ...]
+    groups: tuple[str, ...]
+    counts: metrics.Counts
+    iou_soft: NDArray[np.float64]
+    boundary: metrics.Counts | None = None
+    hd95_px: NDArray[np.float64] | None = None
+
+    def by_unit(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Means of the images of each group, which a comparison counts once."""
+        _, unit = np.unique(self.groups, return_inverse=True)
+        return np.bincount(unit, weights=values) / np.bincount(unit)
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Hard masks, packed: eight pixels a byte.
+
+    Attributes:
+        shape: (num_images, height, width).
+        bits: Of all pixels, in order.
+    """
+
+    shape: tuple[int, int, int]
+    bits: NDArray[np.uint8]
+
+    def __getitem__(self, row: int) -> NDArray[np.bool_]:
+        """One mask, shape (height, width)."""
+        num = self.shape[1] * self.shape[2]
+        first, start = divmod(row * num, 8)
+        bits = np.unpackbits(self.bits[first : first + -(-(start + num) // 8)])
+        return bits[start : start + num].astype(bool).reshape(self.shape[1:])
+
+
+# Folders
+
+
+def cell_folder(run: Path, cell: Cell) -> Path:
+    """Where a cell's files are, within the folder of its run."""
+    return run / "cells" / (cell.folder or cell.key)
+
+
+def write_model(target: Path, model: Model) -> None:
+    """Write one of the models as JSON; a cell's result without what it has not."""
+    is_cell = isinstance(model, CellResult)
+    write_json(target, model.model_dump(mode="json", by_alias=True, exclude_unset=is_cell))
+
+
+def read_model(path: Path, model: type[Kept]) -> Kept:
+    """Read JSON as one of the models; no string of it holds what a terminal would obey.
+
+    Raises:
+        DataError: If it is no such file.
+    """
+    try:
+        return model.model_validate(_printable(read_json(path)))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        more = f"; and {error.error_count() - 1} more" * (error.error_count() > 1)
+        raise damaged(path, f"{where}: {first['msg']}{more}") from None
+    except RecursionError as error:
+        raise damaged(path, error) from None
+
+
+def _printable(value: Any) -> Any:
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, dict):
+        return {printable(key): _printable(item) for key, item in value.items()}
+    return [_printable(item) for item in value] if isinstance(value, list) else value
+
+
+def read_plan(run: Path) -> RunPlan:
+    """What a folder was begun with.
+
+    Raises:
+        DataError: If the folder is no run.
+    """
+    if not (run / PLAN).exists():
+        raise DataError(f"{run}: no run of Vesica (it has no {PLAN}); check the path")
+    return read_model(run / PLAN, RunPlan)
+
+
+def read_findings(run: Path) -> Findings | None:
+    """What the run was judged to say last; None before."""
+    return read_model(run / FINDINGS, Findings) if (run / FINDINGS).exists() else None
+
+
+def read_cell(run: Path, cell: Cell) -> EndedCell | None:
+    """The cell's result, or None while it has none.
+
+    Raises:
+        DataError: If it is damaged, or lies elsewhere.
+    """
+    folder = cell_folder(run, cell)
+    if not (folder / RESULT).exists():
+        return None
+    if folder.resolve() != cell_folder(run.resolve(), cell):
+        raise DataError(f"{folder}: a link to another folder; a run keeps its cells itself")
+    return EndedCell(cell, folder, read_model(folder / RESULT, CellResult))
+
+
+# Tables
+
+
+def write_table(target: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Write a CSV file; floats keep every digit, and no text is a spreadsheet's formula."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows([[_as_text(value) for value in row] for row in rows])
+    write_text(target, text.getvalue())
+
+
+def _as_text(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and FORMULA.match(value) else value
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """Read a CSV file with a header, as `write_table` writes it.
+
+    Raises:
+        DataError: If it is none.
+    """
+    try:
+        rows = list(csv.reader(io.StringIO(read_text(path), newline="")))
+        header, *rows = [[_from_text(value) for value in row] for row in rows] or [[]]
+        return [dict(zip(header, row, strict=True)) for row in rows]
+    except (csv.Error, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise damaged(path, error) from None
+
+
+def _from_text(value: str) -> str:
+    return value[1:] if value.startswith("'") and FORMULA.match(value) else value
+
+
+def write_scores(target: Path, scores: TestScores) -> None:
+    """Write `scores.csv`."""
+    columns = {name: getattr(scores.counts, name) for name in COUNTS}
+    columns["iou_soft"] = scores.iou_soft
+    if scores.boundary is not None:
+        columns |= {f"boundary_{name}": getattr(scores.boundary, name) for name in COUNTS}
+    if scores.hd95_px is not None:
+        columns["hd95_px"] = scores.hd95_px
+    rows = zip(scores.names, scores.groups, *columns.values(), strict=True)
+    write_table(target, ["name", "group", *columns], rows)
+
+
+def read_scores(found: EndedCell) -> TestScores:
+    """Read a cell's `scores.csv`.
+
+    Raises:
+        DataError: If it is missing or damaged.
+    """
+    path = found.folder / "scores.csv"
+    try:
+        scores = _parse_scores(read_table(path))
+        if len(scores.names) != found.result.num_test:
+            raise ValueError(f"{len(scores.names)} of {found.result.num_test} images")
+        return scores
+    except DataError:
+        raise
+    except (OSError, ValueError, KeyError, OverflowError) as error:
+        raise DataError(
+            f"{path}: missing or damaged ({error}); delete {path.parent} and run the same "
+            "command again"
+        ) from None
+
+
+def _parse_scores(rows: list[dict[str, str]]) -> TestScores:
+    counts = [np.array([int(row[name]) for row in rows], dtype=np.int64) for name in COUNTS]
+    soft = np.array([float(row["iou_soft"]) for row in rows])
+    if not rows or min(column.min() for column in counts) < 0:
+        raise ValueError("no images, or fewer than no pixels")
+    if not (np.sum(counts, axis=0).min() > 0 and ((soft >= 0) & (soft <= 1)).all()):
+        raise ValueError("an image without pixels, or an IoU that is no share")
+    return TestScores(
+        tuple(row["name"] for row in rows),
+        tuple(row["group"] for row in rows),
+        metrics.Counts(*counts),
+        soft,
+    )
+
+
+# Arrays
+
+
+def write_masks(target: Path, preds: NDArray[np.bool_]) -> None:
+    """Write hard masks bit-packed, with the shape that they had."""
+    with replacing(target) as path, path.open("wb") as file:
+        np.savez_compressed(file, bits=np.packbits(preds), shape=np.array(preds.shape))
+
+
+def read_masks(path: Path, shape: tuple[int, int, int]) -> Masks:
+    """Read masks.
+
+    Args:
+        path: Where they are.
+        shape: What they must have: (num_images, height, width).
+
+    Raises:
+        DataError: If they are others, or damaged.
+    """
+    num_bytes = -(-math.prod(shape) // 8)
+    with _arrays(path) as read:
+        found = tuple(map(int, read("shape", (3,), np.int64)))
+        if found != shape:
+            raise ValueError(f"masks of shape {found}, expected {shape}")
+        return Masks(shape, read("bits", (num_bytes,), np.uint8))
+
+
+def write_histograms(target: Path, *, val: NDArray[np.integer], test: NDArray[np.integer]) -> None:
+    """Write the probability histograms of both parts of the split."""
+    with replacing(target) as path, path.open("wb") as file:
+        val, test = (counts.astype(np.int32, copy=False) for counts in (val, test))
+        np.savez_compressed(file, val=val, test=test)
+
+
+def read_histograms(path: Path, num_test: int) -> dict[str, NDArray[np.int32]]:
+    """Read probability histograms, shape (num_images, 2, NUM_BINS), by part of the split.
+
+    Raises:
+        DataError: If they are damaged, or those of another number of test images.
+    """
+    with _arrays(path) as read:
+        return {
+            "val": read("val", (None, 2, NUM_BINS), np.int32),
+            "test": read("test", (num_test, 2, NUM_BINS), np.int32),
+        }
+
+
+class _Read(Protocol):
+    def __call__(
+        self, name: str, shape: tuple[int | None, ...], dtype: DTypeLike
+    ) -> NDArray[Any]: ...
+
+
+@contextmanager
+def _arrays(path: Path) -> Iterator[_Read]:
+    """Read arrays of an npz file by name; sizes are checked before memory is taken."""
+    data = read_bytes(path, MAX_ARRAY_BYTES)
+    try:
+        # The list of its members lies at its end, as NumPy writes it.
+        if data[-22:-18] != b"PK\5\6" or int.from_bytes(data[-10:-6], "little") > MAX_LIST_BYTES:
+            raise ValueError("no file of a few arrays")
+        with ZipFile(io.BytesIO(data)) as parts:
+            yield partial(_read_array, parts)
+    except (ValueError, KeyError, EOFError, RuntimeError, BadZipFile, zlib.error) as error:
+        raise damaged(path, error) from None
+
+
+def _read_array(
+    parts: ZipFile, name: str, shape: tuple[int | None, ...], dtype: DTypeLike
+) -> NDArray[Any]:
+    info = parts.getinfo(f"{name}.npy")
+    if info.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
+        raise ValueError(f"{name} is compressed in another way")
+    with parts.open(info) as file:
+        if np.lib.format.read_magic(file) != (1, 0):
+            raise ValueError(f"{name} has another format")
+        found, is_fortran, kind = np.lib.format.read_array_header_1_0(file)
+        is_expected = len(found) == len(shape) and all(
+            wanted in (None, num) for num, wanted in zip(found, shape, strict=True)
+        )
+        if not is_expected or kind != dtype or is_fortran:
+            raise ValueError(f"{name} is {found} of {kind}, expected {shape} of {np.dtype(dtype)}")
+        num_bytes = math.prod(found) * kind.itemsize
+        if num_bytes > MAX_ARRAY_BYTES or info.file_size != file.tell() + num_bytes:
+            raise ValueError(f"{name} takes {info.file_size} bytes, {num_bytes} were announced")
+        return np.frombuffer(file.read(num_bytes), kind).reshape(found)
