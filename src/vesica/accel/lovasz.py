@@ -269,7 +269,13 @@ def _write(
     side = torch.rsub((code & 1).to(loss.dtype), 1, alpha=2)
     growth = _growth(num_positives, positives, negatives, side)
     weighed = _undo_descending(key).add_(1).mul_(growth)
-    loss += torch.stack([part.sum() for part in torch.split(weighed, sizes or len(weighed))])
+    total = torch.stack([part.sum() for part in torch.split(weighed, sizes or len(weighed))])
+    if total.isnan().any():  # an infinite error that adds nothing to the loss
+        weighed = torch.where(
+            (growth == 0) & weighed.isnan() & ~_undo_descending(key).isnan(), 0, weighed
+        )
+        total = torch.stack([part.sum() for part in torch.split(weighed, sizes or len(weighed))])
+    loss += total
     put_slopes(slope, code, growth.mul_(side))
 
 

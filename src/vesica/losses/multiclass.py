@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 from vesica.losses.pooling import pool_rows
-from vesica.losses.rows import Pool, expand_valid
+from vesica.losses.rows import Pool, as_plain, expand_valid, look_at
 from vesica.losses.table import Loss
-from vesica.shapes import PerImage, Valid
+from vesica.shapes import PerImage, Valid, wide
 
 
 def softmax_values(
@@ -36,10 +36,11 @@ def softmax_values(
     Source:
         Classes "present" as in Berman et al. 2018.
     """
+    logits, classes = as_plain(logits), as_plain(classes)
     if valid is not None:
-        valid = expand_valid(valid, classes, channels=False).bool()
+        valid = expand_valid(as_plain(valid), classes, channels=False).bool()
     num_classes = logits.shape[1]
-    _check_classes(logits, classes, valid)
+    classes = _check_classes(logits, classes, valid)
     if valid is not None:  # a NaN would pass from a pixel's gradient to those of all classes
         logits = torch.where(valid.unsqueeze(1), logits, 0)
     # Which pixels have which class, by shape (batch, classes, *pixels).
@@ -70,7 +71,9 @@ def one_vs_rest(logits: Tensor) -> Tensor:
     Args:
         logits: Shape (batch, classes, *pixels), at least two classes.
     """
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    logits = logits.to(wide(logits.dtype))
+    limit = torch.finfo(logits.dtype).max / 4  # the logarithm of two infinite ones is no number
+    logits = logits.clamp(-limit, limit)
     winner = torch.zeros_like(logits, dtype=torch.bool)
     winner = winner.scatter(1, logits.argmax(dim=1, keepdim=True), True)
     log_probs = logits.log_softmax(dim=1)
@@ -80,7 +83,7 @@ def one_vs_rest(logits: Tensor) -> Tensor:
     return torch.where(winner, logits - rest_of_winner, log_probs - rest_of_loser)
 
 
-def _check_classes(logits: Tensor, classes: Tensor, valid: Valid | None) -> None:
+def _check_classes(logits: Tensor, classes: Tensor, valid: Valid | None) -> Tensor:
     fits = logits.ndim >= 2 and classes.shape == logits.shape[:1] + logits.shape[2:]
     if not fits or classes.is_floating_point() or logits.shape[1] < 2:
         raise ValueError(
@@ -88,12 +91,13 @@ def _check_classes(logits: Tensor, classes: Tensor, valid: Valid | None) -> None
             f"{str(classes.dtype).removeprefix('torch.')}; softmax needs (batch, classes, *pixels) "
             "with at least 2 classes, and an integer (batch, *pixels)"
         )
-    if torch.compiler.is_compiling() or not classes.numel():
-        return
-    counted = classes if valid is None else torch.where(valid, classes, 0)
-    low, high = (int(extreme) for extreme in torch.aminmax(counted))
-    if low < 0 or high >= logits.shape[1]:
-        raise ValueError(
-            f"classes has values from {low} to {high}, and logits have {logits.shape[1]} classes; "
-            "leave a value such as 255 out by valid=classes != 255"
-        )
+
+    def judge(seen: Tensor) -> None:
+        low, high = (int(extreme) for extreme in torch.aminmax(seen))
+        if low < 0 or high >= logits.shape[1]:
+            raise ValueError(
+                f"classes has values from {low} to {high}, and logits have {logits.shape[1]} "
+                "classes; leave a value such as 255 out by valid=classes != 255"
+            )
+
+    return look_at(classes, valid, judge)

@@ -76,24 +76,20 @@ def focal_loss(
 
 
 def _entropy_terms(logits: Tensor, target: Tensor) -> tuple[Tensor, ...]:
-    return (functional.binary_cross_entropy_with_logits(logits, target, reduction="none").sum(1),)
+    limit = torch.finfo(logits.dtype).max
+    kind = functional.binary_cross_entropy_with_logits
+    entropy = kind(logits.clamp(-limit, limit), target, reduction="none")
+    is_wrong = logits.isinf() & (target != (logits > 0))
+    return (torch.where(is_wrong, torch.inf, entropy).sum(1),)
 
 
 def _focal_terms(logits: Tensor, target: Tensor, alpha: float, gamma: float) -> tuple[Tensor, ...]:
     # The logit of being wrong; p ** gamma by its logarithm has a finite derivative at p = 0.
-    wrong = (1 - 2 * target) * logits
-    weight = _focal_weight(target, alpha)
-    return (
-        (
-            weight
-            * torch.exp(gamma * functional.logsigmoid(wrong))
-            * -functional.logsigmoid(-wrong)
-        ).sum(1),
-    )
-
-
-def _focal_weight(target: Tensor, alpha: float) -> Tensor:
-    return 1 - alpha + (2 * alpha - 1) * target
+    wrong, limit = (1 - 2 * target) * logits, torch.finfo(logits.dtype).max
+    weight, near = 1 - alpha + (2 * alpha - 1) * target, wrong.clamp(-limit, limit)
+    focus = torch.exp(gamma * functional.logsigmoid(near))
+    focal = weight * focus * -functional.logsigmoid(-near)
+    return (torch.where((wrong == torch.inf) & (weight > 0), torch.inf, focal).sum(1),)
 
 
 ENTROPY = PixelFormula("entropy", 1, _entropy_terms)

@@ -7,7 +7,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from vesica.losses.rows import Empty, Pool, check_parameters, expand_valid
+from vesica.losses.rows import Empty, Pool, as_plain, check_parameters, expand_valid
 from vesica.shapes import PerImage, Target, Valid
 
 Reduction = Literal["mean", "sum", "none"]
@@ -53,9 +53,10 @@ def weights_of(
         The shape of the loss's values, float32.
     """
     check_parameters(pool=pool)
+    target = as_plain(target)
     counted = torch.ones((), dtype=torch.bool, device=target.device).expand_as(target)
     if valid is not None:
-        counted = expand_valid(valid, target, channels).bool()
+        counted = expand_valid(as_plain(valid), target, channels).bool()
     if empty == "skip":
         counted = counted & (target > 0)
     num_axes = 2 if channels else 1

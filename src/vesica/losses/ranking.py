@@ -18,7 +18,7 @@ from torch import Tensor
 
 from vesica.accel import faster
 from vesica.losses.pooling import add_over_processes, has_others
-from vesica.losses.rows import Empty, Over, Rows, as_rows, check_parameters
+from vesica.losses.rows import Empty, Over, Rows, as_rows, check_parameters, is_abstract
 from vesica.shapes import Logits, PerImage, Target, wide, without_ignored
 
 FEWEST_BITS, MOST_BITS = 10, 22
@@ -72,10 +72,10 @@ def lovasz_hinge_loss(
     if not rows.logits.numel() and rows.pool != "world":  # other processes may wait for this one
         return rows.logits.to(wide(logits.dtype)).sum(dim=1).view(rows.shape)
     add = add_over_processes if rows.pool == "world" and has_others() else None
-    compute = _plain_hinge
-    if not torch.compiler.is_compiling():
+    tensors, compute = (rows.logits, rows.target, rows.valid), _plain_hinge
+    if not is_abstract(*tensors):
         compute = faster("lovasz_buckets" if bits else "lovasz_sorting", _plain_hinge)
-    loss = compute(Ranking(int(bits), empty, add), rows.logits, rows.target, rows.valid)
+    loss = compute(Ranking(int(bits), empty, add), *tensors)
     return loss.view(rows.shape)
 
 
@@ -108,7 +108,9 @@ def _plain_hinge(rank: Ranking, logits: Tensor, target: Tensor, valid: Tensor | 
     union = num_positives + negatives
     inside = (num_positives - positives) / (union - 1).clamp_min(1)
     growth = torch.where(label == 1, 1, inside) / union.clamp_min(1)
-    loss = (ordered * growth.detach()).sum(dim=1)
+    growth = growth.detach()
+    # An infinite error may add nothing.
+    loss = torch.where((growth == 0) & ordered.isinf(), 0, ordered * growth).sum(dim=1)
     if rank.empty == "formula":
         alone = ordered[:, 0]
     elif rank.empty == "skip":

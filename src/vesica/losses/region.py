@@ -1,11 +1,12 @@
 """Losses that judge how two regions overlap: IoU and its kin.
 
-Each is two functions: sums over an image's pixels, then a formula. An image without foreground
-is judged by a named policy, `empty`:
+Each is `wrong / (right + wrong)`, made of soft counts of an image's pixels: tp and tn are right, fp
+and fn are wrong. Errors are added up themselves and not taken from 1: the loss keeps its digits
+where nearly everything is right. An image without foreground is judged by a named policy, `empty`:
 
-- `"background"`: by the loss of its background, the formula on 1 - p and 1 - t. For IoU that is
-  the mean of p. It falls to 0 as the image is left alone, and every pixel has a gradient, for IoU
-  s(x) s(-x) / (number of pixels).
+- `"background"`: by the loss of its background, on 1 - p and 1 - t: what is right is tn. For IoU
+  that is the mean of p. It falls to 0 as the image is left alone, and every pixel has a gradient,
+  for IoU s(x) s(-x) / (number of pixels).
 - `"skip"`: 0 without a gradient, and a mean over images leaves it out (`weights_of`).
 - `"formula"`: as the formula says. With `smooth=0` that is 1 whatever is predicted, with gradient
   0; with `smooth > 0`, for IoU, 1 - smooth / (sum(p) + smooth), which falls as p does.
@@ -14,91 +15,33 @@ A target may be soft, between 0 and 1: all of these are defined there, but only 
 and `jaccard_distance` are least where the prediction equals a soft target.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple, TypeVar, Unpack
+from typing import NamedTuple, Unpack
 
 import torch
 from torch import Tensor
 
-from vesica.losses.rows import Empty, Over, as_rows, check_parameters
-from vesica.losses.sums import (
-    PixelFormula,
-    probability,
-    sum_pixels,
-    zero_without_pixels,
-)
+from vesica.losses.rows import Empty, Over, Rows, as_rows, check_parameters
+from vesica.losses.sums import PixelFormula, probability, sum_pixels
 from vesica.shapes import Logits, PerImage, Target
 
 EPS = 1e-12
 """In pixels; keeps 0/0 away where neither the mask nor the prediction has any foreground."""
 
 
-class Overlap(NamedTuple):
-    """Sums over the pixels of an image, or of a pool of images, each of shape (batch, ...).
+class Counts(NamedTuple):
+    """Soft counts of an image's pixels, or of a pool of images', each of shape (batch, ...).
 
     Attributes:
-        intersection: Of p * t.
-        probs: Of p, the predicted area.
-        positives: Of t, the true area.
+        tp: Foreground that was found.
+        tn: Background that was left alone.
+        fp: Background that was taken for foreground.
+        fn: Foreground that was missed.
     """
 
-    intersection: Tensor
-    probs: Tensor
-    positives: Tensor
-
-    def of_background(self, num_pixels: Tensor | int) -> "Overlap":
-        """The same sums of 1 - p and 1 - t."""
-        both = num_pixels - self.probs - self.positives + self.intersection
-        return Overlap(both, num_pixels - self.probs, num_pixels - self.positives)
-
-
-class Squares(NamedTuple):
-    """As `Overlap`, and the sums of the squares.
-
-    Attributes:
-        intersection: Of p * t.
-        probs: Of p.
-        positives: Of t.
-        probs_squared: Of p * p.
-        positives_squared: Of t * t.
-    """
-
-    intersection: Tensor
-    probs: Tensor
-    positives: Tensor
-    probs_squared: Tensor
-    positives_squared: Tensor
-
-    def of_background(self, num_pixels: Tensor | int) -> "Squares":
-        """The same sums of 1 - p and 1 - t."""
-        return Squares(
-            num_pixels - self.probs - self.positives + self.intersection,
-            num_pixels - self.probs,
-            num_pixels - self.positives,
-            num_pixels - 2 * self.probs + self.probs_squared,
-            num_pixels - 2 * self.positives + self.positives_squared,
-        )
-
-
-class Distance(NamedTuple):
-    """Sums over the pixels of an image, or of a pool of images, each of shape (batch, ...).
-
-    Attributes:
-        distance: Of |p - t|.
-        probs: Of p.
-        positives: Of t.
-    """
-
-    distance: Tensor
-    probs: Tensor
-    positives: Tensor
-
-    def of_background(self, num_pixels: Tensor | int) -> "Distance":
-        """The same sums of 1 - p and 1 - t."""
-        return Distance(self.distance, num_pixels - self.probs, num_pixels - self.positives)
-
-
-Sums = TypeVar("Sums", Overlap, Squares, Distance)
+    tp: Tensor
+    tn: Tensor
+    fp: Tensor
+    fn: Tensor
 
 
 def iou_loss(
@@ -131,13 +74,8 @@ def iou_loss(
         van Beers et al. 2019, eq. 3-4.
     """
     check_parameters(empty=empty, smooth=smooth)
-
-    def formula(sums: Overlap) -> Tensor:
-        union = sums.probs + sums.positives - sums.intersection
-        return _one_minus(sums.intersection, union, smooth)
-
-    num_pixels, *sums = sum_pixels(OVERLAP, as_rows(logits, target, **over))
-    return _judge(formula, Overlap(*sums), num_pixels, empty)
+    counts = _count(PRODUCTS, as_rows(logits, target, **over))
+    return _share(counts, counts.fp + counts.fn, smooth, empty)
 
 
 def dice_loss(
@@ -168,12 +106,8 @@ def dice_loss(
         Milletari et al. 2016, without the squares.
     """
     check_parameters(empty=empty, smooth=smooth)
-
-    def formula(sums: Overlap) -> Tensor:
-        return _one_minus(2 * sums.intersection, sums.probs + sums.positives, smooth)
-
-    num_pixels, *sums = sum_pixels(OVERLAP, as_rows(logits, target, **over))
-    return _judge(formula, Overlap(*sums), num_pixels, empty)
+    counts = _count(PRODUCTS, as_rows(logits, target, **over))
+    return _share(counts, (counts.fp + counts.fn) / 2, smooth / 2, empty)
 
 
 def tversky_loss(
@@ -211,18 +145,8 @@ def tversky_loss(
         Salehi et al. 2017.
     """
     check_parameters(empty=empty, alpha=alpha, beta=beta, smooth=smooth)
-    num_pixels, *sums = sum_pixels(OVERLAP, as_rows(logits, target, **over))
-    # What the foreground has too much, the background misses.
-    is_background = (sums[2] == 0) & (empty == "background")
-    weight_fp = torch.where(is_background, beta, alpha)
-    weight_fn = torch.where(is_background, alpha, beta)
-
-    def formula(sums: Overlap) -> Tensor:
-        wrong = weight_fp * (sums.probs - sums.intersection)
-        missed = weight_fn * (sums.positives - sums.intersection)
-        return _one_minus(sums.intersection, sums.intersection + wrong + missed, smooth)
-
-    return _judge(formula, Overlap(*sums), num_pixels, empty)
+    counts = _count(PRODUCTS, as_rows(logits, target, **over))
+    return _share(counts, alpha * counts.fp + beta * counts.fn, smooth, empty)
 
 
 def jaccard_distance_loss(
@@ -253,13 +177,8 @@ def jaccard_distance_loss(
         Yuan et al. 2017, eq. 3.
     """
     check_parameters(empty=empty, smooth=smooth)
-
-    def formula(sums: Squares) -> Tensor:
-        union = sums.probs_squared + sums.positives_squared - sums.intersection
-        return _one_minus(sums.intersection, union, smooth)
-
-    num_pixels, *sums = sum_pixels(SQUARES, as_rows(logits, target, **over))
-    return _judge(formula, Squares(*sums), num_pixels, empty)
+    counts = _count(SQUARES, as_rows(logits, target, **over))
+    return _share(counts, counts.fp + counts.fn, smooth, empty)
 
 
 def jaccard_metric_loss(
@@ -292,58 +211,60 @@ def jaccard_metric_loss(
         Wang et al. 2023, "Jaccard metric losses", eq. 5 (the first of the two).
     """
     check_parameters(empty=empty, smooth=smooth)
-
-    def formula(sums: Distance) -> Tensor:
-        union = (sums.probs + sums.positives + sums.distance) / 2
-        ratio = sums.distance / (union + smooth).clamp_min(EPS)
-        return torch.where(union + smooth < EPS, 1, ratio)
-
-    num_pixels, *sums = sum_pixels(DISTANCE, as_rows(logits, target, **over))
-    return _judge(formula, Distance(*sums), num_pixels, empty)
+    counts = _count(MINIMA, as_rows(logits, target, **over))
+    return _share(counts, counts.fp + counts.fn, smooth, empty)
 
 
-def _one_minus(part: Tensor, whole: Tensor, smooth: float) -> Tensor:
-    if smooth:
-        part, whole = part + smooth, whole + smooth
-    return 1 - part / whole.clamp_min(EPS)
+def _count(formula: PixelFormula, rows: Rows) -> Counts:
+    num_pixels, *sums = sum_pixels(formula, rows)
+    tp, fp, fn, positives_of_either = [*sums, sums[0] + sums[1] + sums[2]][:4]
+    return Counts(tp, num_pixels - positives_of_either, fp, fn)
 
 
-def _judge(
-    formula: Callable[[Sums], Tensor], sums: Sums, num_pixels: Tensor | int, empty: Empty
-) -> PerImage:
-    is_empty = sums.positives == 0
+def _share(counts: Counts, wrong: Tensor, smooth: float, empty: Empty) -> PerImage:
+    """`wrong / (right + wrong + smooth)`, and what the policy says of images without foreground.
+
+    Where no pixel counts, nothing is wrong, and the loss is 0.
+    """
+    is_empty = counts.tp + counts.fn == 0
+    right = counts.tp
     if empty == "background":
-        pairs = zip(sums.of_background(num_pixels), sums, strict=True)
-        sums = type(sums)(*(torch.where(is_empty, other, one) for other, one in pairs))
-    loss = formula(sums)
+        right = torch.where(is_empty, counts.tn, right)
+    loss = wrong / (right + wrong + smooth).clamp_min(EPS)
     if empty == "skip":
-        loss = torch.where(is_empty, 0, loss)
-    return zero_without_pixels(loss, num_pixels)
+        return torch.where(is_empty, 0, loss)
+    if empty == "formula" and not smooth:
+        return torch.where(is_empty, (counts.tn + counts.fp > 0).to(loss.dtype), loss)
+    return loss
 
 
-def _overlap_terms(logits: Tensor, target: Tensor) -> tuple[Tensor, ...]:
-    probs = probability(logits)
-    area = probs.sum(1)
-    return probs.mul_(target).sum(1), area, target.sum(1)
+def _products(logits: Tensor, target: Tensor) -> tuple[Tensor, ...]:
+    """Sums of p t, p (1 - t) and (1 - p) t."""
+    probs, others = probability(logits), probability(-logits)
+    return (probs * target).sum(1), (probs * (1 - target)).sum(1), (others * target).sum(1)
 
 
-def _squares_terms(logits: Tensor, target: Tensor) -> tuple[Tensor, ...]:
-    probs = probability(logits)
-    plain = (probs * target).sum(1), probs.sum(1), target.sum(1)
-    return *plain, (probs * probs).sum(1), (target * target).sum(1)
+def _minima(logits: Tensor, target: Tensor) -> tuple[Tensor, ...]:
+    """Sums of min(p, t), and of what p is above and below t; for hard targets as `_products`.
+
+    At p == t a soft pixel is at its best, whichever way it would move: its gradient is 0. One with
+    a hard target is there by rounding only, and p can come from one side alone.
+    """
+    probs, others = probability(logits), probability(-logits)
+    above = torch.where(target == 0, probs, torch.relu(probs - target))
+    below = torch.where(target == 1, others, torch.relu(target - probs))
+    return (target - below).sum(1), above.sum(1), below.sum(1)
 
 
-def _distance_terms(logits: Tensor, target: Tensor) -> tuple[Tensor, ...]:
-    probs = probability(logits)
-    # At p == t a soft pixel is at its best, whichever way it would move: its gradient is 0. One
-    # with a hard target is there by rounding only, and p can come from one side alone.
-    is_soft = (target > 0) & (target < 1)
-    probs = torch.where((probs == target) & is_soft, probs.detach(), probs)
-    distance = torch.where(target == 1, probability(-logits), (probs - target).abs())
-    distance = torch.where(target == 0, probs, distance)
-    return distance.sum(1), probs.sum(1), target.sum(1)
+def _squares(logits: Tensor, target: Tensor) -> tuple[Tensor, ...]:
+    """Sums of p t, of (p - t)^2 on background and on foreground, and of p + t - p t."""
+    probs, others = probability(logits), probability(-logits)
+    fp, fn = probs * (1 - target), others * target
+    squares = (fp - fn).square()
+    terms = probs * target, squares * (1 - target), squares * target, fp + target
+    return tuple(term.sum(1) for term in terms)
 
 
-OVERLAP = PixelFormula("overlap", 3, _overlap_terms)
-SQUARES = PixelFormula("squares", 5, _squares_terms)
-DISTANCE = PixelFormula("distance", 3, _distance_terms)
+PRODUCTS = PixelFormula("products", 3, _products)
+MINIMA = PixelFormula("minima", 3, _minima)
+SQUARES = PixelFormula("squares", 4, _squares)

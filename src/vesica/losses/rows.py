@@ -1,10 +1,11 @@
 """What every loss does first: a row of pixels per image, checked shapes, values and parameters."""
 
 import math
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, TypedDict, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vesica.shapes import Logits, Target, Valid
 
@@ -63,8 +64,9 @@ def as_rows(
 
     Raises:
         ValueError: If the shapes do not agree, logits are no floating-point numbers, there is no
-            such pool, or (not under compile) a target value is not allowed.
+            such pool, or (where there are values to look at) one of the target is not allowed.
     """
+    logits, target = as_plain(logits), as_plain(target)
     num_axes = 2 if channels else 1
     if not logits.is_floating_point() or logits.ndim < num_axes:
         raise ValueError(
@@ -77,7 +79,7 @@ def as_rows(
             "a loss needs one target value for each logit"
         )
     if valid is not None:
-        valid = expand_valid(valid, logits, channels).bool()
+        valid = expand_valid(as_plain(valid), logits, channels).bool()
     check_parameters(pool=pool)
     target = check_target(target.detach(), valid, is_hard=is_hard)
     shape = tuple(logits.shape[:num_axes])
@@ -128,6 +130,24 @@ def expand_valid(valid: Valid, other: Tensor, channels: bool) -> Tensor:
     return valid
 
 
+def as_plain(tensor: Tensor) -> Tensor:
+    """Of a subclass that carries more along, such as MONAI's `MetaTensor`, the tensor alone."""
+    if type(tensor) in (Tensor, nn.Parameter) or is_abstract(tensor):
+        return tensor
+    with torch._C.DisableTorchFunctionSubclass():
+        plain: Tensor = tensor.as_subclass(Tensor)
+    return plain
+
+
+def is_abstract(*tensors: Tensor | None) -> bool:
+    """Whether there are no numbers to look at, or a subclass that must see each operation."""
+    return torch.compiler.is_compiling() or any(
+        tensor.is_meta or type(tensor).__torch_dispatch__ is not Tensor.__torch_dispatch__
+        for tensor in tensors
+        if tensor is not None
+    )
+
+
 def check_target(target: Tensor, valid: Tensor | None, *, is_hard: bool) -> Tensor:
     """The target itself, once its values have been looked at.
 
@@ -139,18 +159,8 @@ def check_target(target: Tensor, valid: Tensor | None, *, is_hard: bool) -> Tens
     Raises:
         ValueError: If a value is not allowed, with what was found and what to do.
     """
-    if torch.compiler.is_compiling() or target.dtype == torch.bool or not target.numel():
-        return target
-    checked: Tensor = _Checked.apply(target, valid, is_hard)
-    return checked
 
-
-class _Checked(torch.autograd.Function):
-    """Under `torch.vmap` the values can be read here alone."""
-
-    @staticmethod
-    def forward(target: Tensor, valid: Tensor | None, is_hard: bool) -> Tensor:
-        seen = target if valid is None else torch.where(valid, target, 0)
+    def judge(seen: Tensor) -> None:
         low, high = _extremes(seen)
         if not (low >= 0 and high <= 1):
             raise ValueError(
@@ -162,7 +172,31 @@ class _Checked(torch.autograd.Function):
                 "target has values between 0 and 1, for which this loss is not defined; "
                 "threshold it, or use a loss for soft targets such as jaccard_metric"
             )
-        return target.view_as(target)
+
+    return target if target.dtype == torch.bool else look_at(target, valid, judge)
+
+
+def look_at(values: Tensor, valid: Tensor | None, judge: Callable[[Tensor], None]) -> Tensor:
+    """The values themselves, once `judge` has seen them, also under `torch.vmap`.
+
+    Args:
+        values: Any shape.
+        valid: Same shape, bool; what does not count is shown as 0.
+        judge: Raises if they are wrong. It sees none where there are none, or none to look at.
+    """
+    if not values.numel() or is_abstract(values, valid):
+        return values
+    seen: Tensor = _Seen.apply(values, valid, judge)
+    return seen
+
+
+class _Seen(torch.autograd.Function):
+    """Within transforms, values can be read here alone."""
+
+    @staticmethod
+    def forward(values: Tensor, valid: Tensor | None, judge: Callable[[Tensor], None]) -> Tensor:
+        judge(values if valid is None else torch.where(valid, values, 0))
+        return values.view_as(values)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -176,18 +210,18 @@ class _Checked(torch.autograd.Function):
     def vmap(
         info: Any,
         in_dims: tuple[int | None, ...],
-        target: Tensor,
+        values: Tensor,
         valid: Tensor | None,
-        is_hard: bool,
+        judge: Callable[[Tensor], None],
     ) -> tuple[Tensor, int | None]:
         """Look at every member of the mapped axis."""
-        if valid is not None and in_dims[:2] != (None, None):
-            target, valid = (
-                t.expand(info.batch_size, *t.shape) if dim is None else t.movedim(dim, 0)
-                for t, dim in zip((target, valid), in_dims, strict=False)
-            )
-            return _Checked.apply(target, valid, is_hard), 0
-        return _Checked.apply(target, valid, is_hard), in_dims[0]
+        if valid is None:
+            return look_at(values, valid, judge), in_dims[0]
+        both = [
+            tensor.expand(info.batch_size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
+            for tensor, dim in zip((values, valid), in_dims, strict=False)
+        ]
+        return look_at(both[0], both[1], judge), 0
 
 
 def _extremes(numbers: Tensor) -> tuple[float, float]:

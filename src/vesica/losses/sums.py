@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vesica.accel import faster
 from vesica.losses.pooling import pool_rows
-from vesica.losses.rows import Rows
+from vesica.losses.rows import Rows, is_abstract
 from vesica.shapes import wide, without_ignored
 
 
@@ -38,8 +38,9 @@ def sum_pixels(formula: PixelFormula, rows: Rows) -> tuple[Tensor | int, *tuple[
 
     Pooled, the first axis has length 1. Where all have the same number of pixels, it is an int.
     """
-    add = plain_sums if torch.compiler.is_compiling() else faster("pixel_sums", plain_sums)
-    sums = add(formula, rows.logits, rows.target, rows.valid)
+    tensors = rows.logits, rows.target, rows.valid
+    add = plain_sums if is_abstract(*tensors) else faster("pixel_sums", plain_sums)
+    sums = add(formula, *tensors)
     num_pixels = rows.logits.shape[1]
     if rows.valid is None and rows.pool != "world":
         num_pixels *= 1 if rows.pool == "image" else rows.shape[0]
@@ -66,13 +67,6 @@ def mean_over_pixels(total: Tensor, num_pixels: Tensor | int) -> Tensor:
     if isinstance(num_pixels, int):
         return total / max(1, num_pixels)
     return total / num_pixels.clamp_min(1)
-
-
-def zero_without_pixels(loss: Tensor, num_pixels: Tensor | int) -> Tensor:
-    """The loss, and 0 where no pixel counts."""
-    if isinstance(num_pixels, int):
-        return loss if num_pixels else 0 * loss
-    return torch.where(num_pixels > 0, loss, 0)
 
 
 def probability(logits: Tensor) -> Tensor:
