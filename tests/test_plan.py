@@ -113,7 +113,7 @@ def test_equal_cells_are_one_in_a_set() -> None:
     ],
 )
 def test_a_shorthand_sets_its_owners_option(name: str, value: Any, spelled: str) -> None:
-    owner = SHORTHANDS[name]
+    owner = SHORTHANDS[name].owner
     once = replace(RESOLVED, **{name: value})
     assert getattr(place(once, owner), owner) == spelled
     assert replace(once, **{name: value}) == once

@@ -1,11 +1,13 @@
 """`vesica` and `python -m vesica`: a user's mistake is one sentence and exit code 2."""
 
 import sys
+from typing import Any
 
 from pydantic import ValidationError
 
 from vesica.accel import faster
 from vesica.cli import app
+from vesica.plan import OPTION_NAMES
 
 
 def main() -> None:
@@ -14,16 +16,18 @@ def main() -> None:
     try:
         app()
     except ValidationError as error:
-        _fail(
-            "; ".join(
-                f"{'.'.join(map(str, e['loc']))} = {e['input']!r}: {e['msg']}"
-                for e in error.errors()
-            )
-        )
+        _fail("; ".join(map(_say_field, error.errors())))
     except ValueError as error:
         _fail(str(error))
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+
+
+def _say_field(error: Any) -> str:
+    """A field that a plan refuses, called as the command line calls it."""
+    name = str(error["loc"][-1]) if error["loc"] else "a cell"
+    option = f"--{OPTION_NAMES.get(name, name).replace('_', '-')}"
+    return f"{option} {error['input']}: {error['msg']}"
 
 
 def _fail(message: str) -> None:

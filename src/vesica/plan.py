@@ -9,7 +9,7 @@ A field's help and check stand beside it; the command line makes its options of 
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -26,14 +26,36 @@ LATER: dict[str, Any] = {}
 nothing: a cell that has it keeps the key that it had without the field. That value is frozen here
 and has nothing to do with the field's default, which may change."""
 
+
+@dataclass(frozen=True)
+class Shorthand:
+    """An option that may be named without its owner, in `across` and on the command line.
+
+    Attributes:
+        owner: The field whose name it is spelled in.
+        kind: Of its values.
+        help: For the command line.
+    """
+
+    owner: str
+    kind: type
+    help: str
+
+
 SHORTHANDS = {
-    "lr": "optimizer",
-    "width": "model",
-    "init": "model",
-    "dropout": "model",
-    "freeze": "model",
+    "width": Shorthand("model", int, "Channels of the wide layers, as --model NAME:width=512."),
+    "init": Shorthand("model", str, "How fresh layers start: fcn or keras."),
+    "dropout": Shorthand("model", float, "Behind each wide layer."),
+    "freeze": Shorthand(
+        "model",
+        str,
+        "paper: all but the last block and the head; none; auto: none without pretrained weights.",
+    ),
+    "lr": Shorthand("optimizer", float, "Learning rate, as --optimizer NAME:lr=1e-3."),
 }
-"""Options that may be named without their owner, in `across` and on the command line."""
+
+OPTION_NAMES = {"max_epochs": "epochs"}
+"""What some fields are called on the command line and by `vesica.compare`."""
 
 
 class Recipe(Frozen):
@@ -93,7 +115,7 @@ class Cell(Frozen):
     @classmethod
     def _name_owners(cls, values: Any) -> Any:
         for name in SHORTHANDS.keys() & (values.keys() if isinstance(values, dict) else ()):
-            owner = SHORTHANDS[name]
+            owner = SHORTHANDS[name].owner
             raise ValueError(f"{name} is an option of the {owner}: write {owner}='NAME:{name}=...'")
         return values
 
@@ -181,11 +203,23 @@ def across(cells: Cell | Iterable[Cell], **fields: Sequence[Any]) -> list[Cell]:
     ]
 
 
+def cell_of(path: str, fields: Mapping[str, Any]) -> Cell:
+    """A cell of these images with fields by the names that users know; None is a field's default.
+
+    Raises:
+        ValueError: If there is no such field, or a value is not allowed.
+    """
+    names = {option: name for name, option in OPTION_NAMES.items()}
+    given = {names.get(name, name): value for name, value in fields.items() if value is not None}
+    return replace(Cell(data=Source(path=path)), **given)
+
+
 def replace(cell: Cell, **values: Any) -> Cell:
     """The cell with some fields changed (and checked), named as in `across`."""
     changed = cell.model_dump()
     for name in sorted(values, key=SHORTHANDS.__contains__):  # after their owners
-        owner, value = SHORTHANDS.get(name, name), values[name]
+        owner = SHORTHANDS[name].owner if name in SHORTHANDS else name
+        value = values[name]
         for place, model in (
             (changed, Cell),
             (changed["data"], Source),

@@ -1,14 +1,32 @@
-"""Options that several commands share."""
+"""Options: those that several commands share, and those that are made of a plan's fields."""
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from vesica.data.source import Source
+from vesica.plan import OPTION_NAMES, SHORTHANDS, Cell, Recipe
+
+RUN, IMAGES, NETWORK, RECIPE = "The run", "The images", "The network", "The recipe"
+PANELS: tuple[tuple[str, type[BaseModel], str], ...] = (
+    (IMAGES, Source, ""),
+    (NETWORK, Cell, "model"),
+    (RECIPE, Recipe, "optimizer"),
+)
+"""Where the options of a part of a cell stand, and which field's shorthands stand beside them."""
 
 Out = Annotated[
     Path | None,
-    typer.Option(help="The run's folder. [default: runs/DATA-DATE]", show_default=False),
+    typer.Option(
+        help="The run's folder. [default: runs/DATA-DATE]",
+        show_default=False,
+        rich_help_panel=RUN,
+    ),
 ]
 Cache = Annotated[
     Path | None,
@@ -16,11 +34,16 @@ Cache = Annotated[
         help="Folder for decoded images and frozen layers' output, shared by all runs. "
         "[default: $VESICA_CACHE, or the user's cache folder]",
         show_default=False,
+        rich_help_panel=RUN,
     ),
 ]
 Margin = Annotated[
     float,
-    typer.Option(help="Differences smaller than this do not matter, in points of IoU.", min=0),
+    typer.Option(
+        help="Differences smaller than this do not matter, in points of IoU.",
+        min=0,
+        rich_help_panel=RUN,
+    ),
 ]
 Jobs = Annotated[
     int | None,
@@ -29,10 +52,69 @@ Jobs = Annotated[
         max=64,
         help="Cells trained side by side. [default: as many as cores where that is faster]",
         show_default=False,
+        rich_help_panel=RUN,
     ),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, print the cost, stop.")]
-Json = Annotated[bool, typer.Option("--json", help="Print results.json on standard output.")]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Check everything, print the cost, stop.", rich_help_panel=RUN),
+]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Print results.json on standard output.", rich_help_panel=RUN),
+]
+
+
+def with_fields(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with an option for every field of a cell that has a description.
+
+    What a user gives comes in as `fields`, by the names that `plan.cell_of` takes.
+    """
+    signature = inspect.signature(command, eval_str=True)
+    own = [p for p in signature.parameters.values() if p.name != "fields"]
+    options = {p.name: p for p in _field_options()}
+
+    def run(**given: Any) -> None:
+        fields = {name: given.pop(name) for name in options}
+        command(**given, fields=fields)
+
+    of_a_panel = [p for p in own if _panel(p)]
+    parameters = [*(p for p in own if not _panel(p)), *options.values(), *of_a_panel]
+    parameters = [p.replace(kind=p.KEYWORD_ONLY) for p in parameters]
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    return run
+
+
+def _panel(parameter: inspect.Parameter) -> str | None:
+    """Where an option stands in the help; None for the ones that matter first."""
+    options = getattr(parameter.annotation, "__metadata__", ())
+    return next((option.rich_help_panel for option in options), None)
+
+
+def _field_options() -> Iterator[inspect.Parameter]:
+    for panel, model, owner in PANELS:
+        for name, field in model.model_fields.items():
+            if field.description:
+                yield _field_option(OPTION_NAMES.get(name, name), field, panel)
+        for name, short in SHORTHANDS.items():
+            if short.owner == owner:
+                option = typer.Option(help=short.help, show_default=False, rich_help_panel=panel)
+                yield _parameter(name, short.kind | None, option, None)
+
+
+def _field_option(name: str, field: FieldInfo, panel: str) -> inspect.Parameter:
+    option = typer.Option(
+        help=field.description, show_default=field.default is not None, rich_help_panel=panel
+    )
+    return _parameter(name, field.annotation, option, field.default)
+
+
+def _parameter(name: str, kind: Any, option: Any, default: Any) -> inspect.Parameter:
+    annotation = Annotated[kind, option]
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, keyword, default=default, annotation=annotation)
 
 
 def refuse_given(context: typer.Context, names: Sequence[str], reason: str) -> None:

@@ -20,26 +20,28 @@ class Source(Frozen):
     Attributes:
         path: A folder, a name of `DATA` with its options such as "generated:num=500", or the user's
             `FILE.py:FUNCTION`; no part of a cell's identity.
-        format: A key of `DATASETS`, or "auto"; of a user's function `resolve` makes its spelling.
-        target: "face" or "face+hair" for face sets; None is the format's default.
-        foreground: Which values of a mask are foreground, e.g. "255" or ">127".
-        group: Regular expression on a sample's name; its first group keeps samples together.
-        split: "big", all images, or "small", as many as 1000 of a whole face set.
-        train: Number of training images; None: what `split` says.
-        val: Number of validation images; None: what `split` says.
-        split_seed: Another division of a folder.
         fingerprint: Digest of names and contents; filled in by `resolve`.
     """
 
     path: str
-    format: str = "auto"
-    target: str | None = None
-    foreground: str | None = None
-    group: str | None = None
-    split: Literal["big", "small"] = "big"
-    train: int | None = Field(None, ge=1)
-    val: int | None = Field(None, ge=1)
-    split_seed: int = Field(0, ge=0)
+    format: str = Field(
+        "auto", description="Layout of a folder: lfw, helen or folder; auto recognises it."
+    )
+    target: str | None = Field(
+        None, description="What is foreground: face or face+hair, for the face sets."
+    )
+    foreground: str | None = Field(
+        None, description="Mask values that are foreground: 255, '>127'."
+    )
+    group: str | None = Field(
+        None,
+        description="Regular expression on an image's name; its first group names the person, "
+        "patient or slide, which is never divided.",
+    )
+    split: Literal["big", "small"] = Field("big", description="Table 1 of the paper.")
+    train: int | None = Field(None, ge=1, description="Training images, instead of --split's.")
+    val: int | None = Field(None, ge=1, description="Validation images, instead of --split's.")
+    split_seed: int = Field(0, ge=0, description="Another division of a folder.")
     fingerprint: str = ""
 
     @property
