@@ -38,7 +38,7 @@ ORDER = [
     "results",
     "materials",
     "cell",
-    "sidebyside",
+    "pool",
     "sweep",
     "baselines",
     "decisions",

@@ -12,6 +12,7 @@ from tiny import TINY, tiny_cell
 
 from vesica import train
 from vesica.cell import run_cell
+from vesica.errors import Stopped
 from vesica.features import Images, Inputs, mirror
 from vesica.losses import parse_loss
 from vesica.materials import Materials, make_fabric
@@ -19,7 +20,7 @@ from vesica.networks import FCN
 from vesica.plan import Cell, Recipe, replace
 from vesica.results import CellResult, read_model, read_table
 from vesica.shapes import Features, LogitMaps
-from vesica.train import Epoch, State, Stopped, best_epoch, epoch_order, has_converged, is_best
+from vesica.train import Epoch, State, best_epoch, epoch_order, has_converged, is_best
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,10 @@ class DataError(ValueError):
     """Something in a user's files is wrong; the message says what, where and what to do."""
 
 
+class Stopped(KeyboardInterrupt):
+    """The user asked to stop; what was computed so far is on the disk."""
+
+
 def join_lines(problems: list[str], limit: int = 20) -> str:
     """Put many problems into one message; the first `limit` are spelled out."""
     shown = problems[:limit]

@@ -2,19 +2,23 @@
 
 import itertools
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+import torch
+
 from vesica import provenance
+from vesica.accel import faster
 from vesica.cell import run_cell
-from vesica.errors import DataError
+from vesica.errors import DataError, Stopped
 from vesica.materials import Materials
 from vesica.plan import Axis, Cell, flatten, place_of
 from vesica.results import CellResult, RunPlan, cell_folder, read_cell, read_plan, write_model
-from vesica.sidebyside import run_side_by_side
+from vesica.pool import ShouldStop, Tell, run_in_processes
 from vesica.train import State
 
 CHANGED = {
@@ -22,6 +26,8 @@ CHANGED = {
     "weights_digest": "the pretrained weights have changed",
 }
 """What digests mean that differ."""
+
+NEWS_EVERY_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -169,16 +175,22 @@ def run_cells(
     def start(cell: Cell) -> None:
         watcher.on_cell(numbers[cell.key], len(cells), cell)
 
-    if min(num_jobs, len(waiting)) > 1:
+    if (num_processes := min(num_jobs, len(waiting))) > 1:
         materials.prepare(waiting)  # with all cores, and not by every process
-        run_side_by_side(
+        num_threads = max(1, torch.get_num_threads() // num_processes)
+
+        def tell(place: int, news: tuple[State, int] | None) -> None:
+            if news is None:
+                start(waiting[place])
+            else:
+                watcher.on_step(waiting[place], *news)
+
+        run_in_processes(
             waiting,
-            run,
-            materials.cache,
-            min(num_jobs, len(waiting)),
-            on_start=start,
-            on_step=watcher.on_step,
-            on_result=watcher.on_result,
+            partial(_work_on_cells, run, materials.cache, num_threads),
+            num_processes,
+            on_news=tell,
+            on_result=lambda place, result: watcher.on_result(waiting[place], result),
             should_stop=watcher.should_stop,
         )
         return
@@ -192,6 +204,38 @@ def run_cells(
             should_stop=watcher.should_stop,
         )
         watcher.on_result(cell, result)
+
+
+def _work_on_cells(
+    run: Path, cache: Path, num_threads: int, should_stop: ShouldStop
+) -> Callable[[Cell, Tell], CellResult]:
+    """What a process does with each cell: run it, and tell its state now and then."""
+    faster("memory", lambda: None)()
+    torch.set_num_threads(num_threads)
+
+    def preparing(what: str, done: int, total: int) -> None:
+        if should_stop():
+            raise Stopped
+
+    materials = Materials(cache, preparing)
+
+    def work(cell: Cell, tell: Tell) -> CellResult:
+        told_at = 0.0
+        tell(None)
+
+        def on_step(state: State, num_steps: int) -> None:
+            nonlocal told_at
+            if time.monotonic() - told_at > NEWS_EVERY_S:
+                told_at = time.monotonic()
+                tell((state, num_steps))
+
+        try:
+            folder = cell_folder(run, cell)
+            return run_cell(cell, materials, folder, on_step=on_step, should_stop=should_stop)
+        except (ValueError, OSError) as error:
+            raise DataError(f"{cell.loss}, seed {cell.seed}: {error}") from None
+
+    return work
 
 
 def _check_growth(

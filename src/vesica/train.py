@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from vesica.checkpoint import load_checkpoint, save_checkpoint
 from vesica.data.augment import derive_seed
+from vesica.errors import Stopped
 from vesica.evaluate import validate
 from vesica.features import Inputs
 from vesica.losses import Loss, reduce_values
@@ -27,10 +28,6 @@ CHECKPOINT_EVERY_S = 60.0
 
 class Diverged(RuntimeError):  # noqa: N818 - it names what happened to the run
     """The loss is no number any more; nothing that follows would mean anything."""
-
-
-class Stopped(KeyboardInterrupt):
-    """The user asked to stop; the checkpoint is on the disk."""
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,7 @@ def execute(
     from vesica.cache import default_cache
     from vesica.cli.progress import Display
     from vesica.compare import compare_run
+    from vesica.errors import Stopped
     from vesica.estimate import check_disk, choose_jobs, estimate
     from vesica.materials import Materials
     from vesica.report import write_report
@@ -66,7 +67,6 @@ def execute(
         make_folder,
         run_cells,
     )
-    from vesica.train import Stopped
 
     out, cache = out.expanduser(), (cache or default_cache()).expanduser()
     check_folder(out)
