@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 import torch
+from tiny import tiny_cell
 
 from vesica.errors import DataError, Stopped
 from vesica.estimate import Cost, choose_jobs
 from vesica.materials import Materials
-from vesica.plan import Cell, Recipe, Source, across
-from vesica.results import cell_folder, read_jobs
+from vesica.plan import Cell, across
+from vesica.results import cell_folder, read_plan
 from vesica.sweep import Watcher, check_plan, enter_run, run_cells
 from vesica.train import State
 
@@ -34,14 +35,8 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def plan(materials: Materials) -> list[Cell]:
-    base = Cell(
-        data=Source(path="generated:num=30:size=32"),
-        size=32,
-        width=4,
-        weights="none",
-        recipe=Recipe(max_epochs=2, batch=8, freeze="paper"),
-    )
+def plan(materials: Materials, max_epochs: int = 2) -> list[Cell]:
+    base = tiny_cell("generated:num=30:size=32", size=32, max_epochs=max_epochs)
     return check_plan(across(base, loss=["bce", "iou"]), materials)
 
 
@@ -49,9 +44,9 @@ def test_the_results_are_the_same(materials: Materials, tmp_path: Path) -> None:
     cells, seen = plan(materials), []
     for num_jobs, run in ((1, tmp_path / "one"), (2, tmp_path / "two")):
         enter_run(run, cells, num_jobs)
-        watcher = Watcher(on_result=lambda cell, result: seen.append((cell.loss, result["status"])))
+        watcher = Watcher(on_result=lambda cell, result: seen.append((cell.loss, result.status)))
         run_cells(cells, run, materials, watcher, num_jobs)
-        assert read_jobs(run) == num_jobs
+        assert read_plan(run).jobs == num_jobs
     assert len(seen) == 4
     for cell in cells:
         for name in ("scores.csv", "masks.npz"):
@@ -60,7 +55,7 @@ def test_the_results_are_the_same(materials: Materials, tmp_path: Path) -> None:
 
 
 def test_a_stop_keeps_every_checkpoint(materials: Materials, tmp_path: Path) -> None:
-    cells, is_asked = plan(materials), []
+    cells, is_asked = plan(materials, 40), []
 
     def stop(cell: Cell, state: State, num_steps: int) -> None:
         is_asked.append(cell.loss)

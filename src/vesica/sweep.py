@@ -11,14 +11,14 @@ from pathlib import Path
 
 import torch
 
-from vesica import provenance
+from vesica import own, provenance
 from vesica.accel import faster
 from vesica.cell import run_cell
 from vesica.errors import DataError, Stopped
 from vesica.materials import Materials
 from vesica.plan import Axis, Cell, flatten, place_of
-from vesica.results import CellResult, RunPlan, cell_folder, read_cell, read_plan, write_model
 from vesica.pool import ShouldStop, Tell, run_in_processes
+from vesica.results import CellResult, RunPlan, cell_folder, read_cell, read_plan, write_model
 from vesica.train import State
 
 CHANGED = {
@@ -178,6 +178,7 @@ def run_cells(
     if (num_processes := min(num_jobs, len(waiting))) > 1:
         materials.prepare(waiting)  # with all cores, and not by every process
         num_threads = max(1, torch.get_num_threads() // num_processes)
+        files = own.files_of({digest for cell in waiting for digest in cell.files()})
 
         def tell(place: int, news: tuple[State, int] | None) -> None:
             if news is None:
@@ -187,7 +188,7 @@ def run_cells(
 
         run_in_processes(
             waiting,
-            partial(_work_on_cells, run, materials.cache, num_threads),
+            partial(_work_on_cells, run, materials.cache, num_threads, files),
             num_processes,
             on_news=tell,
             on_result=lambda place, result: watcher.on_result(waiting[place], result),
@@ -207,11 +208,12 @@ def run_cells(
 
 
 def _work_on_cells(
-    run: Path, cache: Path, num_threads: int, should_stop: ShouldStop
+    run: Path, cache: Path, num_threads: int, files: dict[str, Path], should_stop: ShouldStop
 ) -> Callable[[Cell, Tell], CellResult]:
     """What a process does with each cell: run it, and tell its state now and then."""
     faster("memory", lambda: None)()
     torch.set_num_threads(num_threads)
+    own.add_files(files)
 
     def preparing(what: str, done: int, total: int) -> None:
         if should_stop():
