@@ -1,4 +1,4 @@
-"""Count the foreground of LFW Part Labels: `foreground.csv` and the constants of `paper/masks.py`.
+"""Count the foreground of LFW Part Labels: `foreground.csv`, and constants of `soft_iou.py`.
 
     python benchmarks/count_foreground.py LFW_FOLDER src/vesica/paper/foreground.csv
 

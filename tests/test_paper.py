@@ -27,9 +27,9 @@ from vesica.losses import parse_loss
 from vesica.networks import NETWORKS
 from vesica.networks.weights import WEIGHTS
 from vesica.paper.grid import GROWS_BY, SCALES, VGG_ONLY, Scale, grid, loss_of, weights_of
+from vesica.paper.published import LOSSES, ROWS, Row, values
 from vesica.paper.replication import NUM_IMAGES, NUM_TEST, NUM_TRAIN, our_rows, replicate
 from vesica.paper.replication_page import summarise_grid
-from vesica.paper.tables import LOSSES, ROWS, Row, values
 from vesica.plan import Cell, Recipe, replace
 from vesica.report.sections import to_markdown
 from vesica.results import cell_folder, read_masks, read_plan, read_table
@@ -202,7 +202,7 @@ def fill(run: Path, cells: list[Cell], **result: Any) -> None:
     names = {"bfcn32s": "BFCN-32s", "fcresnet": "FCResNet"}
     for cell in cells:
         row = by_slot[
-            names[cell.model],
+            names[cell.network_name],
             {"lfw": "LFW", "helen": "HELEN"}[cell.data.format],
             f"{cell.data.split}, {'hair' if cell.data.target == 'face+hair' else 'no hair'}",
         ]

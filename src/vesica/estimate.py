@@ -23,7 +23,7 @@ from vesica.plan import Cell
 from vesica.results import read_cell
 
 TYPICAL_EPOCHS = 93
-"""After which a cell stops early: the mean of 32 published runs (`paper/tables.csv`)."""
+"""After which a cell stops early: the mean of 32 published runs (`paper/published.csv`)."""
 
 FEW, MORE = 8, 24
 """Batch sizes measured; a step costs a fixed part (the optimiser) and a part per image."""

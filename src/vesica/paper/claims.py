@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesica.paper import contrasts
-from vesica.paper.masks import softness
+from vesica.paper.published import LOSSES, METRICS, ROWS, differences, values
 from vesica.paper.section_5 import section_5
-from vesica.paper.tables import LOSSES, METRICS, ROWS, differences, values
+from vesica.paper.soft_iou import softness
 from vesica.statistics import MARGIN, sign_test
 
 Status = Literal["does not hold", "holds", "not testable"]
@@ -117,16 +117,6 @@ def _count_sides(chosen: NDArray[np.int64]) -> str:
     return f"{np.sum(chosen > 0)} higher, {np.sum(chosen < 0)} lower, {np.sum(chosen == 0)} level"
 
 
-@dataclass(frozen=True)
-class _Gap:
-    """One network minus the other, or big minus small, in points."""
-
-    num_higher: int
-    mean: float
-    low: float
-    high: float
-
-
 def _networks_and_sizes() -> dict[str, Any]:
     """The rest of section 5."""
     gaps = {
@@ -134,7 +124,10 @@ def _networks_and_sizes() -> dict[str, Any]:
         for factor in ("network", "size")
         for metric in ("accuracy", "iou")
     }
-    found = {name: _Gap(int(np.sum(g > 0)), g.mean(), g.min(), g.max()) for name, g in gaps.items()}
+    found = {
+        name: {"higher": np.sum(g > 0), "mean": g.mean(), "low": g.min(), "high": g.max()}
+        for name, g in gaps.items()
+    }
     better, worse = (
         sum(int((1000 - values("accuracy", loss, rows)).sum()) for loss in LOSSES)
         for rows in contrasts.split("network").values()
@@ -144,15 +137,16 @@ def _networks_and_sizes() -> dict[str, Any]:
     gains = {k: differences("iou", v).mean() / 10 for k, v in contrasts.split("size").items()}
     return {
         **found,
-        "is_network_better": found["network_iou"].num_higher == 16
-        and found["network_accuracy"].num_higher == 16,
+        "is_network_better": found["network_iou"]["higher"]
+        == found["network_accuracy"]["higher"]
+        == 16,
         "num_apart": num_apart,
         "is_network_close": num_apart == 0,
         "error_ratio": worse / better,
         "mean_gain": differences("iou").mean() / 10,
-        "is_network_iou_higher": found["network_iou"].mean > abs(differences("iou")).mean() / 10,
-        "is_small_worse": found["size_iou"].num_higher == found["size_accuracy"].num_higher == 16,
-        "most_gained": -found["size_iou"].low,
+        "is_network_iou_higher": found["network_iou"]["mean"] > abs(differences("iou")).mean() / 10,
+        "is_small_worse": found["size_iou"]["higher"] == found["size_accuracy"]["higher"] == 16,
+        "most_gained": -found["size_iou"]["low"],
         **{f"num_changed_{metric}": len(setups) for metric, setups in changed.items()},
         **{f"changed_{metric}": "; ".join(setups) for metric, setups in changed.items()},
         "is_unchanged_by_size": not changed["iou"],
@@ -173,11 +167,11 @@ def _categories() -> dict[str, Any]:
         "is_every_category": not failing,
         "unclear": ", ".join(unclear) or "none",
         "sparsity": sparsity,
-        "sparsity_by_data": ", ".join(f"{k} {v:+.1f}" for k, v in sparsity.by_data.items()),
-        "sparsity_least": min(sparsity.by_setup),
-        "sparsity_most": max(sparsity.by_setup),
+        "sparsity_by_data": ", ".join(f"{k} {v:+.1f}" for k, v in sparsity["by_data"].items()),
+        "sparsity_least": min(sparsity["by_setup"]),
+        "sparsity_most": max(sparsity["by_setup"]),
         # Shown if no effect beyond the margin is compatible with the tables.
-        "is_independent_of_sparsity": max(-sparsity.low, sparsity.high) <= 100 * MARGIN,
+        "is_independent_of_sparsity": max(-sparsity["low"], sparsity["high"]) <= 100 * MARGIN,
         "p_networks": "; ".join(f"{c.name}: p = {c.p:.2g}" for c in networks),
         "is_both_networks": all(c.p is not None and c.p < ALPHA for c in networks),
     }

@@ -1,29 +1,25 @@
 """Networks, data sets, sizes and hair against each other, and what counts once: shared images."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vesica.paper.tables import LOSSES, METRICS, ROWS, Metric, Row, differences, values
+from vesica.paper.published import LOSSES, METRICS, ROWS, Metric, Row, differences, values
 from vesica.statistics import holm, paired_t, sign_flip, sign_test, signed_rank
 
-FACTORS: dict[str, Callable[[Row], str]] = {
-    "network": lambda row: row.network,
-    "data": lambda row: row.data,
-    "size": lambda row: row.size,
-    "target": lambda row: "hair" if row.hair else "no hair",
-}
+FACTORS = ("network", "data", "size", "target")
 
-LEVELS: dict[str, Callable[[Row], tuple[object, ...]]] = {
-    "pair": lambda row: (row.setup,),
-    "data set x network x hair": lambda row: (row.data, row.network, row.hair),
-    "data set x network": lambda row: (row.data, row.network),
-    "data set x hair": lambda row: (row.data, row.hair),
-    "data set": lambda row: (row.data,),
+LEVELS = {
+    "pair": ("setup",),
+    "data set x network x hair": ("data", "network", "hair"),
+    "data set x network": ("data", "network"),
+    "data set x hair": ("data", "hair"),
+    "data set": ("data",),
 }
 """What counts once, from fine to coarse. All set-ups of a data set share their test images."""
 
@@ -36,7 +32,7 @@ class Category:
     """Set-ups that share one value of a factor: the paper's t-test of their IoU, in points.
 
     Attributes:
-        factor: A key of `FACTORS`.
+        factor: One of `FACTORS`.
         name: The value.
         mean: Of the differences between the losses.
         low: Lower end of the t interval at 95 %; None where all differences are the same.
@@ -54,32 +50,11 @@ class Category:
     p_holm: float | None = None
 
 
-@dataclass(frozen=True)
-class Sparsity:
-    """Advantage without hair minus advantage with hair, in points of IoU, over eight pairs.
-
-    Attributes:
-        mean: Over the pairs.
-        low: Lower end of the t interval at 95 %.
-        high: Upper end.
-        p: Two-sided paired t-test.
-        by_data: The mean of each data set.
-        by_setup: All eight.
-    """
-
-    mean: float
-    low: float
-    high: float
-    p: float | None
-    by_data: dict[str, float]
-    by_setup: list[float]
-
-
 def split(factor: str, rows: Sequence[Row] = ROWS) -> dict[str, list[Row]]:
     """The rows of each value of a factor, in the tables' order: two values have theirs alike."""
     found: dict[str, list[Row]] = {}
     for row in rows:
-        found.setdefault(FACTORS[factor](row), []).append(row)
+        found.setdefault(getattr(row, factor), []).append(row)
     return found
 
 
@@ -97,7 +72,7 @@ def changes_with_size(metric: Metric) -> list[str]:
     for big, small in zip(*split("size").values(), strict=True):
         on_big, on_small = (row.of(metric).difference for row in (big, small))
         if np.sign(on_big) != np.sign(on_small):
-            name = f"{big.network}, {big.data}, {FACTORS['target'](big)}"
+            name = f"{big.network}, {big.data}, {big.target}"
             found.append(f"{name} ({on_big / 10:+.1f} on big, {on_small / 10:+.1f} on small)")
     return found
 
@@ -119,26 +94,34 @@ def categories(rows: Sequence[Row] = ROWS) -> list[Category]:
     ]
 
 
-def sparsity() -> Sparsity:
-    """Whether the advantage depends on hair being foreground."""
+def sparsity() -> dict[str, Any]:
+    """Advantage without hair minus advantage with hair, in points of IoU, over eight pairs.
+
+    `low`, `high` and `p` are those of the paired t-test, the interval at 95 %.
+    """
     with_hair, without = split("target").values()
     chosen = (differences("iou", without) - differences("iou", with_hair)) / 10
     test = paired_t(chosen)
-    by_data = {
-        name: float(np.mean([d for d, row in zip(chosen, without, strict=True) if row in members]))
-        for name, members in split("data").items()
+    by_data: dict[str, list[float]] = {}
+    for row, difference in zip(without, chosen, strict=True):
+        by_data.setdefault(row.data, []).append(difference)
+    return {
+        "mean": test.mean,
+        "low": test.low,
+        "high": test.high,
+        "p": test.p_two_sided,
+        "by_data": {name: float(np.mean(found)) for name, found in by_data.items()},
+        "by_setup": chosen.tolist(),
     }
-    by_setup = [float(d) for d in chosen]
-    return Sparsity(test.mean, test.low, test.high, test.p_two_sided, by_data, by_setup)
 
 
 def cluster_sums(
     metric: Metric, level: str, rows: Sequence[Row] = ROWS
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Differences added within what a level counts once, and how many each cluster has."""
-    found: dict[tuple[object, ...], list[int]] = {}
+    found: dict[object, list[int]] = {}
     for row in rows:
-        found.setdefault(LEVELS[level](row), []).append(row.of(metric).difference)
+        found.setdefault(attrgetter(*LEVELS[level])(row), []).append(row.of(metric).difference)
     return np.array([sum(v) for v in found.values()]), np.array([len(v) for v in found.values()])
 
 

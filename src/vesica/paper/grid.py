@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from vesica.paper.tables import Loss
+from vesica.paper.published import Loss
 from vesica.plan import Axis, Cell, Recipe, Source, across, replace
 
 ScaleName = Literal["full", "lite"]

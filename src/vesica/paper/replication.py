@@ -10,8 +10,17 @@ import numpy as np
 from vesica.files import read_json
 from vesica.paper.contrasts import all_metrics, categories
 from vesica.paper.grid import SCALES, loss_of
+from vesica.paper.published import (
+    FOREGROUND,
+    LOSSES,
+    METRICS,
+    ROWS,
+    ByLoss,
+    Metric,
+    Row,
+    differences,
+)
 from vesica.paper.section_5 import section_5
-from vesica.paper.tables import LOSSES, METRICS, ROWS, ByLoss, Metric, Row, differences
 from vesica.plan import Cell, Recipe
 from vesica.results import SCHEMA, CellResult, EndedCell, read_cell
 from vesica.spelling import get_option
@@ -104,7 +113,7 @@ def _is_of(cell: Cell, row: Row) -> bool:
         cell.data.split,
         cell.data.target,
     )
-    return names == (row.network, row.data, row.size, row.target)
+    return names == (row.network, row.data, row.size, FOREGROUND[row.hair])
 
 
 def _setup(

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vesica.paper.figures import figures_section
+from vesica.paper.examples import examples_section
 from vesica.paper.grid import GROWS_BY
-from vesica.paper.grids import HEADINGS, UNSEEN_NOTE, bold_better, printed_cells, unseen_blocks
+from vesica.paper.page_parts import HEADINGS, UNSEEN_NOTE, bold_better, printed_cells, unseen_blocks
+from vesica.paper.published import LOSSES, Metric
 from vesica.paper.replication import MIN_SETUPS, READINGS, Reading, is_whole, replicate
 from vesica.paper.section_5 import section_5
-from vesica.paper.tables import LOSSES, Metric
 from vesica.plan import Cell
 from vesica.report.sections import Grid, Section
 from vesica.report.summary import Analysis, Summary
@@ -42,7 +42,7 @@ def summarise_grid(
 ) -> Summary:
     """The grid as far as it has results; the figures, which read the images, once it is judged."""
     document = replicate(run, cells, judged)
-    figures_1_to_6 = None if judged is None else figures_section(run, cells)
+    figures_1_to_6 = None if judged is None else examples_section(run, cells)
     return Summary(
         "paper",
         TITLE,

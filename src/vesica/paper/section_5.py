@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.stats import ttest_ind
 
-from vesica.paper.tables import LOSSES, ROWS, Metric, Row, differences, values
+from vesica.paper.published import LOSSES, ROWS, Metric, Row, differences, values
 from vesica.statistics import paired_t
 
 

@@ -8,11 +8,11 @@ from vesica.errors import DataError
 from vesica.files import write_json, write_text
 from vesica.paper import contrasts
 from vesica.paper.claims import Status, claims
-from vesica.paper.grids import HEADINGS, UNSEEN_NOTE, printed_cells, unseen_blocks
-from vesica.paper.masks import softness
+from vesica.paper.page_parts import HEADINGS, UNSEEN_NOTE, printed_cells, unseen_blocks
+from vesica.paper.published import PRINTED, ROWS
 from vesica.paper.section_5 import section_5
-from vesica.paper.soft_iou import iou_section
-from vesica.paper.tables import PRINTED, ROWS
+from vesica.paper.soft_iou import softness
+from vesica.paper.soft_iou_page import iou_section
 from vesica.report.sections import Grid, Section, to_html, to_markdown
 
 SCHEMA = 1
@@ -36,7 +36,7 @@ def analyse() -> dict[str, Any]:
         "figures": [asdict(number) | {"agrees": number.agrees} for number in section_5()],
         "claims": [asdict(claim) for claim in claims()],
         "categories": [asdict(category) for category in contrasts.categories()],
-        "sparsity": asdict(contrasts.sparsity()),
+        "sparsity": contrasts.sparsity(),
         "unseen": contrasts.all_metrics(),
         "softness": softness(),
     }

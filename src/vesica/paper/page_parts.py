@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vesica.paper.tables import LOSSES, METRICS, Loss, Metric
+from vesica.paper.published import LOSSES, METRICS, Loss, Metric
 from vesica.report.sections import Grid
 from vesica.words import MISSING, say_p
 

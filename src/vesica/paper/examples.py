@@ -15,8 +15,8 @@ from vesica.data.library import Library
 from vesica.data.sample import Mask, Pixels
 from vesica.errors import DataError
 from vesica.paper.grid import loss_of
+from vesica.paper.published import LOSSES, Loss
 from vesica.paper.replication import NETWORKS
-from vesica.paper.tables import LOSSES, Loss
 from vesica.plan import Cell, replace
 from vesica.report import svg
 from vesica.report.pictures import photo_uri
@@ -31,7 +31,7 @@ HAIR, FACE, BACKGROUND = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 """The colours of LFW's labels."""
 
 
-def figures_section(run: Path, cells: Sequence[Cell]) -> Section | None:
+def examples_section(run: Path, cells: Sequence[Cell]) -> Section | None:
     """The six figures from the run's own images; None while no set-up has both losses.
 
     The test image is the one whose per-image IoU, mean of both losses, is the median: neither the
@@ -47,7 +47,7 @@ def figures_section(run: Path, cells: Sequence[Cell]) -> Section | None:
         return Section(TITLE, [f"The test images cannot be shown: {error}"])
     hair = "hair" if cell.data.target == "face+hair" else "no hair"
     opening = (
-        f"{NETWORKS[cell.model]} on {cell.data.name}, {cell.data.split}, {hair}, seed "
+        f"{NETWORKS[cell.network_name]} on {cell.data.name}, {cell.data.split}, {hair}, seed "
         f"{cell.seed}: the test image of median IoU, mean of both losses. The paper's are of "
         "BFCN-32s on LFW without hair, and it does not say how it chose them."
     )
@@ -66,7 +66,7 @@ def _choose(run: Path, cells: Sequence[Cell]) -> dict[Loss, EndedCell] | None:
 
 
 def _distance(cell: Cell) -> tuple[int | bool, ...]:
-    fields = cell.model, cell.data.format, cell.data.target, cell.data.split
+    fields = cell.network_name, cell.data.format, cell.data.target, cell.data.split
     return (*(a != b for a, b in zip(fields, PREFERRED, strict=True)), cell.seed)
 
 

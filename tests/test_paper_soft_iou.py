@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from realdata import require
 
-from vesica.paper.masks import (
+from vesica.paper.published import ByLoss, Row
+from vesica.paper.replication import NUM_IMAGES
+from vesica.paper.soft_iou import (
     HALF_UNIT,
     IMAGE_PIXELS,
     LFW,
@@ -23,8 +25,6 @@ from vesica.paper.masks import (
     scores,
     softness,
 )
-from vesica.paper.replication import NUM_IMAGES
-from vesica.paper.tables import ByLoss, Row
 
 ROOT = Path(__file__).parents[1]
 

@@ -15,7 +15,7 @@ Loss = Literal["iou", "bce"]
 METRICS: tuple[Metric, ...] = ("accuracy", "iou", "epochs")
 LOSSES: tuple[Loss, ...] = ("iou", "bce")
 
-PRINTED = resources.files("vesica.paper").joinpath("tables.csv").read_text(encoding="utf-8")
+PRINTED = resources.files("vesica.paper").joinpath("published.csv").read_text(encoding="utf-8")
 """As the paper prints them: a line per row, in its order; IoU loss before BCE."""
 
 
@@ -57,23 +57,24 @@ class Row:
     epochs: ByLoss
 
     @property
+    def target(self) -> str:
+        """What is to be found, in the tables' words."""
+        return "hair" if self.hair else "no hair"
+
+    @property
     def name(self) -> str:
         """As the tables call the row."""
-        return f"{self.size}, {'hair' if self.hair else 'no hair'}"
+        return f"{self.size}, {self.target}"
 
     @property
     def setup(self) -> str:
         """The row's name among all sixteen."""
         return f"{self.network}, {self.data}, {self.name}"
 
-    @property
-    def target(self) -> str:
-        """As a cell names it."""
-        return "face+hair" if self.hair else "face"
-
     def of(self, metric: Metric) -> ByLoss:
         """The two values of a metric."""
-        return {"accuracy": self.accuracy, "iou": self.iou, "epochs": self.epochs}[metric]
+        found: ByLoss = getattr(self, metric)
+        return found
 
 
 def _read(line: dict[str, str]) -> Row:
@@ -84,6 +85,9 @@ def _read(line: dict[str, str]) -> Row:
     head = int(line["table"]), line["network"], line["data"], line["size"], line["hair"] == "yes"
     return Row(*head, both("accuracy"), both("iou"), both("epochs"))
 
+
+FOREGROUND = {True: "face+hair", False: "face"}
+"""What a cell calls it, by whether hair counts as face."""
 
 ROWS = [_read(line) for line in csv.DictReader(PRINTED.splitlines())]
 """All sixteen set-ups, in the paper's order."""
