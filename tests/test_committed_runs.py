@@ -38,7 +38,6 @@ def run(tmp_path: Path) -> tuple[Path, list[Cell]]:
     write_json(
         run / "plan.json",
         {
-            "schema": SCHEMA,
             "command": f"vesica compare {tmp_path / 'faces'} --out {run}",
             "cells": [cell.model_dump(mode="json") for cell in cells],
         },

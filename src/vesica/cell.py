@@ -14,7 +14,7 @@ from vesica import metrics, provenance
 from vesica.checkpoint import remove_checkpoint, write_tensors
 from vesica.data.arrays import Arrays
 from vesica.data.library import Rows
-from vesica.evaluate import score
+from vesica.evaluate import by_class, score
 from vesica.files import write_json
 from vesica.losses import parse_loss
 from vesica.materials import Materials, make_fabric
@@ -164,7 +164,7 @@ def _write_files(
     )
     write_scores(folder / "scores.csv", _test_scores(arrays, rows, test))
     write_histograms(folder / "histograms.npz", val=val.histograms, test=test.histograms)
-    write_masks(folder / "masks.npz", preds)
+    write_masks(folder / "masks.npz", by_class(preds))  # rows as in scores.csv
     metadata = {
         "model": cell.model,
         "weights": cell.weights_name,
