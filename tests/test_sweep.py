@@ -1,4 +1,6 @@
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from vesica.files import read_json, write_json
 from vesica.materials import Materials
 from vesica.plan import Cell, across, replace
 from vesica.results import cell_folder, read_plan
-from vesica.sweep import Watcher, check_plan, enter_run, run_cells
+from vesica.sweep import Watcher, check_plan, enter_run, run_cells, working_on
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +49,7 @@ def test_a_cell_folder_has_its_files(materials: Materials, tmp_path: Path) -> No
             "model.safetensors",
             "result.json",
             "sums.json",
+            "lock",
         }
 
 
@@ -124,3 +127,35 @@ def test_a_damaged_file_is_one_sentence(name: str, materials: Materials, tmp_pat
 
     with pytest.raises(DataError, match=rf"{name}: .*damaged .*run the same command again"):
         again()
+
+
+def test_two_commands_on_one_run_are_told_of_each_other(tmp_path: Path) -> None:
+    with (
+        working_on(tmp_path),
+        pytest.raises(DataError, match=rf"process {os.getpid()} is working on this run"),
+        working_on(tmp_path),
+    ):
+        pass
+    (tmp_path / ".a.csv.abcd1234.csv").touch()
+    with working_on(tmp_path):
+        assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("name", ["scores.csv", "model.safetensors", "masks.npz", "cell.json"])
+def test_going_on_checks_what_is_done(name: str, materials: Materials, tmp_path: Path) -> None:
+    run(plan(), tmp_path, materials)
+    folder = cell_folder(tmp_path, read_plan(tmp_path).cells[0])
+    data = bytearray((folder / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder / name).write_bytes(data)
+    with pytest.raises(DataError, match=rf"{name}: damaged .* delete {folder} and"):
+        run(plan(), tmp_path, materials)
+    shutil.rmtree(folder)
+    assert len(run(plan(), tmp_path, materials)) == 1
+
+
+def test_a_deleted_plan_is_written_again(materials: Materials, tmp_path: Path) -> None:
+    with working_on(tmp_path):
+        run(plan(), tmp_path, materials)
+    (tmp_path / "plan.json").unlink()
+    assert run(plan(), tmp_path, materials) == []

@@ -14,8 +14,10 @@ from vesica import metrics, provenance
 from vesica.checkpoint import remove_checkpoint, write_tensors
 from vesica.data.arrays import Arrays
 from vesica.data.library import Rows
+from vesica.errors import Stopped
 from vesica.evaluate import by_class, score
 from vesica.files import write_json
+from vesica.locks import locked
 from vesica.losses import parse_loss
 from vesica.materials import Materials, make_fabric
 from vesica.networks import Network
@@ -58,8 +60,23 @@ def run_cell(
         Stopped: If `should_stop` said so.
         DataError: If the images or weights cannot be had.
     """
+
+    def waiting() -> None:
+        if should_stop():
+            raise Stopped
+
+    with locked(folder, waiting):  # by a process whose parent was killed, for some seconds
+        return _run(cell, materials, folder, on_step, should_stop)
+
+
+def _run(
+    cell: Cell,
+    materials: Materials,
+    folder: Path,
+    on_step: OnStep,
+    should_stop: Callable[[], bool],
+) -> CellResult:
     fabric = make_fabric(cell.recipe.precision)
-    folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "cell.json", cell.model_dump(mode="json"))
     checkpoint = folder / "checkpoint.safetensors"
     network, rows = materials.network(cell), materials.library.rows(cell.data)

@@ -36,7 +36,7 @@ RESULT = "result.json"
 """Where it lies, the files beside it are whole: it is written last."""
 
 PLAN = "plan.json"
-"""What a run is; nothing computes it again."""
+"""What a run is; the run's own command writes it again."""
 
 MAX_BYTES = 2**26
 """Of a file that is read as a whole, where its reader expects no more."""
@@ -263,7 +263,7 @@ def damaged(path: Path, error: object = "its content is not what was written") -
     together = path.name != RESULT and (path.parent / RESULT).exists()
     advice = f"delete {path.parent if together else 'it'} and run the same command again"
     if path.name == PLAN:
-        advice = "put back the one that was written, or begin another run with --out"
+        advice = "delete it and run the same command again: cells that are done stay so"
     return DataError(f"{path}: damaged ({error}); {advice}")
 
 

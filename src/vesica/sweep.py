@@ -3,7 +3,8 @@
 import itertools
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -15,6 +16,8 @@ from vesica import own, provenance
 from vesica.accel import faster
 from vesica.cell import run_cell
 from vesica.errors import DataError, Stopped
+from vesica.files import check_all, remove_drafts
+from vesica.locks import LOCK, holder_of, locked
 from vesica.materials import Materials
 from vesica.plan import Axis, Cell, flatten, place_of
 from vesica.pool import ShouldStop, Tell, run_in_processes
@@ -88,7 +91,8 @@ def check_folder(run: Path) -> None:
         DataError: If it does, or a file is in its way.
     """
     check_path(run, "--out")
-    if not (run / "plan.json").exists() and run.exists() and any(run.iterdir()):
+    is_run = (run / "plan.json").exists() or (run / LOCK).exists()
+    if not is_run and run.exists() and any(run.iterdir()):
         raise DataError(f"{run}: exists and is no run of Vesica; pass another --out")
 
 
@@ -120,6 +124,23 @@ def make_folder(folder: Path, option: str) -> None:
         raise DataError(
             f"{folder}: cannot be written to ({reason}); pass another {option}"
         ) from None
+
+
+@contextmanager
+def working_on(run: Path) -> Iterator[None]:
+    """Keep other commands from working in a run's folder; remove what killed ones left there.
+
+    Raises:
+        DataError: If another command is working on it.
+    """
+    with locked(run, None) as is_held:
+        if not is_held:
+            raise DataError(
+                f"{run}: {holder_of(run)} is working on this run; wait until it has ended"
+            )
+        for folder in (run, *run.glob("cells/*")):
+            remove_drafts(folder)
+        yield
 
 
 def enter_run(
@@ -170,6 +191,7 @@ def run_cells(
         if found is None or not found.result.has_scores:
             waiting.append(cell)
         else:
+            check_all(cell_folder(run, cell))
             watcher.on_result(cell, found.result)
 
     def start(cell: Cell) -> None:

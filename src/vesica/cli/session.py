@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -66,12 +66,17 @@ def execute(
         enter_run,
         make_folder,
         run_cells,
+        working_on,
     )
 
     out, cache = out.expanduser(), (cache or default_cache()).expanduser()
     check_folder(out)
     make_folder(cache, "--cache")
-    with Display(console) as display, _asking_to_stop(console) as should_stop:
+    with (
+        Display(console) as display,
+        _asking_to_stop(console) as should_stop,
+        ExitStack() as until_the_end,
+    ):
 
         def preparing(what: str, done: int, total: int) -> None:
             display.preparing(what, done, total)
@@ -94,6 +99,7 @@ def execute(
             check_disk(cost, out, cache)
             if dry_run:
                 return
+            until_the_end.enter_context(working_on(out))
             everything = enter_run(out, resolved, num_jobs, analysis.kind, analysis.grows_by)
             keys = {cell.key for cell in resolved}
             resolved = [cell for cell in everything if cell.key in keys]
