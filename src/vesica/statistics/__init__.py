@@ -4,7 +4,7 @@
 short list of paired differences asks, `power` how many seeds or images a verdict takes.
 """
 
-from vesica.statistics.paired import PairedTest, holm, paired_t, sign_flip, sign_test, signed_rank
+from vesica.statistics.paired import holm, paired_t, sign_flip, sign_test, signed_rank
 from vesica.statistics.power import POWER, Need, Noise, images_needed, power_at, seeds_needed
 from vesica.statistics.verdict import (
     INTERVAL_TOO_WIDE,
@@ -30,7 +30,6 @@ __all__ = [
     "Comparison",
     "Need",
     "Noise",
-    "PairedTest",
     "Verdict",
     "compare",
     "equivalence_p_value",
