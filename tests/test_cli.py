@@ -329,7 +329,7 @@ def test_a_users_plan(vesica: Terminal, tmp_path: Path) -> None:
     [
         ("def plan():\n    return 1 / 0", ["bad.py:2", "ZeroDivisionError"]),
         ("def plan(:", ["bad.py", "SyntaxError"]),
-        ("cells = []", ["bad.py", "plan()"]),
+        ("cells = []", ["bad.py", "no function 'plan'"]),
         ("def plan():\n    return [1]", ["bad.py", "list of vesica.plan.Cell"]),
         ("def plan():\n    return []", ["no cells"]),
         ("import nowhere", ["bad.py:1", "nowhere"]),

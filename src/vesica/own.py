@@ -102,6 +102,13 @@ def digest_of(file: Path) -> str:
         raise DataError(f"{file}: {error.strerror}") from None
 
 
+def say_place(path: Path, error: BaseException) -> str:
+    """A user's file, with the line that raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(path.resolve())]
+    return f"{path}:{lines[-1]}" if lines else str(path)
+
+
 def say_error(error: BaseException) -> str:
     """What a user's code raised, in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
@@ -141,10 +148,10 @@ def _run(name: str, file: str, digest: str) -> types.ModuleType:
             spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
-        frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
-        line = f":{frames[-1].lineno}" if frames else ""
         alone = "; a file of your own stands alone" if isinstance(error, ImportError) else ""
-        raise DataError(f"{path}{line}: {say_error(error)}{alone}; mend the file") from None
+        raise DataError(
+            f"{say_place(path, error)}: {say_error(error)}{alone}; mend the file"
+        ) from None
     return module
 
 

@@ -16,7 +16,7 @@ from vesica import own, provenance
 from vesica.accel import faster
 from vesica.cell import run_cell
 from vesica.errors import DataError, Stopped
-from vesica.files import check_all, remove_drafts
+from vesica.files import check_all, remove_drafts, write_text
 from vesica.locks import LOCK, holder_of, locked
 from vesica.materials import Materials
 from vesica.plan import Axis, Cell, flatten, place_of
@@ -176,8 +176,29 @@ def enter_run(
         jobs=num_jobs,
         cells=tuple(everything),
     )
+    digests = {digest: name for cell in cells for digest, name in cell.files().items()}
+    for digest, path in own.files_of(digests).items():
+        write_text(kept_copy(run, digest, digests[digest]), path.read_text(encoding="utf-8"))
     write_model(run / "plan.json", plan)
     return everything
+
+
+def kept_copy(run: Path, digest: str, name: str) -> Path:
+    """Where a run keeps a copy of a user's file. Nothing runs it unasked."""
+    return run / "code" / digest / name
+
+
+def trust_copies(run: Path, cells: Sequence[Cell]) -> None:
+    """Let the run's own copies of users' files be run, as somebody asked for.
+
+    Raises:
+        DataError: If a copy is missing, or is not what the run was made with.
+    """
+    for digest, name in {d: n for cell in cells for d, n in cell.files().items()}.items():
+        copy = kept_copy(run, digest, name)
+        if own.digest_of(copy) != digest:
+            raise DataError(f"{copy}: not the file that the run was made with; name your own")
+        own.add_files({digest: copy})
 
 
 def run_cells(

@@ -21,9 +21,14 @@ def run(
     plan: Annotated[
         str,
         typer.Argument(
-            help="demo, or a Python file that defines plan() -> list[vesica.plan.Cell]."
+            help="demo, a Python file that defines plan() -> list[vesica.plan.Cell], or a run's "
+            "folder, to go on with it."
         ),
     ],
+    trust: Annotated[
+        bool,
+        typer.Option("--trust", help="Let a run's own copies of users' files be run."),
+    ] = False,
     out: Out = None,
     cache: Cache = None,
     margin: Margin = 0.5,
@@ -34,12 +39,25 @@ def run(
     """Run a plan: any list of cells, not only losses against each other."""
     from vesica.cli.session import default_out, execute
     from vesica.plans import load_plan
+    from vesica.report.summary import PLAIN
+    from vesica.results import read_plan
 
-    cells = load_plan(plan)
+    folder, analysis = Path(plan).expanduser(), PLAIN
+    if (folder / "plan.json").is_file():
+        cells, analysis, out = list(read_plan(folder).cells), _analysis_of(folder), out or folder
+        if trust:
+            from vesica.sweep import trust_copies
+
+            trust_copies(folder, cells)
+    elif trust:
+        raise DataError(f"--trust is for the folder of a run, which {plan} is not; leave it out")
+    else:
+        cells = load_plan(plan)
     execute(
         cells,
         out or default_out(Path(plan).stem),
         cache,
+        analysis=analysis,
         margin=margin,
         jobs=jobs,
         dry_run=dry_run,

@@ -79,9 +79,17 @@ class Whole(Network):
         self.module, self.multiple = module, multiple
 
     def head(self, features: Features, size: tuple[int, int]) -> LogitMaps:
-        """Logits of shape (batch, classes, *size)."""
-        (image,) = features
-        return crop(self.module(pad(image, self.multiple)), size)
+        """Logits of shape (batch, classes, *size).
+
+        Raises:
+            ValueError: If the module gives something else than a map as large as the image.
+        """
+        image = pad(features[0], self.multiple)
+        logits: Tensor = self.module(image)
+        shape = tuple(getattr(logits, "shape", ()))
+        if len(shape) != 4 or shape[2:] != tuple(image.shape[2:]):
+            raise ValueError(f"gives {shape or type(logits)} for an image of {tuple(image.shape)}")
+        return crop(logits, size)
 
 
 def pad(image: ImageBatch, multiple: int) -> ImageBatch:

@@ -1,12 +1,9 @@
 """Built-in plans by name, and plans from a user's Python file."""
 
-import contextlib
-import runpy
-import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from vesica import own
 from vesica.errors import DataError
 from vesica.plan import Cell
 from vesica.plans.demo import demo
@@ -30,15 +27,14 @@ def load_plan(name: str) -> list[Cell]:
             f"{name}: no such plan; built in: {', '.join(PLANS)}; or pass a Python file that "
             "defines plan() -> list[Cell]"
         )
+    plan = own.find(f"{path.name}:plan", own.name_file(path))
     try:
-        with contextlib.redirect_stdout(sys.stderr):
-            plan = runpy.run_path(str(path)).get("plan")
-            cells = plan() if callable(plan) else None
+        cells = plan()
+    except DataError:
+        raise
     except (Exception, SystemExit) as error:
-        frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
-        line = f":{frames[-1].lineno}" if frames else ""
-        detail = " ".join(str(error).split())
-        raise DataError(f"{path}{line}: {type(error).__name__}: {detail}; mend the plan") from None
+        where = own.say_place(path, error)
+        raise DataError(f"{where}: {own.say_error(error)}; mend the plan") from None
     if not isinstance(cells, list) or not all(isinstance(cell, Cell) for cell in cells):
         raise DataError(
             f"{path}: expected a function plan() that returns a list of vesica.plan.Cell"
