@@ -5,7 +5,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test test-full setup format simulate bench-losses bench-training peers pictures what-holds clean
+.PHONY: demo test test-full setup format simulate bench-losses bench-training peers pictures what-holds torture clean
 
 demo: $(READY)
 	$(BIN)/vesica demo
@@ -62,6 +62,10 @@ pictures: $(READY)
 what-holds: $(READY)
 	$(BIN)/vesica paper --published --out build/published
 	cp build/published/what-holds.md docs/what-holds.md
+
+# Kills, flipped bits and full disks, each followed by going on (about half an hour).
+torture: $(READY)
+	$(BIN)/python benchmarks/torture.py --markdown docs/results/torture/README.md
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache
