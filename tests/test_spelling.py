@@ -14,6 +14,7 @@ from vesica.losses import (
     dice_loss,
     iou_loss,
     parse_loss,
+    split_losses,
     tversky_loss,
 )
 from vesica.spelling import Spelled, options_of
@@ -176,3 +177,51 @@ def test_bits_are_checked_before_anything_trains(bits: str) -> None:
 def test_what_a_loss_is_taken_over_is_no_part_of_its_name(name: str) -> None:
     with pytest.raises(ValueError, match=f"no parameter '{name}'"):
         parse_loss(f"iou:{name}=1")
+
+
+OTHER_DIGITS = ["\N{ARABIC-INDIC DIGIT THREE}", "\N{FULLWIDTH DIGIT ONE}"]
+NUMBERS = [(name, key) for name in NAMES for key in options_of(LOSSES[name]) if key != "empty"]
+
+
+@pytest.mark.parametrize(("name", "key"), NUMBERS)
+@pytest.mark.parametrize(
+    "number",
+    [
+        "1e308",
+        "1e10",
+        "-1e-9",
+        "1" * 21,
+        "9" * 900,
+        "9" * 10_000,
+        "1_0",
+        " 1",
+        "0x1",
+        "+",
+        *OTHER_DIGITS,
+    ],
+)
+def test_numbers_that_no_parameter_takes_are_one_sentence(name: str, key: str, number: str) -> None:
+    with pytest.raises(ValueError, match=r"expected a|characters|bits is") as caught:
+        parse_loss(f"{name}:{key}={number}")
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    "weight",
+    ["1e308", "1e10", "1" * 21, "9" * 900, "9" * 10_000, "1.2.3", *OTHER_DIGITS, "0x1", "1e"],
+)
+def test_weights_that_no_loss_takes_are_one_sentence(weight: str) -> None:
+    with pytest.raises(ValueError, match=r"weight|cannot read|characters|unknown loss") as caught:
+        parse_loss(f"iou+{weight}bce")
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 2200
+
+
+def test_losses_are_separated_by_commas() -> None:
+    assert split_losses("bce, iou:smooth=1+dice ,mine.py:f") == [
+        "bce",
+        "iou:smooth=1+dice",
+        "mine.py:f",
+    ]
+    assert split_losses("") == []

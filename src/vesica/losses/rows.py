@@ -16,6 +16,10 @@ Empty = Literal["formula", "skip", "background"]
 """What the value of an image without foreground is; see `vesica.losses.region`."""
 
 
+MOST = 1e9
+"""Of any parameter or weight: more would leave float32 where an image's sums come to it."""
+
+
 class Over(TypedDict, total=False):
     """What every loss is taken over; see `vesica.losses`.
 
@@ -89,7 +93,7 @@ def as_rows(
 
 
 def check_parameters(
-    *, empty: Empty = "formula", pool: Pool = "image", most: float = math.inf, **numbers: float
+    *, empty: Empty = "formula", pool: Pool = "image", most: float = MOST, **numbers: float
 ) -> None:
     """What every loss asks of its own parameters before it looks at a pixel.
 
@@ -100,16 +104,17 @@ def check_parameters(
         numbers: By their names.
 
     Raises:
-        ValueError: If there is no such policy or pool, or a number is infinite or not in [0, most].
+        ValueError: If there is no such policy or pool, or a number is not in [0, most].
     """
     if empty not in get_args(Empty):
         raise ValueError(f"empty is {empty!r}; it is one of: {', '.join(get_args(Empty))}")
     if pool not in get_args(Pool):
         raise ValueError(f"pool is {pool!r}; it is 'image', 'batch' or 'world'")
     for name, number in numbers.items():
-        if not (0 <= number <= most) or number == math.inf:
-            top = "" if most == math.inf else f" and at most {most:g}"
-            raise ValueError(f"{name}={number:g}: expected a number of at least 0{top}")
+        if not 0 <= number <= most:
+            raise ValueError(
+                f"{name}={number:g}: expected a number of at least 0 and at most {most:g}"
+            )
 
 
 def expand_valid(valid: Valid, other: Tensor, channels: bool) -> Tensor:

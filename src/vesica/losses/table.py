@@ -1,6 +1,5 @@
 """Every loss by its name, and the spelling `[weight]name[:key=value]...[+...]`."""
 
-import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from vesica.losses.region import (
     jaccard_metric_loss,
     tversky_loss,
 )
-from vesica.losses.rows import Empty, Over
+from vesica.losses.rows import MOST, Empty, Over
 from vesica.shapes import Logits, PerImage, Target
 from vesica.spelling import MAX_LENGTH, Spelled, name_of, options_of, read, spell
 
@@ -145,8 +144,8 @@ def _parse_terms(spelling: str) -> Iterator[Term]:
                 f"[weight]name[:key=value]..., joined by '+', with a name of: {', '.join(LOSSES)}"
             )
         weight = float(match[0]) if match else 1.0
-        if not 0 < weight < math.inf:
+        if not 0 < weight <= MOST:
             raise ValueError(
-                f"the weight of {name!r} in loss {spelling!r} must be above zero, finite"
+                f"the weight of {name!r} in loss {spelling!r} must be above zero, at most {MOST:g}"
             )
         yield Term(read(name, LOSSES, "loss"), weight)
