@@ -21,7 +21,10 @@ from vesica.losses import LOSSES, parse_loss
 mpl.use("Agg")
 
 SIZE_PX = 96
-COLUMNS = [*LOSSES, "iou:empty=formula"]
+OF_CLASSES = ("ce", "softmax_focal")
+"""For two classes the first is bce, and the second focal without alpha."""
+
+COLUMNS = [*(name for name in LOSSES if name not in OF_CLASSES), "iou:empty=formula"]
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,14 @@ def focal(p: Image, t: Image, alpha: float = 0.25, gamma: float = 2.0) -> float:
     return total / p.size
 
 
+def softmax_focal(p: Image, t: Image, gamma: float = 2.0) -> float:
+    """Equation 4 of Lin et al. 2017 over two classes, each with its share of the pixel."""
+    total = 0.0
+    for p_x, t_x in pixels(p, t):
+        total += -t_x * (1 - p_x) ** gamma * log(p_x) - (1 - t_x) * p_x**gamma * log(1 - p_x)
+    return total / p.size
+
+
 def jaccard_distance(p: Image, t: Image, smooth: float = 0.0) -> float:
     """Equation 3 of Yuan et al. 2017, with squares in the denominator."""
     product = squares = 0.0
@@ -130,6 +138,8 @@ REFERENCES: dict[str, Callable[..., float]] = {
     "tversky": tversky,
     "jaccard_metric": jaccard_metric,
     "lovasz_hinge": lovasz_hinge,
+    "ce": bce,
+    "softmax_focal": softmax_focal,
 }
 
 

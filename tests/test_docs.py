@@ -14,7 +14,7 @@ import torch
 from test_losses import draw
 from torch import Tensor
 
-from vesica.losses import LOSSES
+from vesica.losses import LOSSES, LossModule, iou_loss, parse_loss
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "losses.md").read_text(encoding="utf-8")
@@ -43,9 +43,29 @@ def test_switched_losses_have_the_same_values() -> None:
     scores, classes = 2 * draw((4, 3, 16, 16), dtype=torch.float32)[0], torch.arange(256) % 3
     classes = classes[torch.randperm(256, generator=torch.Generator().manual_seed(0))]
     classes = classes.view(1, 1, 16, 16).repeat(4, 1, 1, 1)
-    assert len(names["class_switches"]) == 4
+    assert len(names["class_switches"]) == 5
     for old, new in names["class_switches"]:
         assert_same(old, new, scores, classes)
+    classes[:, :, 3] = 255
+    for old, new in names["index_switches"]:
+        assert_same(old, new, scores, classes[:, 0])
+
+
+def test_loss_of_ones_own_is_one_file(tmp_path: Path) -> None:
+    (code,) = re.findall(r"```python\n(\"\"\"mine.py.*?)```", PAGE, flags=re.DOTALL)
+    path = tmp_path / "mine.py"
+    path.write_text(code)
+    logits, target = draw()
+    spelling = f"{path}:log_iou:smooth=2"
+    module = LossModule(f"0.5iou+0.5{spelling}")
+    log_iou = -(1 - iou_loss(logits, target, smooth=2)).log()
+    expected = 0.5 * (iou_loss(logits, target) + log_iou)
+    torch.testing.assert_close(module(logits, target), expected.mean())
+    assert "mine.py@" in str(module.loss)
+    assert str(tmp_path) not in str(module.loss)
+    again = parse_loss(str(module.loss))
+    assert again == module.loss
+    torch.testing.assert_close(again(logits, target), expected)
 
 
 def assert_same(old: Any, new: Any, logits: Tensor, target: Tensor) -> None:

@@ -34,6 +34,8 @@ MODULES = {
     "tversky": losses.TverskyLoss,
     "jaccard_metric": losses.JaccardMetricLoss,
     "lovasz_hinge": losses.LovaszHingeLoss,
+    "ce": losses.CELoss,
+    "softmax_focal": losses.SoftmaxFocalLoss,
 }
 
 
@@ -243,7 +245,9 @@ def test_softmax_over_a_batch() -> None:
         (torch.full((4, 6, 7), 255), "valid=classes != 255"),
         (torch.full((4, 6, 7), -1), "from -1 to -1"),
         (torch.zeros(4, 6, 7), "an integer"),
-        (torch.zeros(4, 3, 6, 7, dtype=torch.int64), "an integer"),
+        (torch.zeros(4, 2, 6, 7, dtype=torch.int64), "an integer"),
+        (torch.zeros(4, 3, 6, 7), "add up to between 0 and 0; one-hot and soft"),
+        (torch.full((4, 3, 6, 7), 1 / 2), "add up to between 1.5 and 1.5"),
     ],
 )
 def test_bad_classes_are_refused(classes: Tensor, message: str) -> None:

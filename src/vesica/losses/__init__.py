@@ -20,6 +20,7 @@ same name around it: `iou_loss` and `IoULoss`. All of them keep to this:
 
 from vesica.losses.module import (
     BCELoss,
+    CELoss,
     DiceLoss,
     FocalLoss,
     IoULoss,
@@ -27,10 +28,11 @@ from vesica.losses.module import (
     JaccardMetricLoss,
     LossModule,
     LovaszHingeLoss,
+    SoftmaxFocalLoss,
     TverskyLoss,
 )
-from vesica.losses.multiclass import one_vs_rest, softmax_loss
-from vesica.losses.pixel import bce_loss, focal_loss
+from vesica.losses.multiclass import class_values, one_vs_rest, softmax_loss
+from vesica.losses.pixel import bce_loss, ce_loss, focal_loss, softmax_focal_loss
 from vesica.losses.pooling import reduce_values, weights_of
 from vesica.losses.ranking import lovasz_hinge_loss
 from vesica.losses.region import (
@@ -53,6 +55,7 @@ from vesica.losses.table import (
 __all__ = [
     "LOSSES",
     "BCELoss",
+    "CELoss",
     "DiceLoss",
     "FocalLoss",
     "IoULoss",
@@ -62,10 +65,13 @@ __all__ = [
     "LossFunction",
     "LossModule",
     "LovaszHingeLoss",
+    "SoftmaxFocalLoss",
     "Term",
     "TverskyLoss",
     "as_loss",
     "bce_loss",
+    "ce_loss",
+    "class_values",
     "dice_loss",
     "focal_loss",
     "iou_loss",
@@ -75,6 +81,7 @@ __all__ = [
     "one_vs_rest",
     "parse_loss",
     "reduce_values",
+    "softmax_focal_loss",
     "softmax_loss",
     "split_losses",
     "tversky_loss",

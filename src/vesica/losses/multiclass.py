@@ -1,12 +1,77 @@
 """Several classes of which each pixel has one: softmax, by way of any loss for two."""
 
+import functools
+
 import torch
 from torch import Tensor
 
+from vesica.losses.pixel import foreground_loss
 from vesica.losses.pooling import pool_rows
-from vesica.losses.rows import Pool, as_plain, expand_valid, look_at
-from vesica.losses.table import Loss
+from vesica.losses.rows import Over, Pool, as_plain, expand_valid, look_at
+from vesica.losses.table import Loss, LossFunction, Term
 from vesica.shapes import PerImage, Valid, wide
+
+BY_PIXELS: dict[str, LossFunction] = {
+    "ce": foreground_loss,
+    "softmax_focal": functools.partial(foreground_loss, gamma=2.0),
+}
+"""Losses of all classes at once, by what they say of one class's pixels. A class counts in them
+by its pixels; in the others, which judge a class against the rest, each class present counts 1."""
+
+
+def class_values(
+    loss: Loss,
+    logits: Tensor,
+    classes: Tensor,
+    *,
+    valid: Valid | None = None,
+    pool: Pool = "image",
+) -> tuple[Tensor, Tensor]:
+    """Each term's value of each class, and what the class counts in the mean over classes.
+
+    Args:
+        loss: What each class is judged by.
+        logits: Scores before the softmax, shape (batch, classes, *pixels).
+        classes: Index of each pixel's class, integers of shape (batch, *pixels); or how much of it
+            is of each class, of the logits' shape, adding up to 1 (one-hot or soft).
+        valid: Pixels that count, shape (batch, *pixels); None: all.
+        pool: As for every loss; classes are present if they are so anywhere in the pool.
+
+    Returns:
+        Two of shape (terms, batch, classes); 0 where a class is not present.
+
+    Raises:
+        ValueError: If the shapes do not fit, or (where there are values to look at) a class that
+            counts is not in [0, number of classes) or shares do not add up to 1.
+    """
+    logits, classes = as_plain(logits), as_plain(classes)
+    is_index = classes.shape == logits.shape[:1] + logits.shape[2:]
+    has_shares = classes.shape == logits.shape
+    if (
+        not (is_index or has_shares)
+        or logits.ndim < 2
+        or logits.shape[1] < 2
+        or (is_index and classes.is_floating_point())
+    ):
+        raise ValueError(
+            f"logits have shape {tuple(logits.shape)} and classes {tuple(classes.shape)} of "
+            f"{str(classes.dtype).removeprefix('torch.')}; softmax needs (batch, classes, *pixels) "
+            "with at least 2 classes, and an integer (batch, *pixels) or shares of each class"
+        )
+    if valid is not None:
+        valid = expand_valid(as_plain(valid), logits[:, 0], channels=False).bool()
+        # A NaN would pass from a pixel's gradient to those of all classes.
+        logits = torch.where(valid.unsqueeze(1), logits, 0)
+    target = _look_at_shares(classes, valid) if has_shares else _one_hot(classes, valid, logits)
+    over: Over = {"valid": valid, "channels": True, "pool": pool}
+    scores = one_vs_rest(logits)
+    values = torch.stack([_judge_classes(term, scores, target, over) for term in loss.terms])
+    if valid is not None:
+        target = torch.where(valid.unsqueeze(1), target, target.new_zeros(()))
+    num_pixels = target.flatten(2).sum(dim=2, dtype=values.dtype)
+    num_pixels = pool_rows(num_pixels.unsqueeze(0), pool)[0]
+    counts = [num_pixels if _is_by_pixels(term) else num_pixels > 0 for term in loss.terms]
+    return values * (num_pixels > 0), torch.stack([count.to(values.dtype) for count in counts])
 
 
 def softmax_values(
@@ -14,43 +79,27 @@ def softmax_values(
     logits: Tensor,
     classes: Tensor,
     *,
+    weight: Tensor | None = None,
     valid: Valid | None = None,
     pool: Pool = "image",
 ) -> Tensor:
-    """Mean over the classes present in an image of each term's loss of class against rest.
+    """Mean over the classes of each term's `class_values`, by what they count.
 
     Args:
-        loss: What each class is judged by.
-        logits: Scores before the softmax, shape (batch, classes, *pixels).
-        classes: Index of each pixel's class, integers of shape (batch, *pixels).
-        valid: Pixels that count, shape (batch, *pixels); None: all.
-        pool: As for every loss; classes are present if they are so anywhere in the pool.
+        loss, logits, classes, valid, pool: As there.
+        weight: What each class counts beside the others, shape (classes,); None: all the same.
 
     Returns:
         Shape (terms, batch), 0 where no pixel counts.
 
-    Raises:
-        ValueError: If the shapes do not fit, or (not under compile) a class that counts is not
-            in [0, number of classes).
-
     Source:
         Classes "present" as in Berman et al. 2018.
     """
-    logits, classes = as_plain(logits), as_plain(classes)
-    if valid is not None:
-        valid = expand_valid(as_plain(valid), classes, channels=False).bool()
-    num_classes = logits.shape[1]
-    classes = _check_classes(logits, classes, valid)
-    if valid is not None:  # a NaN would pass from a pixel's gradient to those of all classes
-        logits = torch.where(valid.unsqueeze(1), logits, 0)
-    # Which pixels have which class, by shape (batch, classes, *pixels).
-    index = torch.arange(num_classes, device=classes.device)
-    target = classes.unsqueeze(1) == index.view(-1, *[1] * (classes.ndim - 1))
-    values = loss.values(one_vs_rest(logits), target, valid=valid, channels=True, pool=pool)
-    if valid is not None:
-        target = target & valid.unsqueeze(1)
-    present = pool_rows(target.flatten(2).sum(dim=2).unsqueeze(0), pool)[0] > 0
-    return (values * present).sum(dim=2) / present.sum(dim=1).clamp_min(1)
+    values, counts = class_values(loss, logits, classes, valid=valid, pool=pool)
+    if weight is not None:
+        counts = counts * weight.to(counts)
+    total = counts.sum(dim=2)
+    return (values * counts).sum(dim=2) / torch.where(total > 0, total, 1)
 
 
 def softmax_loss(
@@ -58,11 +107,13 @@ def softmax_loss(
     logits: Tensor,
     classes: Tensor,
     *,
+    weight: Tensor | None = None,
     valid: Valid | None = None,
     pool: Pool = "image",
 ) -> PerImage:
     """The terms of `softmax_values` added: one value per image, shape (batch,)."""
-    return softmax_values(loss, logits, classes, valid=valid, pool=pool).sum(dim=0)
+    values = softmax_values(loss, logits, classes, weight=weight, valid=valid, pool=pool)
+    return values.sum(dim=0)
 
 
 def one_vs_rest(logits: Tensor) -> Tensor:
@@ -83,21 +134,42 @@ def one_vs_rest(logits: Tensor) -> Tensor:
     return torch.where(winner, logits - rest_of_winner, log_probs - rest_of_loser)
 
 
-def _check_classes(logits: Tensor, classes: Tensor, valid: Valid | None) -> Tensor:
-    fits = logits.ndim >= 2 and classes.shape == logits.shape[:1] + logits.shape[2:]
-    if not fits or classes.is_floating_point() or logits.shape[1] < 2:
-        raise ValueError(
-            f"logits have shape {tuple(logits.shape)} and classes {tuple(classes.shape)} of "
-            f"{str(classes.dtype).removeprefix('torch.')}; softmax needs (batch, classes, *pixels) "
-            "with at least 2 classes, and an integer (batch, *pixels)"
-        )
+def _is_by_pixels(term: Term) -> bool:
+    return term.spelled.name in BY_PIXELS
+
+
+def _judge_classes(term: Term, scores: Tensor, target: Tensor, over: Over) -> Tensor:
+    if not _is_by_pixels(term):
+        return term(scores, target, **over)
+    judge = BY_PIXELS[term.spelled.name]
+    return term.weight * judge(scores, target, **dict(term.spelled.options), **over)
+
+
+def _one_hot(classes: Tensor, valid: Tensor | None, logits: Tensor) -> Tensor:
+    """Which pixels have which class, bool of shape (batch, classes, *pixels)."""
+    num_classes = logits.shape[1]
 
     def judge(seen: Tensor) -> None:
         low, high = (int(extreme) for extreme in torch.aminmax(seen))
-        if low < 0 or high >= logits.shape[1]:
+        if low < 0 or high >= num_classes:
             raise ValueError(
-                f"classes has values from {low} to {high}, and logits have {logits.shape[1]} "
-                "classes; leave a value such as 255 out by valid=classes != 255"
+                f"classes has values from {low} to {high}, and logits have {num_classes} classes; "
+                f"leave a value such as 255 out by ignore_index or valid=classes != 255"
             )
 
-    return look_at(classes, valid, judge)
+    index = torch.arange(num_classes, device=classes.device).view(-1, *[1] * (classes.ndim - 1))
+    return look_at(classes, valid, judge).unsqueeze(1) == index
+
+
+def _look_at_shares(shares: Tensor, valid: Tensor | None) -> Tensor:
+    """They are looked at one by one as any target; here, that they are of one whole."""
+
+    def judge(missing: Tensor) -> None:
+        if not missing.abs().amax() <= 0.01:
+            raise ValueError(
+                f"the classes of a pixel add up to between {1 - missing.amax():g} and "
+                f"{1 - missing.amin():g}; one-hot and soft targets add up to 1"
+            )
+
+    look_at(1 - shares.detach().sum(dim=1, dtype=torch.float32), valid, judge)
+    return shares

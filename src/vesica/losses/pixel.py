@@ -75,6 +75,68 @@ def focal_loss(
     return mean_over_pixels(sums[0], num_pixels)
 
 
+def ce_loss(logits: Logits, target: Target, **over: Unpack[Over]) -> PerImage:
+    """Cross-entropy, one value per image: the mean over its pixels of `-log(p_t)`.
+
+    p_t is the probability of what a pixel is: of its class under softmax
+    (`LossModule("ce", softmax=True)`), else p on foreground and 1 - p on background, as in `bce`.
+
+    Args:
+        logits: Scores before the sigmoid, shape (batch, *pixels).
+        target: 1 on foreground, 0 on background, between them where labels are soft; same shape.
+        over: `valid`, `channels` and `pool`, as for every loss; see `vesica.losses`.
+
+    Returns:
+        Loss in [0, inf), shape (batch,), float32 or wider.
+
+    Raises:
+        ValueError: If the shapes differ or a target value is not in [0, 1].
+    """
+    return bce_loss(logits, target, **over)
+
+
+def softmax_focal_loss(
+    logits: Logits, target: Target, *, gamma: float = 2.0, **over: Unpack[Over]
+) -> PerImage:
+    """Focal loss without alpha, per image: the mean over its pixels of `-(1 - p_t)^gamma log p_t`.
+
+    p_t is the probability of what a pixel is: of its class under softmax
+    (`LossModule("softmax_focal", softmax=True)`), else p on foreground and 1 - p on background.
+
+    Args:
+        logits: Scores before the sigmoid, shape (batch, *pixels).
+        target: 1 on foreground, 0 on background, between them where labels are soft; same shape.
+        gamma: How much less a pixel counts that is right already; 0 is cross-entropy.
+        over: `valid`, `channels` and `pool`, as for every loss; see `vesica.losses`.
+
+    Returns:
+        Loss in [0, inf), shape (batch,), float32 or wider.
+
+    Raises:
+        ValueError: If the shapes differ, a target value is not in [0, 1], or gamma is not allowed.
+
+    Source:
+        Lin et al. 2017, eq. 4, over any number of classes.
+    """
+    check_parameters(gamma=gamma)
+    formula = PixelFormula("both_sides", 1, _both_sides, {"gamma": gamma})
+    num_pixels, *sums = sum_pixels(formula, as_rows(logits, target, **over))
+    return mean_over_pixels(sums[0], num_pixels)
+
+
+def foreground_loss(
+    logits: Logits, target: Target, *, gamma: float = 0.0, **over: Unpack[Over]
+) -> PerImage:
+    """The foreground's part of `softmax_focal_loss` (of `ce_loss` with `gamma=0`): its own mean.
+
+    A softmax over classes adds up these parts, as every pixel is the foreground of one class.
+    """
+    check_parameters(gamma=gamma)
+    formula = PixelFormula("foreground", 2, _foreground, {"gamma": gamma})
+    _, *sums = sum_pixels(formula, as_rows(logits, target, **over))
+    return sums[0] / torch.where(sums[1] > 0, sums[1], 1)
+
+
 def _entropy_terms(logits: Tensor, target: Tensor) -> tuple[Tensor, ...]:
     limit = torch.finfo(logits.dtype).max
     kind = functional.binary_cross_entropy_with_logits
@@ -90,6 +152,24 @@ def _focal_terms(logits: Tensor, target: Tensor, alpha: float, gamma: float) -> 
     focus = torch.exp(gamma * functional.logsigmoid(near))
     focal = weight * focus * -functional.logsigmoid(-near)
     return (torch.where((wrong == torch.inf) & (weight > 0), torch.inf, focal).sum(1),)
+
+
+def _both_sides(logits: Tensor, target: Tensor, gamma: float) -> tuple[Tensor, ...]:
+    costs = _cost(logits, target, gamma) + _cost(-logits, 1 - target, gamma)
+    return (costs.sum(1),)
+
+
+def _foreground(logits: Tensor, target: Tensor, gamma: float) -> tuple[Tensor, ...]:
+    return _cost(logits, target, gamma).sum(1), target.sum(1)
+
+
+def _cost(logits: Tensor, share: Tensor, gamma: float) -> Tensor:
+    """Of a pixel's share of foreground, `-(1 - p)^gamma log(p)`."""
+    limit = torch.finfo(logits.dtype).max
+    near = logits.clamp(-limit, limit)
+    focus = torch.exp(gamma * functional.logsigmoid(-near))
+    cost = share * focus * -functional.logsigmoid(near)
+    return torch.where((logits == -torch.inf) & (share > 0), torch.inf, cost)
 
 
 ENTROPY = PixelFormula("entropy", 1, _entropy_terms)

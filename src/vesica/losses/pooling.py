@@ -10,7 +10,7 @@ from torch import Tensor
 from vesica.losses.rows import Empty, Pool, as_plain, check_parameters, expand_valid
 from vesica.shapes import PerImage, Target, Valid
 
-Reduction = Literal["mean", "sum", "none"]
+Reduction = Literal["mean", "sum", "none", "classes"]
 
 
 def pool_rows(sums: Tensor, pool: Pool) -> Tensor:
@@ -66,17 +66,17 @@ def weights_of(
 
 
 def reduce_values(values: Tensor, weights: Tensor | None, reduction: Reduction) -> Tensor:
-    """One number of the values of several terms; "none" adds the terms alone.
+    """One number of the values of several terms; "none" and "classes" add the terms alone.
 
     Args:
         values: Shape (terms, batch, ...).
-        weights: Same shape, 1 or 0: the mean of each term is over the ones that count. None: all.
+        weights: Same shape: what each counts in the mean of its term, 0 or more. None: 1.
         reduction: Over everything but the terms.
 
     Raises:
         ValueError: If there is no such reduction.
     """
-    if reduction == "none":
+    if reduction in ("none", "classes"):
         return values.sum(dim=0)
     if reduction == "sum":
         return values.sum()

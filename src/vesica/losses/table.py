@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vesica.losses.own import call_own
-from vesica.losses.pixel import bce_loss, focal_loss
+from vesica.losses.pixel import bce_loss, ce_loss, focal_loss, softmax_focal_loss
 from vesica.losses.pooling import weights_of
 from vesica.losses.ranking import lovasz_hinge_loss
 from vesica.losses.region import (
@@ -34,10 +34,12 @@ LOSSES: dict[str, LossFunction] = {
     "tversky": tversky_loss,
     "jaccard_metric": jaccard_metric_loss,
     "lovasz_hinge": lovasz_hinge_loss,
+    "ce": ce_loss,
+    "softmax_focal": softmax_focal_loss,
 }
 
 WEIGHT = re.compile(r"(\d{1,20}(\.\d{0,20})?|\.\d{1,20})(e-?\d{1,3})?", re.ASCII)
-BEGIN = re.compile(r"[A-Za-z_./~<]|\.\.", re.ASCII)
+BEGIN = re.compile(r"[^\W\d]|[./~<]")
 """Of a name, or of a path; a digit would be more of the weight."""
 
 
@@ -148,4 +150,7 @@ def _parse_terms(spelling: str) -> Iterator[Term]:
             raise ValueError(
                 f"the weight of {name!r} in loss {spelling!r} must be above zero, at most {MOST:g}"
             )
-        yield Term(read(name, LOSSES, "loss"), weight)
+        spelled = read(name, LOSSES, "loss")
+        if spelled.name[0] == "." or spelled.name[0].isdigit():
+            raise ValueError(f"{spelled.name}: begin its name with a letter: digits are a weight")
+        yield Term(spelled, weight)
