@@ -40,11 +40,8 @@ ORDER = [
     "cell",
     "pool",
     "sweep",
-    "baselines",
-    "decisions",
-    "pairs",
-    "compare",
     "estimate",
+    "judge",
     "plans",
     "report",
     "paper",
@@ -123,8 +120,7 @@ def test_no_two_modules_import_each_other() -> None:
         "vesica.metrics",
         "vesica.statistics",
         "vesica.paper.what_holds",
-        "vesica.baselines",
-        "vesica.decisions",
+        "vesica.judge",
     ],
 )
 def test_judge_shares_no_code_with_the_judged(module: str) -> None:
@@ -145,7 +141,7 @@ def test_no_drawer_for_odds_and_ends() -> None:
     "code",
     [
         "import vesica.data, vesica.data.arrays, vesica.data.library, vesica.data.synthetic",
-        "import vesica.plan, vesica.results, vesica.statistics, vesica.compare",
+        "import vesica.plan, vesica.results, vesica.statistics, vesica.judge, vesica.report",
         "from vesica.__main__ import app; app(['--help'], standalone_mode=False)",
         "from vesica.__main__ import app; app(['cache'], standalone_mode=False)",
         "from vesica.__main__ import app; app(['paper', '--published'], standalone_mode=False)",

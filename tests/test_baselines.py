@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from vesica import baselines
-from vesica.baselines import mean_mask, score_baselines
 from vesica.data.arrays import Arrays
 from vesica.data.split import Split
+from vesica.judge import baselines
+from vesica.judge.baselines import mean_mask, score_baselines
 
 NAMES = ("iou_per_image", "iou_pooled", "iou_soft", "accuracy")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from publish_run import OF_CELL, publish
-from test_compare import cells_of, fabricate, ious, judge
+from test_judge import cells_of, fabricate, ious, judge
 from typer.testing import CliRunner
 
 from vesica import metrics

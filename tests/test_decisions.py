@@ -1,7 +1,8 @@
 """Is it only the threshold? On histograms made by hand, and on a pair that was trained."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,16 +10,20 @@ from numpy.typing import NDArray
 from tiny import tiny_cell
 
 from vesica import metrics, statistics
-from vesica.compare import compare_run
-from vesica.decisions import DECISIONS, calibration_error_of, compare_decisions
-from vesica.files import read_json
+from vesica.judge import Setting, judge_run
+from vesica.judge.pairs import compare_decisions
+from vesica.judge.setting import DECISIONS, calibration_error_of
 from vesica.materials import Materials
 from vesica.plan import Cell, across, replace
 from vesica.results import (
     CellResult,
+    Comparison,
+    Decision,
     EndedCell,
+    Interval,
     TestScores,
     cell_folder,
+    read_findings,
     read_plan,
     write_histograms,
     write_model,
@@ -71,59 +76,66 @@ def finish(
     return EndedCell(cell, folder, result)
 
 
-def rows(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {row["decision"]: row for row in found["decisions"]}
+def decide(old: list[EndedCell], new: list[EndedCell], level: float = 0.95) -> SimpleNamespace:
+    cells = [*old, *new]
+    ended = {(found.cell.loss, found.cell.seed): found for found in cells}
+    setting = Setting("", tuple(found.cell for found in cells), ended)
+    return SimpleNamespace(**compare_decisions(setting, ("bce", "iou"), setting.seeds, level))
+
+
+def rows(decisions: Sequence[Decision]) -> dict[str, Decision]:
+    return {row.decision: row for row in decisions}
 
 
 def test_a_difference_of_thresholds_only(tmp_path: Path) -> None:
     timid, bold = make(*[TIMID] * NUM_IMAGES), make(*[BOLD] * NUM_IMAGES)
-    found = compare_decisions(
+    found = decide(
         [finish(tmp_path, "bce", timid, timid)], [finish(tmp_path, "iou", bold, bold)], 0.95
     )
-    half, tuned, expected, tempered = rows(found).values()
-    assert list(rows(found)) == list(DECISIONS)
-    assert (half["baseline_iou"], half["challenger_iou"]) == pytest.approx((2 / 3, 3 / 4))
-    assert half["difference"]["mean"] == pytest.approx(3 / 4 - 2 / 3)
-    assert half["difference_left"] == half["difference"]
+    half, tuned, expected, tempered = rows(found.decisions).values()
+    assert list(rows(found.decisions)) == list(DECISIONS)
+    assert (half.baseline_iou, half.challenger_iou) == pytest.approx((2 / 3, 3 / 4))
+    assert half.difference.mean == pytest.approx(3 / 4 - 2 / 3)
+    assert half.difference_left == half.difference
     # Tuned, the bold one loses its false pixel: 1.
-    assert (tuned["baseline_iou"], tuned["challenger_iou"]) == pytest.approx((3 / 4, 1))
-    assert tuned["difference"]["mean"] == pytest.approx(1 / 4)
-    assert tuned["difference_left"]["mean"] == pytest.approx(0), "nothing is left"
-    assert (expected["baseline_iou"], expected["challenger_iou"]) == pytest.approx((3 / 4, 3 / 4))
-    assert expected["difference"]["mean"] == pytest.approx(0)
-    assert expected["difference_left"]["mean"] == pytest.approx(0)
-    assert tuned["difference_gained"]["mean"] == pytest.approx(1 - 2 / 3)
-    assert expected["difference_gained"]["mean"] == pytest.approx(3 / 4 - 2 / 3)
-    assert tempered["decision"] == "expected_iou_tempered"
-    assert found["decisions_note"] == ""
+    assert (tuned.baseline_iou, tuned.challenger_iou) == pytest.approx((3 / 4, 1))
+    assert tuned.difference.mean == pytest.approx(1 / 4)
+    assert tuned.difference_left.mean == pytest.approx(0), "nothing is left"
+    assert (expected.baseline_iou, expected.challenger_iou) == pytest.approx((3 / 4, 3 / 4))
+    assert expected.difference.mean == pytest.approx(0)
+    assert expected.difference_left.mean == pytest.approx(0)
+    assert tuned.difference_gained.mean == pytest.approx(1 - 2 / 3)
+    assert expected.difference_gained.mean == pytest.approx(3 / 4 - 2 / 3)
+    assert tempered.decision == "expected_iou_tempered"
+    assert found.decisions_note == ""
 
 
 def test_thresholds_and_temperatures_come_from_validation(tmp_path: Path) -> None:
     # On validation images, 110/256 is foreground and nothing lower is: 103/256 to 110/256 are best.
     test, val = make(*[TIMID] * NUM_IMAGES), make({200: (0, 2), 110: (0, 1), 102: (1, 0)})
-    found = compare_decisions(
+    found = decide(
         [finish(tmp_path, "bce", test, val)], [finish(tmp_path, "iou", test, test)], 0.95
     )
-    tuned = rows(found)["tuned"]
-    assert tuned["baseline_iou"] == pytest.approx(2 / 4), "two found, one wrong, one missed"
-    assert tuned["challenger_iou"] == pytest.approx(3 / 4)
-    old, new = found["calibration"]
-    assert (old["loss"], new["loss"]) == ("bce", "iou")
-    assert old["temperature"] == metrics.fit_temperature_to_histograms(val)
-    assert old["temperature"] != new["temperature"]
-    assert old["calibration_error"] == new["calibration_error"], "raw, of the same test images"
+    tuned = rows(found.decisions)["tuned"]
+    assert tuned.baseline_iou == pytest.approx(2 / 4), "two found, one wrong, one missed"
+    assert tuned.challenger_iou == pytest.approx(3 / 4)
+    old, new = found.calibration
+    assert (old.loss, new.loss) == ("bce", "iou")
+    assert old.temperature == metrics.fit_temperature_to_histograms(val)
+    assert old.temperature != new.temperature
+    assert old.calibration_error == new.calibration_error, "raw, of the same test images"
 
 
 def test_tempering_decides_otherwise(tmp_path: Path) -> None:
     # The validation images say that probabilities are far too timid: all certain ones are right.
     test = make(*[{150: (0, 3), 120: (3, 0)}] * NUM_IMAGES)
     found = rows(
-        compare_decisions(
-            [finish(tmp_path, "bce", test, test)], [finish(tmp_path, "iou", test, test)], 0.95
-        )
+        decide(
+            [finish(tmp_path, "bce", test, test)], [finish(tmp_path, "iou", test, test)]
+        ).decisions
     )
-    assert found["expected_iou"]["baseline_iou"] == pytest.approx(3 / 6)
-    assert found["expected_iou_tempered"]["baseline_iou"] == 1
+    assert found["expected_iou"].baseline_iou == pytest.approx(3 / 6)
+    assert found["expected_iou_tempered"].baseline_iou == 1
 
 
 def test_calibration_error_by_hand() -> None:
@@ -152,16 +164,16 @@ def test_images_without_foreground(tmp_path: Path) -> None:
     # never empty as long as any probability is above 0, so there they are wrong.
     images = make(*[EMPTY, TIMID] * (NUM_IMAGES // 2))
     found = rows(
-        compare_decisions(
+        decide(
             [finish(tmp_path, "bce", images, images)],
             [finish(tmp_path, "iou", images, images)],
             0.95,
-        )
+        ).decisions
     )
-    assert found["half"]["baseline_iou"] == pytest.approx((1 + 2 / 3) / 2)
-    assert found["tuned"]["baseline_iou"] == pytest.approx((1 + 3 / 4) / 2)
-    assert found["expected_iou"]["baseline_iou"] == pytest.approx((0 + 3 / 4) / 2)
-    assert all(row["difference"]["mean"] == 0 for row in found.values())
+    assert found["half"].baseline_iou == pytest.approx((1 + 2 / 3) / 2)
+    assert found["tuned"].baseline_iou == pytest.approx((1 + 3 / 4) / 2)
+    assert found["expected_iou"].baseline_iou == pytest.approx((0 + 3 / 4) / 2)
+    assert all(row.difference.mean == 0 for row in found.values())
 
 
 def test_differences_are_those_of_the_verdict(tmp_path: Path) -> None:
@@ -176,7 +188,7 @@ def test_differences_are_those_of_the_verdict(tmp_path: Path) -> None:
         [finish(tmp_path, loss, draw(), draw(), seed=seed, groups=groups) for seed in range(3)]
         for loss in ("bce", "iou")
     )
-    found = compare_decisions(old, new[::-1], 0.98)
+    found = decide(old, new[::-1], 0.98)
     for name in DECISIONS:
         by_loss = [
             np.array([_iou_by_person(cell, name) for cell in cells]).reshape(3, NUM_IMAGES, 2)
@@ -184,22 +196,22 @@ def test_differences_are_those_of_the_verdict(tmp_path: Path) -> None:
         ]
         difference = (by_loss[1] - by_loss[0]).mean(axis=2)
         expected = statistics.compare(difference, level=0.98)
-        row = rows(found)[name]
-        assert row["difference"] == pytest.approx(
+        row = rows(found.decisions)[name]
+        assert row.difference.model_dump() == pytest.approx(
             {"mean": expected.mean, "low": expected.low, "high": expected.high}
         )
         at_half = np.array([_iou_by_person(cell, "half") for cell in new])
         left = statistics.compare(
             (at_half.reshape(3, NUM_IMAGES, 2) - by_loss[0]).mean(axis=2), level=0.98
         )
-        assert row["difference_left"]["low"] == pytest.approx(left.low)
-        assert row["difference_left"]["high"] == pytest.approx(left.high)
+        assert row.difference_left.low == pytest.approx(left.low)
+        assert row.difference_left.high == pytest.approx(left.high)
         bce_at_half = np.array([_iou_by_person(cell, "half") for cell in old])
         gained = statistics.compare(
             by_loss[1].mean(axis=2) - bce_at_half.reshape(3, NUM_IMAGES, 2).mean(axis=2), level=0.98
         )
-        assert row["difference_gained"]["low"] == pytest.approx(gained.low)
-        assert row["difference_gained"]["high"] == pytest.approx(gained.high)
+        assert row.difference_gained.low == pytest.approx(gained.low)
+        assert row.difference_gained.high == pytest.approx(gained.high)
 
 
 def _iou_by_person(found: EndedCell, decision: str) -> NDArray[np.float64]:
@@ -213,20 +225,20 @@ def test_soft_difference_is_that_of_the_masks_and_the_rest(tmp_path: Path) -> No
         [finish(tmp_path, loss, images, images, seed=seed, soft=soft) for seed in range(2)]
         for loss, images, soft in (("bce", timid, 0.5), ("iou", bold, 0.71))
     )
-    soft = compare_decisions(old, new, 0.95)["soft"]
-    assert (soft["baseline_iou"], soft["challenger_iou"]) == pytest.approx((0.5, 0.71))
-    assert soft["difference"]["mean"] == pytest.approx(0.21)
-    assert soft["not_in_masks"]["mean"] == pytest.approx(0.21 - 1 / 12)
-    assert soft["not_in_masks"]["low"] == pytest.approx(0.21 - 1 / 12), "no noise, no width"
+    soft = decide(old, new, 0.95).soft
+    assert (soft.baseline_iou, soft.challenger_iou) == pytest.approx((0.5, 0.71))
+    assert soft.difference.mean == pytest.approx(0.21)
+    assert soft.not_in_masks.mean == pytest.approx(0.21 - 1 / 12)
+    assert soft.not_in_masks.low == pytest.approx(0.21 - 1 / 12), "no noise, no width"
 
 
 def test_one_seed_has_means_without_intervals(tmp_path: Path) -> None:
     images = make(*[TIMID] * NUM_IMAGES)
-    found = compare_decisions(
+    found = decide(
         [finish(tmp_path, "bce", images, images)], [finish(tmp_path, "iou", images, images)], 0.95
     )
-    for row in found["decisions"]:
-        assert row["difference"] == {"mean": 0.0, "low": None, "high": None}
+    for row in found.decisions:
+        assert row.difference == Interval(mean=0.0, low=None, high=None)
 
 
 @pytest.mark.parametrize("how", ["missing", "empty", "damaged", "no zip", "of other images"])
@@ -241,13 +253,13 @@ def test_without_histograms_only_one_half_is_left(how: str, tmp_path: Path) -> N
     else:
         content = {"empty": b"", "damaged": path.read_bytes()[:200], "no zip": b"no zip"}
         path.write_bytes(content[how])
-    found = compare_decisions([old], [new], 0.95)
-    assert list(rows(found)) == ["half"]
-    assert rows(found)["half"]["difference"]["mean"] == pytest.approx(1 / 12)
-    assert found["soft"]["not_in_masks"]["mean"] == pytest.approx(-1 / 12)
-    assert found["calibration"] == []
-    assert "1 of 2 runs have no histograms.npz" in found["decisions_note"]
-    assert f"delete cells/{new.cell.key} and run" in found["decisions_note"]
+    found = decide([old], [new], 0.95)
+    assert list(rows(found.decisions)) == ["half"]
+    assert rows(found.decisions)["half"].difference.mean == pytest.approx(1 / 12)
+    assert found.soft.not_in_masks.mean == pytest.approx(-1 / 12)
+    assert found.calibration == ()
+    assert "1 of 2 runs have no histograms.npz" in found.decisions_note
+    assert f"delete cells/{new.cell.key} and run" in found.decisions_note
 
 
 @pytest.fixture(scope="module")
@@ -261,47 +273,43 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Cell],
 
 
 def test_a_trained_pair(trained: tuple[Path, list[Cell], Materials]) -> None:
-    run, cells, materials = trained
-    document = compare_run(run, cells, materials.cache, 0.005)
-    assert read_json(run / "results.json") == document
-    (group,) = document["groups"]
-    (comparison,) = group["comparisons"]
-    by_decision = rows(comparison)
+    run, _, materials = trained
+    findings = judge_run(run, materials.library, 0.005).findings
+    assert read_findings(run) == findings
+    (group,) = findings.groups
+    (comparison,) = group.comparisons
+    assert isinstance(comparison, Comparison)
+    by_decision = rows(comparison.decisions)
     assert list(by_decision) == list(DECISIONS)
-    verdict = {name: comparison[name] for name in ("mean", "low", "high")}
-    assert by_decision["half"]["difference"] == pytest.approx(verdict)
-    bce, iou = group["losses"]
+    verdict = {name: getattr(comparison, name) for name in ("mean", "low", "high")}
+    assert by_decision["half"].difference.model_dump() == pytest.approx(verdict)
+    bce, iou = group.losses
     for name, metric in (("half", "iou_per_image"), ("tuned", "iou_per_image_tuned")):
-        assert by_decision[name]["baseline_iou"] == pytest.approx(bce[metric])
-        assert by_decision[name]["challenger_iou"] == pytest.approx(iou[metric])
-    soft = comparison["soft"]
-    assert soft["challenger_iou"] == pytest.approx(iou["iou_soft"])
-    assert soft["not_in_masks"]["mean"] == pytest.approx(
-        soft["difference"]["mean"] - comparison["mean"]
-    )
-    for row, loss in zip(comparison["calibration"], group["losses"], strict=True):
-        assert row["calibration_error"] == pytest.approx(
-            loss["calibration_error_pooled"], abs=0.004
-        )
+        assert by_decision[name].baseline_iou == pytest.approx(bce[metric])
+        assert by_decision[name].challenger_iou == pytest.approx(iou[metric])
+    soft = comparison.soft
+    assert soft.challenger_iou == pytest.approx(iou.iou_soft)
+    assert soft.not_in_masks.mean == pytest.approx(soft.difference.mean - comparison.mean)
+    for row, loss in zip(comparison.calibration, group.losses, strict=True):
+        assert row.calibration_error == pytest.approx(loss.calibration_error_pooled, abs=0.004)
 
 
 def test_the_verdict_needs_no_histograms(
     trained: tuple[Path, list[Cell], Materials],
 ) -> None:
     run, cells, materials = trained
-    before = compare_run(run, cells, materials.cache, 0.005)
+    before = judge_run(run, materials.library, 0.005).findings
     for cell in cells:
         (cell_folder(run, cell) / "histograms.npz").rename(cell_folder(run, cell) / "away")
     try:
-        after = compare_run(run, cells, materials.cache, 0.005)
+        after = judge_run(run, materials.library, 0.005).findings
     finally:
         for cell in cells:
             (cell_folder(run, cell) / "away").rename(cell_folder(run, cell) / "histograms.npz")
-    assert after["verdict"] == before["verdict"]
+    assert after.verdict == before.verdict
     new = {"decisions", "soft", "calibration", "decisions_note"}
-    (old_pair,), (new_pair,) = (d["groups"][0]["comparisons"] for d in (before, after))
-    assert {k: v for k, v in old_pair.items() if k not in new} == {
-        k: v for k, v in new_pair.items() if k not in new
-    }
-    assert "6 of 6 runs" in new_pair["decisions_note"]
-    assert " and 5 more" in new_pair["decisions_note"]
+    (old_pair,), (new_pair,) = (findings.groups[0].comparisons for findings in (before, after))
+    assert old_pair.model_dump(exclude=new) == new_pair.model_dump(exclude=new)
+    assert isinstance(new_pair, Comparison)
+    assert "6 of 6 runs" in new_pair.decisions_note
+    assert " and 5 more" in new_pair.decisions_note

@@ -6,24 +6,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_compare import fabricate, ious
+from test_judge import fabricate, ious
 from tiny import TINY, tiny_cell
 
 from vesica.__main__ import main
+from vesica.data.library import Library
 from vesica.errors import DataError
-from vesica.files import write_json
+from vesica.judge import Judgement, judge_run, read_settings
 from vesica.plan import Cell, replace
 from vesica.plans.fairness import (
     GROWS_BY,
     LEARNING_RATES,
     RULES,
-    analyse_fairness,
     fairness,
     learning_rate,
     rule_of,
 )
-from vesica.report.fairness import summarise_fairness
+from vesica.report.fairness import analyse_fairness, fairness_sections, summarise_fairness
 from vesica.report.sections import to_markdown
+from vesica.results import RunPlan, write_model
+from vesica.statistics import Comparison
 from vesica.sweep import check_run, enter_run
 
 
@@ -32,9 +34,22 @@ def cells_of(seeds: int = 3, **options: Any) -> list[Cell]:
     return fairness(base, seeds=seeds, **options)
 
 
+def judgement(run: Path) -> Judgement:
+    return judge_run(run, Library(run / "cache"), 0.005)
+
+
+def mean_of(found: Comparison | None) -> float:
+    assert found is not None
+    return found.mean
+
+
+def write_plan(run: Path, cells: list[Cell]) -> None:
+    write_model(run / "plan.json", RunPlan(command="vesica compare", cells=tuple(cells)))
+
+
 def best_at(run: Path, cells: list[Cell], rates: dict[str, float], gain: float) -> None:
     """Each loss is best on validation at its rate; there, the difference on test is `gain`."""
-    write_json(run / "plan.json", {"command": "vesica compare"})
+    write_plan(run, cells)
     for cell in cells:
         is_own = learning_rate(cell) == rates[cell.loss]
         shift = (gain if cell.loss == "iou" else 0.0) if is_own else -0.2
@@ -59,22 +74,23 @@ def test_every_rule_and_rate_once_per_loss_and_seed() -> None:
 def test_each_loss_gets_its_own_rate_chosen_on_validation(tmp_path: Path) -> None:
     cells = cells_of()
     best_at(tmp_path, cells, {"bce": 3e-4, "iou": 1e-4}, 0.05)
-    document = analyse_fairness(tmp_path, cells, 0.005)
-    assert [found["rule"] for found in document["rules"]] == list(RULES)
-    for found in document["rules"]:
-        assert [choice["lr"] for choice in found["choices"]] == [3e-4, 1e-4]
-        assert not any(choice["is_at_edge"] for choice in found["choices"])
-        assert found["own"]["mean"] == pytest.approx(0.05, abs=1e-3)
-        assert found["own"]["verdict"] == "better"
+    document = analyse_fairness(read_settings(tmp_path, cells), 0.005)
+    assert [found.rule for found in document.rules] == list(RULES)
+    for found in document.rules:
+        assert [choice.lr for choice in found.choices] == [3e-4, 1e-4]
+        assert not any(choice.is_at_edge for choice in found.choices)
+        assert mean_of(found.own) == pytest.approx(0.05, abs=1e-3)
+        assert found.own is not None
+        assert found.own.verdict == "better"
         # The rate of one is bad for the other: the difference moves with the recipe.
-        assert found["same"]["0.0001"]["mean"] == pytest.approx(0.25, abs=2e-3)
-        assert found["same"]["0.0003"]["mean"] == pytest.approx(-0.2, abs=2e-3)
+        assert mean_of(found.same["0.0001"]) == pytest.approx(0.25, abs=2e-3)
+        assert mean_of(found.same["0.0003"]) == pytest.approx(-0.2, abs=2e-3)
 
 
 def test_the_edge_of_the_grid_is_flagged(tmp_path: Path) -> None:
     cells = cells_of()
     best_at(tmp_path, cells, {"bce": 1e-3, "iou": 1e-4}, 0.0)
-    summary = summarise_fairness(tmp_path, cells, 0.005, None)
+    summary = summarise_fairness(tmp_path, cells, judgement(tmp_path))
     json.dumps(summary.document, allow_nan=False)
     page = to_markdown(summary.title, summary.sections)
     assert "**At the edge of the grid**" in page
@@ -85,9 +101,10 @@ def test_the_edge_of_the_grid_is_flagged(tmp_path: Path) -> None:
 
 def test_rates_that_are_level_are_no_choice(tmp_path: Path) -> None:
     cells = cells_of()
+    write_plan(tmp_path, cells)
     for cell in cells:
         fabricate(tmp_path, cell, ious(cell.seed), val_iou_per_image=0.3)
-    summary = summarise_fairness(tmp_path, cells, 0.005, None)
+    summary = summarise_fairness(tmp_path, cells, judgement(tmp_path))
     page = to_markdown(summary.title, summary.sections)
     assert "3e-05 (all level)" in page
     assert "**All level:**" in page
@@ -99,13 +116,13 @@ def test_what_has_not_ended_or_failed_is_never_chosen(tmp_path: Path) -> None:
     best_at(tmp_path, cells, {"bce": 3e-4, "iou": 3e-4}, 0.05)
     (failed, *_) = (c for c in cells if c.loss == "iou" and learning_rate(c) == 3e-4)
     fabricate(tmp_path, failed, ious(0), status="failed", reason="not finite")
-    found = analyse_fairness(tmp_path, cells, 0.005)["rules"][0]
-    assert found["choices"][1]["tried"]["0.0003"] is None
-    assert found["choices"][1]["lr"] != 3e-4
-    assert found["same"]["0.0003"] is None
-    empty = analyse_fairness(tmp_path / "none", cells, 0.005)
-    assert {found["own"] for found in empty["rules"]} == {None}
-    assert to_markdown("", summarise_fairness(tmp_path / "none", cells, 0.005, None).sections)
+    found = analyse_fairness(read_settings(tmp_path, cells), 0.005).rules[0]
+    assert found.choices[1].tried["0.0003"] is None
+    assert found.choices[1].lr != 3e-4
+    assert found.same["0.0003"] is None
+    empty = analyse_fairness(read_settings(tmp_path / "none", cells), 0.005)
+    assert [found.own for found in empty.rules] == [None] * len(RULES)
+    assert to_markdown("", fairness_sections(empty))
 
 
 def test_the_run_grows_by_rates_and_nothing_else(tmp_path: Path) -> None:

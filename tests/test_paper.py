@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tiny
 from PIL import Image
-from test_compare import fabricate, ious
+from test_judge import fabricate, ious
 
 from vesica.__main__ import main
 from vesica.data import helen, lfw
@@ -215,7 +215,7 @@ def fill(run: Path, cells: list[Cell], **result: Any) -> None:
 
 
 def page_of(run: Path, cells: list[Cell]) -> str:
-    summary = summarise_grid(run, cells, 0.005, None)
+    summary = summarise_grid(run, cells, None)
     json.dumps(summary.document, allow_nan=False)
     summary.write(run)
     page = (run / "paper.md").read_text(encoding="utf-8")

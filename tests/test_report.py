@@ -15,18 +15,20 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from vesica import metrics
-from vesica.compare import compare_run
 from vesica.data.arrays import Arrays
 from vesica.data.library import Library
 from vesica.files import write_json, write_text
+from vesica.judge import judge_run
 from vesica.plan import Cell, Recipe, Source, across
 from vesica.report import svg, write_report
 from vesica.report.pictures import outline, rank_images
 from vesica.results import (
+    RunPlan,
     TestScores,
     cell_folder,
     write_histograms,
     write_masks,
+    write_model,
     write_scores,
     write_table,
 )
@@ -120,14 +122,11 @@ class Run:
         self._write(cell, "failed", reason)
 
     def report(self) -> Page:
-        plan = {
-            "command": f"vesica compare {HOSTILE}",
-            "created": self.created,
-            "cells": [cell.model_dump(mode="json") for cell in self.cells],
-        }
-        write_json(self.folder / "plan.json", plan)
-        document = compare_run(self.folder, self.cells, self.cache, 0.005)
-        path = write_report(self.folder, document, self.cells, self.cache)
+        plan = RunPlan(
+            command=f"vesica compare {HOSTILE}", created=self.created, cells=tuple(self.cells)
+        )
+        write_model(self.folder / "plan.json", plan)
+        path = write_report(judge_run(self.folder, Library(self.cache), 0.005))
         return Page(path.read_text(encoding="utf-8"))
 
     def _write(self, cell: Cell, status: str, reason: str, **more: Any) -> None:
@@ -386,12 +385,11 @@ def test_torch_is_not_imported(finished: Run) -> None:
     code = f"""
 import sys
 from pathlib import Path
-from vesica.compare import compare_run
+from vesica.data.library import Library
+from vesica.judge import judge_run
 from vesica.report import write_report
-from vesica.results import read_plan
 run, cache = Path({str(finished.folder)!r}), Path({str(finished.cache)!r})
-cells = read_plan(run).cells
-write_report(run, compare_run(run, cells, cache, 0.005), cells, cache)
+write_report(judge_run(run, Library(cache), 0.005))
 assert "torch" not in sys.modules
 """
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)

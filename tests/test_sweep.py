@@ -8,9 +8,9 @@ import pytest
 from tiny import TINY, tiny_cell
 
 from vesica import sweep
-from vesica.compare import compare_run
 from vesica.errors import DataError
 from vesica.files import read_json, write_json
+from vesica.judge import judge_run
 from vesica.materials import Materials
 from vesica.plan import Cell, across, replace
 from vesica.results import cell_folder, read_plan
@@ -123,7 +123,7 @@ def test_a_damaged_file_is_one_sentence(name: str, materials: Materials, tmp_pat
 
     def again() -> None:
         run(plan(), tmp_path, materials)
-        compare_run(tmp_path, read_plan(tmp_path).cells, materials.cache, 0.005)
+        judge_run(tmp_path, materials.library, 0.005)
 
     with pytest.raises(DataError, match=rf"{name}: .*damaged .*run the same command again"):
         again()

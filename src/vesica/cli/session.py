@@ -15,11 +15,15 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from vesica.judge import Judgement
 from vesica.plan import Cell, flatten
 from vesica.report.summary import PLAIN, Analysis
 from vesica.spelling import shown
 
 LONG_HOURS = 1.0
+
+MAX_DECODED_BYTES = 2**31
+"""What a report decodes anew: its run may be a stranger's, and training says what it takes."""
 
 
 def default_out(name: str) -> Path:
@@ -53,9 +57,9 @@ def execute(
     console = Console(stderr=as_json, highlight=False)
     from vesica.cache import default_cache
     from vesica.cli.progress import Display
-    from vesica.compare import compare_run
     from vesica.errors import Stopped
     from vesica.estimate import check_disk, choose_jobs, estimate
+    from vesica.judge import judge_run
     from vesica.materials import Materials
     from vesica.report import write_report
     from vesica.results import read_plan
@@ -106,7 +110,7 @@ def execute(
 
             def fill() -> None:
                 if analysis.is_live and analysis.summarise:
-                    analysis.summarise(out, everything, margin / 100, None).write(out)
+                    analysis.summarise(out, everything, None).write(out)
 
             fill()
             watcher = display.watcher(should_stop, name_cells(resolved), fill)
@@ -116,10 +120,10 @@ def execute(
                 f"Stopped. Run the same command with [bold]--out {escape(str(out))}[/] to go on."
             )
             raise typer.Exit(130) from None
-        document = compare_run(out, everything, cache, margin / 100)
-        page = write_report(out, document, everything, cache)
-    _conclude(console, analysis, out, everything, document, page, as_json=as_json)
-    if any(loss["num_failed"] for group in document["groups"] for loss in group["losses"]):
+        judged = judge_run(out, materials.library, margin / 100)
+        page = write_report(judged)
+    _conclude(console, analysis, judged, page, as_json=as_json)
+    if judged.findings.num_failed:
         raise typer.Exit(1)
 
 
@@ -128,40 +132,33 @@ def judge(
 ) -> None:
     """Judge what a run has so far, without training; needs no torch."""
     from vesica.cache import default_cache
-    from vesica.compare import compare_run
+    from vesica.data.library import Library
+    from vesica.judge import judge_run
     from vesica.report import write_report
-    from vesica.results import read_plan
 
-    cells, cache = read_plan(run).cells, (cache or default_cache()).expanduser()
-    document = compare_run(run, cells, cache, None if margin is None else margin / 100)
-    page = write_report(run, document, cells, cache)
-    console = Console(stderr=as_json, highlight=False)
-    _conclude(console, analysis, run, cells, document, page, as_json=as_json)
+    library = Library((cache or default_cache()).expanduser(), max_bytes=MAX_DECODED_BYTES)
+    judged = judge_run(run, library, None if margin is None else margin / 100)
+    page = write_report(judged)
+    _conclude(Console(stderr=as_json, highlight=False), analysis, judged, page, as_json=as_json)
 
 
 def _conclude(
-    console: Console,
-    analysis: Analysis,
-    run: Path,
-    cells: Sequence[Cell],
-    document: dict[str, Any],
-    page: Path,
-    *,
-    as_json: bool,
+    console: Console, analysis: Analysis, judged: Judgement, page: Path, *, as_json: bool
 ) -> None:
     """Print what a run found: by its plan's own analysis, where it has one."""
     from vesica.cli.tables import section_blocks
 
+    document = judged.findings.model_dump(mode="json", by_alias=True)
     if analysis.summarise is None:
-        print_results(console, document, page)
+        print_results(console, judged, page)
     else:
-        summary = analysis.summarise(run, cells, document["margin"], document)
-        summary.write(run)
+        summary = analysis.summarise(judged.run, judged.plan.cells, judged)
+        summary.write(judged.run)
         for block in section_blocks(summary.sections):
             console.print(block, end="\n\n")
-        console.print(f"Written: {escape(', '.join(map(str, summary.files(run))))}")
+        console.print(f"Written: {escape(', '.join(map(str, summary.files(judged.run))))}")
         console.print(f"Report: {escape(str(page))}")
-        document = document | {analysis.kind: summary.document}
+        document |= {analysis.kind: summary.document}
     if as_json:
         print(json.dumps(document, indent=2))
 
@@ -209,15 +206,15 @@ def print_cost(
         )
 
 
-def print_results(console: Console, document: dict[str, Any], page: Path) -> None:
+def print_results(console: Console, judged: Judgement, page: Path) -> None:
     """Verdict, tables, and where the report is."""
     from vesica.cli.tables import results_tables
 
-    for table in results_tables(document):
+    for table in results_tables(judged):
         console.print(table)
     console.print()
-    for group in document["groups"]:
-        for sentence in group["sentences"]:
+    for group in judged.findings.groups:
+        for sentence in group.sentences:
             console.print(escape(sentence), style="bold")
     console.print(f"\nReport: {escape(str(page))}")
 

@@ -52,10 +52,12 @@ class Library:
     Attributes:
         cache: Folder of decoded images.
         progress: Told while images are decoded.
+        max_bytes: Of images that are decoded anew; None: no limit.
     """
 
     cache: Path = field(default_factory=default_cache)
     progress: Progress = lambda what, done, total: None
+    max_bytes: int | None = None
     _datasets: dict[tuple[Any, ...], Dataset] = field(default_factory=dict)
     _splits: dict[Source, Split] = field(default_factory=dict)
     _arrays: dict[tuple[int, int], Arrays] = field(default_factory=dict)

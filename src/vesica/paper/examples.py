@@ -3,17 +3,15 @@
 import base64
 import io
 from collections.abc import Sequence
-from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
-from vesica import metrics
 from vesica.data.library import Library
 from vesica.data.sample import Mask, Pixels
 from vesica.errors import DataError
+from vesica.judge import Judgement, Setting
 from vesica.paper.grid import loss_of
 from vesica.paper.published import LOSSES, Loss
 from vesica.paper.replication import NETWORKS
@@ -21,7 +19,7 @@ from vesica.plan import Cell, replace
 from vesica.report import svg
 from vesica.report.pictures import photo_uri
 from vesica.report.sections import Pictures, Section
-from vesica.results import EndedCell, read_cell, read_masks, read_scores
+from vesica.results import EndedCell, read_masks
 
 TITLE = "Figures 1 to 6"
 PREFERRED = ("bfcn32s", "lfw", "face", "big")
@@ -31,19 +29,20 @@ HAIR, FACE, BACKGROUND = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 """The colours of LFW's labels."""
 
 
-def examples_section(run: Path, cells: Sequence[Cell]) -> Section | None:
+def examples_section(judged: Judgement) -> Section | None:
     """The six figures from the run's own images; None while no set-up has both losses.
 
     The test image is the one whose per-image IoU, mean of both losses, is the median: neither the
     best nor the worst, and nobody's choice.
     """
-    by_loss = _choose(run, cells)
-    if by_loss is None:
+    found = _choose(judged.settings)
+    if found is None:
         return None
+    setting, by_loss = found
     cell = by_loss["iou"].cell
     try:
-        pictures = _draw(by_loss)
-    except (DataError, OSError, ValueError, KeyError, BadZipFile) as error:
+        pictures = _draw(setting, by_loss, judged.library)
+    except (DataError, OSError) as error:
         return Section(TITLE, [f"The test images cannot be shown: {error}"])
     hair = "hair" if cell.data.target == "face+hair" else "no hair"
     opening = (
@@ -54,15 +53,19 @@ def examples_section(run: Path, cells: Sequence[Cell]) -> Section | None:
     return Section(TITLE, [opening, pictures])
 
 
-def _choose(run: Path, cells: Sequence[Cell]) -> dict[Loss, EndedCell] | None:
+def _choose(settings: Sequence[Setting]) -> tuple[Setting, dict[Loss, EndedCell]] | None:
     """Both losses of the set-up nearest to the paper's examples, of the lowest seed."""
-    setups: dict[str, dict[Loss, EndedCell]] = {}
-    for cell in cells:
-        found = read_cell(run, cell)
-        if found is not None and found.result.has_scores:
-            setups.setdefault(f"{cell.setting()} {cell.seed}", {})[loss_of(cell)] = found
-    whole = [by_loss for by_loss in setups.values() if len(by_loss) == len(LOSSES)]
-    return min(whole, key=lambda by_loss: _distance(by_loss["iou"].cell), default=None)
+    whole = []
+    for setting in settings:
+        for seed in setting.seeds:
+            by_loss = {
+                loss_of(found.cell): found
+                for found in setting.ended.values()
+                if found.cell.seed == seed and found.result.has_scores
+            }
+            if len(by_loss) == len(LOSSES):
+                whole.append((setting, by_loss))
+    return min(whole, key=lambda pair: _distance(pair[1]["iou"].cell), default=None)
 
 
 def _distance(cell: Cell) -> tuple[int | bool, ...]:
@@ -70,13 +73,15 @@ def _distance(cell: Cell) -> tuple[int | bool, ...]:
     return (*(a != b for a, b in zip(fields, PREFERRED, strict=True)), cell.seed)
 
 
-def _draw(by_loss: dict[Loss, EndedCell]) -> Pictures:
-    scores = {loss: read_scores(by_loss[loss]) for loss in LOSSES}
-    iou = {loss: metrics.iou(scores[loss].counts) for loss in LOSSES}
-    mean = np.mean(list(iou.values()), axis=0)
+def _draw(setting: Setting, by_loss: dict[Loss, EndedCell], library: Library) -> Pictures:
+    assert setting.scores is not None
+    iou = {
+        loss: setting.iou(found.cell.loss, [found.cell.seed])[0] for loss, found in by_loss.items()
+    }
+    mean = np.mean([iou[loss] for loss in LOSSES], axis=0)
     place = int(np.argsort(mean, kind="stable")[len(mean) // 2])
-    name = scores["iou"].names[place]
-    image, face, whole = _read_labels(by_loss["iou"].cell, name)
+    name = setting.scores.names[place]
+    image, face, whole = _read_labels(by_loss["iou"].cell, name, library)
     colours = np.where(whole[..., None], HAIR, BACKGROUND).astype(np.uint8)
     colours[face] = FACE
     items = [
@@ -94,11 +99,11 @@ def _draw(by_loss: dict[Loss, EndedCell]) -> Pictures:
     return Pictures(items)
 
 
-def _read_labels(cell: Cell, name: str) -> tuple[Pixels, Mask, Mask]:
+def _read_labels(cell: Cell, name: str, library: Library) -> tuple[Pixels, Mask, Mask]:
     """Pixels, face, and face with hair of one image, as they are on the disk."""
     masks = []
     for target in ("face", "face+hair"):
-        dataset = Library().dataset(replace(cell, target=target).data)
+        dataset = library.dataset(replace(cell, target=target).data)
         sample = next((sample for sample in dataset.samples if sample.name == name), None)
         if sample is None:
             raise DataError(f"{cell.data.path}: no image {name}")

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from vesica.files import read_json
+from vesica.judge import Judgement
 from vesica.paper.contrasts import all_metrics, categories
 from vesica.paper.grid import SCALES, loss_of
 from vesica.paper.published import (
@@ -22,7 +22,7 @@ from vesica.paper.published import (
 )
 from vesica.paper.section_5 import section_5
 from vesica.plan import Cell, Recipe
-from vesica.results import SCHEMA, CellResult, EndedCell, read_cell
+from vesica.results import SCHEMA, CellResult, EndedCell, read_cell, read_plan
 from vesica.spelling import get_option
 from vesica.words import count_of
 
@@ -52,13 +52,13 @@ Results = dict[str, EndedCell]
 """By the cells' keys."""
 
 
-def replicate(run: Path, cells: Sequence[Cell], judged: dict[str, Any] | None) -> dict[str, Any]:
+def replicate(run: Path, cells: Sequence[Cell], judged: Judgement | None) -> dict[str, Any]:
     """The grid's set-ups, published and ours, what differs, and the paper's analysis of ours.
 
     Args:
         run: The run's folder.
         cells: All its cells, finished or not.
-        judged: What `compare_run` says of it; None while it is under way.
+        judged: What `judge_run` says of it; None while it is under way.
     """
     found = {cell.key: result for cell in cells if (result := read_cell(run, cell)) is not None}
     by_row = [(row, [cell for cell in cells if _is_of(cell, row)]) for row in ROWS]
@@ -68,10 +68,10 @@ def replicate(run: Path, cells: Sequence[Cell], judged: dict[str, Any] | None) -
         by_table.setdefault(str(row.table), []).extend(chosen)
     return {
         "schema": SCHEMA,
-        "command": read_json(run / "plan.json")["command"],
+        "command": read_plan(run).command,
         "num_cells": len(cells),
         "num_results": len(found),
-        "margin": None if judged is None else judged["margin"],
+        "margin": None if judged is None else judged.findings.margin,
         "setups": setups,
         "differs": {
             number: describe_differences(chosen, found)
@@ -117,15 +117,15 @@ def _is_of(cell: Cell, row: Row) -> bool:
 
 
 def _setup(
-    row: Row, cells: Sequence[Cell], found: Results, judged: dict[str, Any] | None
+    row: Row, cells: Sequence[Cell], found: Results, judged: Judgement | None
 ) -> dict[str, Any]:
     by_loss = {loss: [cell for cell in cells if loss_of(cell) == loss] for loss in LOSSES}
-    # IoU loss against BCE loss, as `compare_run` judged it.
+    # IoU loss against BCE loss, as `judge_run` says.
     comparisons = [
         comparison
-        for group in ([] if judged is None else judged["groups"])
-        if group["setting"] == cells[0].setting()
-        for comparison in group["comparisons"]
+        for group in (() if judged is None else judged.findings.groups)
+        if group.setting == cells[0].setting()
+        for comparison in group.comparisons
     ]
     return {
         "table": row.table,
@@ -137,7 +137,7 @@ def _setup(
         "name": row.name,
         "published": {metric: asdict(row.of(metric)) for metric in METRICS},
         "ours": {loss: _score(chosen, found) for loss, chosen in by_loss.items()},
-        "comparison": comparisons[0] if comparisons else None,
+        "comparison": comparisons[0].model_dump(mode="json") if comparisons else None,
     }
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from vesica.judge import Judgement
 from vesica.paper.examples import examples_section
 from vesica.paper.grid import GROWS_BY
 from vesica.paper.page_parts import HEADINGS, UNSEEN_NOTE, bold_better, printed_cells, unseen_blocks
@@ -37,12 +38,10 @@ INTRODUCTION = [
 ]
 
 
-def summarise_grid(
-    run: Path, cells: Sequence[Cell], margin: float, judged: dict[str, Any] | None
-) -> Summary:
+def summarise_grid(run: Path, cells: Sequence[Cell], judged: Judgement | None) -> Summary:
     """The grid as far as it has results; the figures, which read the images, once it is judged."""
     document = replicate(run, cells, judged)
-    figures_1_to_6 = None if judged is None else examples_section(run, cells)
+    figures_1_to_6 = None if judged is None else examples_section(judged)
     return Summary(
         "paper",
         TITLE,

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -10,6 +9,10 @@ from numpy.typing import NDArray
 
 from vesica.report import svg
 from vesica.report.svg import BOTTOM, LEFT, RIGHT, TOP, WIDTH, Scale
+from vesica.results import Comparison, Unjudged
+from vesica.spelling import shown
+
+Pair = Comparison | Unjudged
 
 INTERVAL_WIDTH = 460
 INTERVAL_ROW = 66
@@ -44,11 +47,11 @@ class Curve:
     one_class: tuple[int, ...]
 
 
-def draw_intervals(comparisons: Sequence[dict[str, Any]], margin: float) -> Markup:
+def draw_intervals(comparisons: Sequence[Pair], margin: float) -> Markup:
     """A row per comparison: point and interval against zero and the margin, in points."""
     ends = [0.0, -3 * margin, 3 * margin]
     for comparison in comparisons:
-        ends += [comparison.get(name) or 0.0 for name in ("mean", "low", "high")]
+        ends += _ends(comparison)
     scale = svg.scale_for([100 * end for end in ends], 14, INTERVAL_WIDTH - 14)
     bottom = TOP + INTERVAL_ROW * len(comparisons)
     rows = [
@@ -61,27 +64,27 @@ def draw_intervals(comparisons: Sequence[dict[str, Any]], margin: float) -> Mark
     return svg.drawing(alt, INTERVAL_WIDTH, bottom + BOTTOM, *rows, axis, class_="plot wide")
 
 
-def _draw_interval(comparison: dict[str, Any], scale: Scale, top: float, margin: float) -> Markup:
+def _draw_interval(comparison: Pair, scale: Scale, top: float, margin: float) -> Markup:
     y, foot = top + 48, top + INTERVAL_ROW - 6
     name = svg.shorten(_name(comparison), MAX_NAME)
     parts = [svg.text(name, scale.start, top + 14, class_="strong")]
     parts += [svg.text(_figures(comparison), scale.start, top + 30)]
-    if "mean" not in comparison:
+    if isinstance(comparison, Unjudged):
         return Markup().join(parts)
     left, right = scale(-100 * margin), scale(100 * margin)
     title = svg.tag("title", f"within the margin of {100 * margin:g} points")
     band = {"x": left, "y": top + 36, "width": right - left, "height": foot - top - 36}
     parts += [svg.tag("rect", title, class_="band", **band)]
     parts += [svg.line(scale(0), top + 36, scale(0), foot, "zero")]
-    return Markup().join([*parts, _draw_mean(comparison, comparison["mean"], scale, y)])
+    return Markup().join([*parts, _draw_mean(comparison, comparison.mean, scale, y)])
 
 
-def _draw_mean(comparison: dict[str, Any], mean: float, scale: Scale, y: float) -> Markup:
+def _draw_mean(comparison: Pair, mean: float, scale: Scale, y: float) -> Markup:
     """The mean with its interval, in the look of its verdict."""
-    verdict = comparison["verdict"]
+    verdict = comparison.verdict
     parts = []
-    if comparison.get("low") is not None:
-        low, high = scale(100 * comparison["low"]), scale(100 * comparison["high"])
+    if interval := _interval(comparison):
+        low, high = (scale(100 * end) for end in interval)
         parts += [svg.line(low, y, high, y, f"interval {verdict}")]
         parts += [svg.line(x, y - 4, x, y + 4, f"interval {verdict}") for x in (low, high)]
     point = scale(100 * mean)
@@ -89,25 +92,35 @@ def _draw_mean(comparison: dict[str, Any], mean: float, scale: Scale, y: float) 
     return Markup().join(parts)
 
 
-def _name(comparison: dict[str, Any]) -> str:
-    return f"{comparison['challenger']} minus {comparison['baseline']}"
+def _name(comparison: Pair) -> str:
+    return f"{shown(comparison.challenger)} minus {shown(comparison.baseline)}"
 
 
-def _figures(comparison: dict[str, Any]) -> str:
-    if "mean" not in comparison:
-        return f"undecided: {comparison['reason']}"
-    text = f"{100 * comparison['mean']:+.1f}"
-    if comparison["low"] is not None:
-        text += f" ({100 * comparison['low']:+.1f} to {100 * comparison['high']:+.1f})"
-    return f"{text} · {comparison['verdict']}".replace("-", "\N{MINUS SIGN}")
+def _interval(comparison: Pair) -> tuple[float, float] | None:
+    if isinstance(comparison, Unjudged) or comparison.low is None or comparison.high is None:
+        return None
+    return comparison.low, comparison.high
 
 
-def draw_seeds(
-    difference: NDArray[np.float64], seeds: Sequence[int], comparison: dict[str, Any]
-) -> Markup:
+def _ends(comparison: Pair) -> list[float]:
+    """All that is drawn of it, along the axis."""
+    mean = [] if isinstance(comparison, Unjudged) else [comparison.mean]
+    return [*mean, *(_interval(comparison) or ())]
+
+
+def _figures(comparison: Pair) -> str:
+    if isinstance(comparison, Unjudged):
+        return f"undecided: {comparison.reason}"
+    text = f"{100 * comparison.mean:+.1f}"
+    if interval := _interval(comparison):
+        text += f" ({100 * interval[0]:+.1f} to {100 * interval[1]:+.1f})"
+    return f"{text} · {comparison.verdict}".replace("-", "\N{MINUS SIGN}")
+
+
+def draw_seeds(difference: NDArray[np.float64], seeds: Sequence[int], comparison: Pair) -> Markup:
     """A dot per seed: its mean over the test units, and the mean of all with its interval."""
     points = 100 * difference.mean(axis=1)
-    ends = [0.0, *points, *(100 * (comparison.get(end) or 0.0) for end in ("low", "high"))]
+    ends = [0.0, *points, *(100 * end for end in _interval(comparison) or ())]
     scale = svg.scale_for(ends, LEFT + 20, WIDTH - RIGHT)
     bottom = TOP + SEED_ROW * (len(seeds) + 1)
     parts = [svg.line(scale(0), TOP, scale(0), bottom, "zero")]
@@ -124,7 +137,7 @@ def draw_seeds(
     return svg.drawing(f"Mean difference by seed: {said}", WIDTH, bottom + BOTTOM, *parts)
 
 
-def draw_units(difference: NDArray[np.float64], comparison: dict[str, Any], units: str) -> Markup:
+def draw_units(difference: NDArray[np.float64], comparison: Pair, units: str) -> Markup:
     """The seed-averaged difference of each test unit, sorted, as one stepped area."""
     values = np.sort(100 * difference.mean(axis=0))[::-1]
     y = svg.scale_for([0.0, *values], STRIP_HEIGHT - 24, TOP)
@@ -134,7 +147,9 @@ def draw_units(difference: NDArray[np.float64], comparison: dict[str, Any], unit
         ranks = np.flatnonzero(sign * values > 0)
         if len(ranks):
             parts += [_draw_area(values, ranks, x, y, class_)]
-    challenger, baseline = (svg.shorten(comparison[c], 40) for c in ("challenger", "baseline"))
+    challenger, baseline = (
+        svg.shorten(shown(loss), 40) for loss in (comparison.challenger, comparison.baseline)
+    )
     if values[0] > 0:
         parts += [svg.text(f"▲ {challenger} better", WIDTH - RIGHT, TOP + 12, "end", "side")]
     if values[-1] < 0:

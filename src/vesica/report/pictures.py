@@ -5,20 +5,18 @@ import io
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
-from vesica import metrics
-from vesica.compare import Group
 from vesica.data.library import Library
 from vesica.errors import DataError
+from vesica.judge import Setting
+from vesica.plan import Cell
 from vesica.report import svg
-from vesica.results import EndedCell, Masks, TestScores, read_masks, read_scores
+from vesica.results import EndedCell, Masks, read_masks
 
 MAX_PICTURES = 24
 MAX_BYTES = 3_500_000
@@ -69,56 +67,57 @@ class Panel:
     masks: Masks
 
 
-def make_gallery(
-    group: Group, results: Sequence[EndedCell], cache: Path, max_bytes: int
-) -> Gallery:
+def make_gallery(setting: Setting, library: Library, max_bytes: int) -> Gallery:
     """Draw the test images on which the losses differ most."""
-    seed, chosen = _choose_cells(results)
-    losses = [(group.losses.index(found.cell.loss), found.cell.loss) for found in chosen]
-    if not chosen:
+    seed, chosen = _choose_cells(setting)
+    losses = [(setting.losses.index(found.cell.loss), found.cell.loss_name) for found in chosen]
+    if seed is None or setting.scores is None:
         return Gallery([], None, 0, [], "No run of this setting has predictions yet.")
+    names = setting.scores.names
     try:
-        scores = read_scores(chosen[0])
         panels = [
-            _read_panel(found, index) for found, (index, _) in zip(chosen, losses, strict=True)
+            _read_panel(found, index, setting)
+            for found, (index, _) in zip(chosen, losses, strict=True)
         ]
-        pictures = _draw_pictures(chosen[0], scores, panels, cache, max_bytes)
-    except (DataError, OSError, ValueError, KeyError, BadZipFile) as error:
+        pictures = _draw_pictures(chosen[0].cell, names, panels, library, max_bytes)
+    except (DataError, OSError) as error:
         return Gallery(losses, seed, 0, [], f"The test images cannot be shown: {error}")
-    return Gallery(losses, seed, len(scores.names), pictures)
+    return Gallery(losses, seed, len(names), pictures)
 
 
-def _choose_cells(results: Sequence[EndedCell]) -> tuple[int | None, list[EndedCell]]:
+def _choose_cells(setting: Setting) -> tuple[int | None, list[EndedCell]]:
     """The cells of the first of those seeds that have the most losses."""
-    by_seed: dict[int, list[EndedCell]] = {}
-    for found in results:
-        if found.result.has_scores:
-            by_seed.setdefault(found.cell.seed, []).append(found)
-    if not by_seed:
-        return None, []
-    seed = max(sorted(by_seed), key=lambda seed: len(by_seed[seed]))
-    return seed, by_seed[seed]
+    by_seed = {
+        seed: [
+            found
+            for found in setting.ended.values()
+            if found.cell.seed == seed and found.result.has_scores
+        ]
+        for seed in setting.seeds
+    }
+    seed = max(by_seed, key=lambda seed: len(by_seed[seed]))
+    return (seed, by_seed[seed]) if by_seed[seed] else (None, [])
 
 
-def _read_panel(found: EndedCell, index: int) -> Panel:
-    iou, size = metrics.iou(read_scores(found).counts), found.cell.size
+def _read_panel(found: EndedCell, index: int, setting: Setting) -> Panel:
+    iou, size = setting.iou(found.cell.loss, [found.cell.seed])[0], found.cell.size
     masks = read_masks(found.folder / "masks.npz", (len(iou), size, size))
-    return Panel(found.cell.loss, index, iou, masks)
+    return Panel(found.cell.loss_name, index, iou, masks)
 
 
 def _draw_pictures(
-    first: EndedCell, scores: TestScores, panels: Sequence[Panel], cache: Path, max_bytes: int
+    cell: Cell, names: Sequence[str], panels: Sequence[Panel], library: Library, max_bytes: int
 ) -> list[Picture]:
-    source = first.cell.data
-    arrays = Library(cache).arrays(source, first.cell.size)
+    arrays = library.arrays(cell.data, cell.size)
     row_of = {name: row for row, name in enumerate(arrays.names)}
     pictures: list[Picture] = []
     num_bytes = 0
     for place in rank_images(np.array([panel.iou for panel in panels]))[:MAX_PICTURES]:
-        row = row_of[scores.names[place]]
-        picture = _draw_picture(
-            scores.names[place], place, arrays.images[row], arrays.masks[row], panels
-        )
+        name = names[place]
+        if name not in row_of:
+            raise DataError(f"{cell.data.path}: no image {name!r}, which was scored")
+        image, truth = arrays.images[row_of[name]], arrays.masks[row_of[name]]
+        picture = _draw_picture(name, place, image, truth, panels)
         num_bytes += len(picture.drawing)
         if pictures and num_bytes > max_bytes:
             break

@@ -6,6 +6,7 @@ The only markup within a text is **bold** and `code`.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -23,12 +24,14 @@ class Grid:
         rows: Cells as text.
         num_words: So many leading columns are words, the others numbers; None: all are words.
         title: Above it.
+        below: Rows below a line.
     """
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     num_words: int | None = 1
     title: str = ""
+    below: Sequence[Sequence[str]] = ()
 
     def is_number(self, column: int) -> bool:
         """Whether a column is aligned to the right."""
@@ -72,6 +75,11 @@ def to_markdown(title: str, sections: Sequence[Section]) -> str:
 
 def to_html(title: str, sections: Sequence[Section]) -> str:
     """One file that needs no other."""
+    return fill_template("sections.html.jinja", title=title, sections=sections)
+
+
+def fill_template(name: str, **values: Any) -> str:
+    """A page from one of the templates; what is no markup is escaped."""
     environment = Environment(
         loader=PackageLoader("vesica", "report"),
         autoescape=True,
@@ -82,8 +90,7 @@ def to_html(title: str, sections: Sequence[Section]) -> str:
     environment.filters["marked"] = _mark
     environment.tests["text"] = lambda block: isinstance(block, str)
     environment.tests["pictures"] = lambda block: isinstance(block, Pictures)
-    template = environment.get_template("sections.html.jinja")
-    return template.render(title=title, sections=sections)
+    return environment.get_template(name).render(**values)
 
 
 def _mark(text: str) -> Markup:
@@ -96,5 +103,5 @@ def _grid_as_markdown(grid: Grid) -> str:
         return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
     rule = ["---:" if grid.is_number(column) else "---" for column in range(len(grid.header))]
-    lines = [line(cells) for cells in (grid.header, rule, *grid.rows)]
+    lines = [line(cells) for cells in (grid.header, rule, *grid.rows, *grid.below)]
     return "\n".join([f"**{grid.title}**\n"] * bool(grid.title) + lines)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vesica.files import write_text
+from vesica.judge import Judgement
 from vesica.plan import Axis, Cell
 from vesica.report.sections import Section, to_html, to_markdown
 from vesica.results import write_table
@@ -43,8 +44,8 @@ class Summary:
         write_table(table, self.header, self.rows)
 
 
-Summarise = Callable[[Path, Sequence[Cell], float, dict[str, Any] | None], Summary]
-"""From a run, its cells, the margin and what `compare_run` says (None while cells run)."""
+Summarise = Callable[[Path, Sequence[Cell], Judgement | None], Summary]
+"""From a run, its cells, and what `judge_run` says of it (None while cells run)."""
 
 
 @dataclass(frozen=True)

@@ -1,114 +1,159 @@
-"""The report's tables: every cell of them as text."""
+"""What the terminal and the page show of a setting: tables as text, and sentences."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
+from vesica.judge import Setting
 from vesica.plan import Cell, flatten
-from vesica.results import EndedCell
-from vesica.words import MISSING
+from vesica.report.sections import Grid
+from vesica.results import (
+    METRICS,
+    Comparison,
+    Decision,
+    EndedCell,
+    GroupFindings,
+    Interval,
+    LossRow,
+    Means,
+)
+from vesica.spelling import shown
+from vesica.statistics import SMALLEST_P_VALUE
+from vesica.words import MISSING, count_of, say_p
 
-METRICS = {
-    "iou_per_image": "IoU per image",
-    "iou_pooled": "IoU pooled",
-    "iou_soft": "IoU soft",
-    "accuracy": "accuracy",
+MINUS = "\N{MINUS SIGN}"
+DECISIONS = {
+    "half": "threshold 1/2",
+    "tuned": "threshold tuned on validation",
+    "expected_iou": "largest expected IoU",
+    "expected_iou_tempered": "the same, after temperature scaling",
+    "soft": "soft IoU, without masks",
 }
-MORE_METRICS = {
-    "iou_per_image_tuned": "IoU, tuned threshold",
-    "threshold_tuned": "threshold",
-    "dice_per_image": "Dice",
-    "precision_per_image": "precision",
-    "recall_per_image": "recall",
-    "boundary_iou_per_image": "boundary IoU",
-    "hd95_px": "HD95, px",
-    "calibration_error_pooled": "calibration error",
-}
 
 
-@dataclass(frozen=True)
-class CellRow:
-    """One training run, in words."""
-
-    loss: str
-    seed: int
-    status: str
-    reason: str
-    epochs: str
-    time: str
-    iou: str
-    folder: str
+# Scores
 
 
-@dataclass(frozen=True)
-class SettingRow:
-    """A field of the setting: one value if all settings share it, else one each."""
-
-    name: str
-    values: list[str]
-
-
-def score_rows(group: dict[str, Any]) -> list[tuple[str, list[str]]]:
-    """Per loss: its name; then scores, epochs and runs."""
-    return [
-        (row["loss"], [*(_with_sd(row, name) for name in METRICS), _epochs(row), _runs(row)])
-        for row in group["losses"]
-    ]
-
-
-def more_rows(group: dict[str, Any]) -> list[tuple[str, list[str]]]:
-    """Per loss, then per mask without a network: its name, then the further metrics."""
-    losses = [
-        (row["loss"], [_with_sd(row, name) for name in MORE_METRICS]) for row in group["losses"]
-    ]
-    return losses + baseline_rows(group, MORE_METRICS)
-
-
-def baseline_rows(
-    group: dict[str, Any], names: Iterable[str] = METRICS
-) -> list[tuple[str, list[str]]]:
-    """The masks without a network: name and scores."""
-    names = list(names)
-    return [
-        (name, [_say_number(scores.get(metric)) for metric in names])
-        for name, scores in group["baselines"].items()
-    ]
-
-
-def cell_rows(cells: Sequence[Cell], results: Sequence[EndedCell]) -> list[CellRow]:
-    """What became of each cell."""
-    found = {result.cell.key: result for result in results}
-    return [_cell_row(cell, found.get(cell.key)) for cell in cells]
-
-
-def _cell_row(cell: Cell, found: EndedCell | None) -> CellRow:
-    result = found.result if found else None
-    epochs = time = iou = MISSING
-    if result and result.has_scores:
-        limit = ", the limit" if result.ended_by == "epochs" else ""
-        epochs = f"{result.epochs}{limit}; kept {result.kept_epoch}"
-        time = say_time(result.train_time_s)
-        iou = f"{result.iou_per_image:.3f}"
-    return CellRow(
-        loss=cell.loss,
-        seed=cell.seed,
-        status=result.status if result else "unfinished",
-        reason=result.reason if result else "",
-        epochs=epochs,
-        time=time,
-        iou=iou,
-        folder=f"cells/{cell.key}",
+def score_grid(group: GroupFindings, cell: Cell) -> Grid:
+    """Per loss: scores, epochs and runs; below, the masks without a network."""
+    names = _shown_in("scores")
+    return Grid(
+        ["trained with", *(METRICS[name].heading for name in names), "epochs", "runs"],
+        [
+            [shown(row.loss), *(_with_sd(row, name) for name in names), _epochs(row), _runs(row)]
+            for row in group.losses
+        ],
+        title=f"{', '.join(filter(None, [group.data, group.label]))}: test images at "
+        f"{cell.size}x{cell.size}, weights {cell.weights_name}",
+        below=[[*row, "", ""] for row in _baseline_rows(group, names)],
     )
 
 
-def setting_rows(settings: Sequence[dict[str, Any]]) -> list[SettingRow]:
+def more_grid(group: GroupFindings) -> Grid:
+    """The further metrics."""
+    names = _shown_in("more")
+    low = [METRICS[name].heading for name in names if METRICS[name].better == "low"]
+    num_empty = group.losses[0].num_empty
+    title = (
+        "Means over test images, at threshold 1/2 but for the first column: there the threshold is "
+        "the one with the highest IoU on validation images. HD95 is a distance in pixels, the "
+        f"calibration error is pooled, in 15 bins; {say_list(low)} are better when low."
+    )
+    if num_empty:
+        title += (
+            f" An image without foreground ({num_empty} of them) counts as right if nothing is "
+            "found in it and else as wrong, at the image's diagonal for HD95."
+        )
+    return Grid(
+        ["trained with", *(METRICS[name].heading for name in names)],
+        [
+            *([shown(row.loss), *(_with_sd(row, name) for name in names)] for row in group.losses),
+            *_baseline_rows(group, names),
+        ],
+        title=title,
+    )
+
+
+def _shown_in(table: str) -> list[str]:
+    return [name for name, metric in METRICS.items() if metric.shown == table]
+
+
+def _baseline_rows(group: GroupFindings, names: Sequence[str]) -> list[list[str]]:
+    return [
+        [name, *(_say_number(scores[metric]) for metric in names)]
+        for name, scores in group.baselines.items()
+    ]
+
+
+def _with_sd(row: LossRow, name: str) -> str:
+    sd = row.sd[name]
+    return _say_number(row[name]) + ("" if sd is None else f" ± {sd:.3f}")
+
+
+def _say_number(value: float | None) -> str:
+    return MISSING if value is None else f"{value:.3f}"
+
+
+def _epochs(row: LossRow) -> str:
+    if row.epochs is None:
+        return MISSING
+    # A run ended by the limit had not converged: its number of epochs is only a lower bound.
+    return f"{'≥ ' if row.num_censored else ''}{row.epochs:.0f}"
+
+
+def _runs(row: LossRow) -> str:
+    extra = {"collapsed": row.num_collapsed, "failed": row.num_failed}
+    told = [f"{count} {word}" for word, count in extra.items() if count]
+    return ", ".join([str(row.num_seeds), *told])
+
+
+def say_tuned(group: GroupFindings) -> str:
+    """IoU where the threshold is not 1/2; "" if not known."""
+    found = [
+        f"{shown(row.loss)} {row.iou_per_image_tuned:.3f} (at {row.threshold_tuned:.2f})"
+        for row in group.losses
+        if row.iou_per_image_tuned is not None and row.threshold_tuned is not None
+    ]
+    return f"IoU per image, threshold tuned on validation: {', '.join(found)}" if found else ""
+
+
+# Runs and settings
+
+
+def run_grid(setting: Setting) -> Grid:
+    """What became of each cell."""
+    return Grid(
+        ["loss", "seed", "status", "test IoU", "epochs", "time", "folder"],
+        [_run_row(cell, setting.ended.get((cell.loss, cell.seed))) for cell in setting.cells],
+        num_words=None,
+        title=setting.label,
+    )
+
+
+def _run_row(cell: Cell, found: EndedCell | None) -> list[str]:
+    loss, seed, folder = shown(cell.loss), str(cell.seed), f"cells/{cell.folder or cell.key}"
+    if found is None:
+        return [loss, seed, "unfinished", MISSING, MISSING, MISSING, folder]
+    result = found.result
+    status = f"{result.status}: {result.reason}" if result.reason else result.status
+    if not result.has_scores:
+        return [loss, seed, status, MISSING, MISSING, MISSING, folder]
+    limit = ", the limit" if result.ended_by == "epochs" else ""
+    epochs = f"{result.epochs}{limit}; kept {result.kept_epoch}"
+    iou, time = _say_number(result.iou_per_image), say_time(result.train_time_s)
+    return [loss, seed, status, iou, epochs, time, folder]
+
+
+def setting_grid(settings: Sequence[Setting], names: Sequence[str]) -> Grid:
     """Every field that loss and seed do not vary, recipe included."""
-    flat = [flatten(setting) for setting in settings]
-    rows = []
-    for name in flat[0]:
-        values = [_say(setting[name]) for setting in flat]
-        rows.append(SettingRow(name, values[:1] if len(set(values)) == 1 else values))
-    return rows
+    flat = [flatten(setting.cells[0].setting()) for setting in settings]
+    return Grid(
+        ["field", *(names if len(flat) > 1 else ["value"])],
+        [[name, *(_say_value(fields[name]) for fields in flat)] for name in flat[0]],
+        num_words=None,
+    )
+
+
+def _say_value(value: object) -> str:
+    return MISSING if value in (None, "") else shown(str(value))
 
 
 def say_time(time_s: float) -> str:
@@ -124,27 +169,131 @@ def say_list(values: Sequence[object]) -> str:
     return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]])) if words else ""
 
 
-def _say(value: Any) -> str:
-    return MISSING if value in (None, "") else str(value)
+# Is it only the threshold?
 
 
-def _with_sd(row: dict[str, Any], name: str) -> str:
-    value, sd = row.get(name), row.get(f"{name}_sd")
-    return _say_number(value) + (f" ± {sd:.3f}" if sd is not None else "")
+def decision_grid(pair: Comparison) -> Grid:
+    """Two losses under every decision."""
+    old, new = shown(pair.baseline), shown(pair.challenger)
+    scope = f"{count_of(pair.num_seeds, 'seed')} and {pair.num_images} test images"
+    if pair.num_units < pair.num_images:
+        scope += f"; the differences count each of their {pair.num_units} groups once"
+    return Grid(
+        [
+            *("decision", old, new, "difference"),
+            *(f"if only {loss} gets it" for loss in (old, new)),
+        ],
+        [_decision_row(row) for row in (*pair.decisions, pair.soft)],
+        title=f"IoU per image, mean over {scope}. Differences are in points, a hundredth of IoU "
+        f"each, with {100 * pair.level:.3g} % intervals as for the verdict, each by itself; in the "
+        "last columns the other loss stays at 1/2.",
+    )
 
 
-def _say_number(value: float | None) -> str:
-    return MISSING if value is None else f"{value:.3f}"
+def _decision_row(row: Means) -> list[str]:
+    alone = [row.difference_left, row.difference_gained] if isinstance(row, Decision) else []
+    means = [f"{row.baseline_iou:.3f}", f"{row.challenger_iou:.3f}"]
+    differences = [say_interval(found) for found in (row.difference, *alone)]
+    return [DECISIONS[row.decision], *means, *differences, *[""] * (2 - len(alone))]
 
 
-def _epochs(row: dict[str, Any]) -> str:
-    if row["epochs"] is None:
-        return MISSING
-    # A run ended by the limit had not converged: its number of epochs is only a lower bound.
-    return f"{'≥ ' if row['num_censored'] else ''}{row['epochs']:.0f}"
+def say_softness(pair: Comparison) -> str:
+    """How much of the difference of soft IoU is not in the masks."""
+    return (
+        f"In soft IoU, {shown(pair.challenger)} minus {shown(pair.baseline)} is "
+        f"{say_interval(pair.soft.difference, ' points')}: "
+        f"{say_interval(pair.decisions[0].difference)} of the masks at 1/2, and "
+        f"{say_interval(pair.soft.not_in_masks)} that are not in the masks."
+    )
 
 
-def _runs(row: dict[str, Any]) -> str:
-    troubles = ("collapsed", "failed")
-    extra = [f"{row[f'num_{word}']} {word}" for word in troubles if row[f"num_{word}"]]
-    return ", ".join([str(row["num_seeds"]), *extra])
+def say_calibration(pair: Comparison) -> str:
+    """Of both losses, before and after temperature scaling; or why decisions are missing."""
+    if pair.decisions_note:
+        return pair.decisions_note
+    found = "; ".join(
+        f"{shown(row.loss)} {row.calibration_error:.3f} and {row.calibration_error_tempered:.3f} "
+        f"(temperature {row.temperature:.2f})"
+        for row in pair.calibration
+    )
+    return (
+        "Calibration error of the test images (pooled, better when low), raw and after temperature "
+        f"scaling: {found}."
+    )
+
+
+def say_left(group: GroupFindings) -> str:
+    """What is left if the first loss alone gets a tuned threshold, in a line; "" if not known."""
+    first = group.losses[0].loss
+    found = [
+        f"{shown(pair.challenger)} minus {shown(first)} "
+        f"{say_interval(row.difference_left, ' points')}"
+        for pair in group.comparisons
+        if isinstance(pair, Comparison) and pair.baseline == first
+        for row in pair.decisions
+        if row.decision == "tuned"
+    ]
+    opening = f"Is it only the threshold? With {shown(first)}'s alone tuned on validation:"
+    return f"{opening} {', '.join(found)}" if found else ""
+
+
+def say_interval(found: Interval, unit: str = "") -> str:
+    """In points; one seed has no interval."""
+    mean, low, high = (
+        "" if value is None else f"{100 * value:+.1f}".replace("-", MINUS)
+        for value in (found.mean, found.low, found.high)
+    )
+    return f"{mean}{unit} ({low} to {high})" if low else f"{mean}{unit}"
+
+
+# Tests and what a verdict takes
+
+
+def say_tests(pair: Comparison) -> str:
+    """The p-values of a pair; "" where the data allow none."""
+    if pair.p_value is None or pair.p_value_equivalence is None or pair.p_value_holm is None:
+        return ""
+    adjusted = f" ({_say_p(pair.p_value_holm)} after Holm, for {pair.num_pairs} pairs)"
+    return (
+        f"Against no difference, {_say_p(pair.p_value)}{adjusted if pair.num_pairs > 1 else ''}; "
+        f"against one beyond the margin of {100 * pair.margin:g} points, "
+        f"{_say_p(pair.p_value_equivalence)}."
+    )
+
+
+def _say_p(p: float) -> str:
+    return f"p {'=' if p > SMALLEST_P_VALUE else '<'} {say_p(p)}"
+
+
+def say_needs(pair: Comparison) -> str:
+    """What finds a difference of the margin; "" where no noise is known."""
+    if pair.needs is None:
+        return ""
+    units = "test images" if pair.num_units == pair.num_images else "test groups"
+    enough, not_enough = [], []
+    for need, what, given in (
+        (pair.needs.seeds, "seeds", f"on these {pair.num_units} {units}"),
+        (pair.needs.images, units, f"with {pair.num_seeds} seeds"),
+    ):
+        if need.num is None:
+            not_enough.append(f"no number of {what} is enough {given}")
+        else:
+            enough.append(f"{need.num:,} {what} {given}")
+    way = "; ".join(filter(None, [" or ".join(enough) or "more of both", " and ".join(not_enough)]))
+    return (
+        f"To find a true difference of {100 * pair.margin:g} points in "
+        f"{100 * pair.needs.power:.0f} of 100 such experiments takes {way} "
+        f"(as far as {pair.num_seeds} seeds show the noise)."
+    )
+
+
+def say_all_needs(group: GroupFindings) -> str:
+    """A line per pair that is undecided; "" if none is."""
+    lines = [
+        f"{shown(pair.challenger)} minus {shown(pair.baseline)}: {text}"
+        for pair in group.comparisons
+        if isinstance(pair, Comparison)
+        and pair.verdict == "undecided"
+        and (text := say_needs(pair))
+    ]
+    return "\n".join(lines)

@@ -41,7 +41,7 @@ from vesica.results.models import (
     Versus,
     WeightsName,
 )
-from vesica.results.scores import METRICS, MeanScores, Metric
+from vesica.results.scores import METRICS, MeanScores, Metric, Model
 
 __all__ = [
     "METRICS",
@@ -62,6 +62,7 @@ __all__ = [
     "MeanScores",
     "Means",
     "Metric",
+    "Model",
     "Needs",
     "RunPlan",
     "SoftMeans",

@@ -6,12 +6,23 @@ import pytest
 from tiny import tiny_cell
 
 from vesica import metrics, statistics
-from vesica.compare import compare_run, group_cells
+from vesica.data.library import Library
 from vesica.files import write_json, write_text
-from vesica.pairs import difference_of
+from vesica.judge import difference_of, judge_run, read_settings
 from vesica.plan import Cell, across, replace
-from vesica.report.needs import say_needs, say_tests
-from vesica.results import CellResult, EndedCell, TestScores, cell_folder, read_table, write_scores
+from vesica.report.tables import say_needs, say_tests
+from vesica.results import (
+    CellResult,
+    Comparison,
+    EndedCell,
+    Findings,
+    RunPlan,
+    TestScores,
+    cell_folder,
+    read_table,
+    write_model,
+    write_scores,
+)
 
 NUM_UNITS = 40
 PIXELS = 1000
@@ -38,9 +49,16 @@ def cells_of(losses: list[str], num_seeds: int) -> list[Cell]:
     return across(base, seed=range(num_seeds), loss=losses)
 
 
-def judge(run: Path, cells: list[Cell]) -> dict[str, Any]:
-    write_json(run / "plan.json", {"command": "vesica compare"})
-    return compare_run(run, cells, run / "cache", 0.005)
+def judge(run: Path, cells: list[Cell]) -> Findings:
+    write_model(run / "plan.json", RunPlan(command="vesica compare", cells=tuple(cells)))
+    return judge_run(run, Library(run / "cache"), 0.005).findings
+
+
+def comparison_of(found: Findings) -> Comparison:
+    """The only one of the only setting."""
+    ((comparison,),) = (group.comparisons for group in found.groups)
+    assert isinstance(comparison, Comparison)
+    return comparison
 
 
 def ious(seed: int, shift: float = 0.0, noise: float = 0.0) -> np.ndarray:
@@ -64,11 +82,10 @@ def test_the_verdict_and_its_sentence(
     for cell in cells:
         fabricate(tmp_path, cell, ious(cell.seed, shift if cell.loss == "iou" else 0.0))
     document = judge(tmp_path, cells)
-    (group,) = document["groups"]
-    assert group["comparisons"][0]["verdict"] == verdict
-    assert words in document["verdict"]
-    assert "3 seeds, 40 test images" in document["verdict"]
-    assert "for this training set and split" in document["verdict"]
+    assert comparison_of(document).verdict == verdict
+    assert words in document.verdict
+    assert "3 seeds, 40 test images" in document.verdict
+    assert "for this training set and split" in document.verdict
 
 
 def test_seed_noise_makes_it_undecided(tmp_path: Path) -> None:
@@ -77,7 +94,7 @@ def test_seed_noise_makes_it_undecided(tmp_path: Path) -> None:
         shift = [0.15, -0.1, 0.0][cell.seed] if cell.loss == "iou" else 0.0
         fabricate(tmp_path, cell, ious(cell.seed, shift, noise=0.01))
     document = judge(tmp_path, cells)
-    assert document["verdict"].startswith("Undecided on generated, face: iou minus bce is +1.")
+    assert document.verdict.startswith("Undecided on generated, face: iou minus bce is +1.")
 
 
 def test_one_seed_has_no_p_value(tmp_path: Path) -> None:
@@ -85,10 +102,10 @@ def test_one_seed_has_no_p_value(tmp_path: Path) -> None:
     for cell in cells:
         fabricate(tmp_path, cell, ious(0, 0.1 if cell.loss == "iou" else 0.0))
     document = judge(tmp_path, cells)
-    (comparison,) = document["groups"][0]["comparisons"]
-    assert comparison["verdict"] == "undecided"
-    assert comparison["p_value"] is None
-    assert "seed noise not measured" in document["verdict"]
+    comparison = comparison_of(document)
+    assert comparison.verdict == "undecided"
+    assert comparison.p_value is None
+    assert "seed noise not measured" in document.verdict
 
 
 def test_collapsed_counts_and_is_named_failed_and_missing_block(tmp_path: Path) -> None:
@@ -96,18 +113,18 @@ def test_collapsed_counts_and_is_named_failed_and_missing_block(tmp_path: Path) 
     for cell in cells[:-1]:
         fabricate(tmp_path, cell, ious(cell.seed, 0.05 if cell.loss == "iou" else 0.0))
     document = judge(tmp_path, cells)
-    assert document["verdict"].startswith("Undecided")
-    assert "1 run not finished" in document["verdict"]
+    assert document.verdict.startswith("Undecided")
+    assert "1 run not finished" in document.verdict
 
     fabricate(tmp_path, cells[-1], np.zeros(NUM_UNITS), status="collapsed", reason="one class")
     document = judge(tmp_path, cells)
-    assert "Counted in, though collapsed to one class: iou seed 2." in document["verdict"]
+    assert "Counted in, though collapsed to one class: iou seed 2." in document.verdict
 
     failed = {"status": "failed", "reason": "the training loss is not finite in epoch 1"}
     write_json(cell_folder(tmp_path, cells[0]) / "result.json", failed)
     document = judge(tmp_path, cells)
-    assert "1 run failed" in document["verdict"]
-    assert document["groups"][0]["comparisons"][0]["verdict"] == "undecided"
+    assert "1 run failed" in document.verdict
+    assert document.groups[0].comparisons[0].verdict == "undecided"
     assert read_table(tmp_path / "results.csv")[0]["status"] == "failed"
 
 
@@ -116,7 +133,7 @@ def test_when_every_run_of_a_loss_collapsed_nothing_is_better(tmp_path: Path) ->
     for cell in cells:
         status = "collapsed" if cell.loss == "bce" else "finished"
         fabricate(tmp_path, cell, ious(cell.seed, -0.3 * (cell.loss == "bce")), status=status)
-    verdict = judge(tmp_path, cells)["verdict"]
+    verdict = judge(tmp_path, cells).verdict
     assert verdict.startswith("Undecided")
     assert "every run of bce collapsed to one class" in verdict
 
@@ -126,24 +143,26 @@ def test_only_equal_seeds_are_subtracted(tmp_path: Path) -> None:
     cells = [cell for cell in cells if (cell.loss, cell.seed) != ("bce", 4)]
     for cell in cells:  # every seed has its own level, so that a wrong pair shows
         fabricate(tmp_path, cell, ious(0, 0.04 * cell.seed + 0.02 * (cell.loss == "iou")))
-    (group,) = judge(tmp_path, cells)["groups"]
-    (comparison,) = group["comparisons"]
-    assert (comparison["num_seeds"], comparison["unpaired_seeds"]) == (3, [0, 4])
-    assert comparison["mean"] == pytest.approx(0.02, abs=1e-3)
-    assert "Left out, for lack of a partner: seeds [0, 4]" in group["sentences"][0]
+    (group,) = judge(tmp_path, cells).groups
+    (comparison,) = group.comparisons
+    assert isinstance(comparison, Comparison)
+    assert (comparison.num_seeds, comparison.unpaired_seeds) == (3, (0, 4))
+    assert comparison.mean == pytest.approx(0.02, abs=1e-3)
+    assert "Left out, for lack of a partner: seeds [0, 4]" in group.sentences[0]
 
 
 def test_three_losses_are_compared_pair_by_pair_at_a_higher_level(tmp_path: Path) -> None:
     cells = cells_of(["bce", "iou", "dice"], 3)
     for cell in cells:
         fabricate(tmp_path, cell, ious(cell.seed, noise=0.01))
-    (group,) = judge(tmp_path, cells)["groups"]
-    pairs = [(c["baseline"], c["challenger"]) for c in group["comparisons"]]
+    (group,) = judge(tmp_path, cells).groups
+    pairs = [(c.baseline, c.challenger) for c in group.comparisons]
     assert pairs == [("bce", "iou"), ("bce", "dice"), ("iou", "dice")]
-    assert all(c["level"] == pytest.approx(1 - 0.05 / 3) for c in group["comparisons"])
+    levels = [c.level for c in group.comparisons if isinstance(c, Comparison)]
+    assert levels == pytest.approx([1 - 0.05 / 3] * 3)
 
 
-def noisy_run(run: Path, losses: list[str]) -> list[dict[str, Any]]:
+def noisy_run(run: Path, losses: list[str]) -> list[Comparison]:
     """Pairs whose differences vary by seed and by image."""
     cells = cells_of(losses, 3)
     for cell in cells:
@@ -151,17 +170,17 @@ def noisy_run(run: Path, losses: list[str]) -> list[dict[str, Any]]:
         own = np.random.default_rng([cell.seed, losses.index(cell.loss)]).normal(0, 0.005)
         values = ious(cell.seed, shift + float(own), noise=0.02)
         fabricate(run, cell, values)
-    comparisons: list[dict[str, Any]] = judge(run, cells)["groups"][0]["comparisons"]
-    return comparisons
+    comparisons = judge(run, cells).groups[0].comparisons
+    return [c for c in comparisons if isinstance(c, Comparison)]
 
 
 def test_p_values_of_several_losses_are_adjusted_by_holm(tmp_path: Path) -> None:
     comparisons = noisy_run(tmp_path, ["bce", "iou", "dice"])
-    p_values = [c["p_value"] for c in comparisons]
+    p_values = [c.p_value for c in comparisons if c.p_value is not None]
     assert len(set(p_values)) == 3
     steps = np.maximum.accumulate(np.sort(p_values) * [3, 2, 1])
     expected = np.minimum(steps, 1)[np.argsort(np.argsort(p_values))]
-    assert [c["p_value_holm"] for c in comparisons] == pytest.approx(list(expected))
+    assert [c.p_value_holm for c in comparisons] == pytest.approx(list(expected))
     text = say_tests(comparisons[0])
     assert "after Holm, for 3 pairs" in text
     assert "beyond the margin of 0.5 points" in text
@@ -169,21 +188,25 @@ def test_p_values_of_several_losses_are_adjusted_by_holm(tmp_path: Path) -> None
 
 def test_what_a_verdict_takes_is_asked_for_at_the_margin(tmp_path: Path) -> None:
     (comparison,) = noisy_run(tmp_path, ["bce", "iou"])
-    assert comparison["p_value_holm"] == comparison["p_value"], "one pair needs no adjustment"
-    needs = comparison["needs"]
-    noise = statistics.Noise(*(comparison[f"{name}_sd"] for name in ("seed", "unit", "residual")))
+    assert comparison.p_value_holm == comparison.p_value, "one pair needs no adjustment"
+    needs = comparison.needs
+    assert needs is not None
+    assert comparison.seed_sd is not None
+    assert comparison.unit_sd is not None
+    assert comparison.residual_sd is not None
+    noise = statistics.Noise(comparison.seed_sd, comparison.unit_sd, comparison.residual_sd)
     asked = {"margin": 0.005, "level": 0.95}
 
     def power(seeds: int, images: int) -> float:
         return statistics.power_at(noise, seeds, images, **asked)
 
-    seeds, images = needs["seeds"]["num"], needs["images"]["num"]
+    seeds, images = needs.seeds.num, needs.images.num
     assert seeds is None or power(seeds, NUM_UNITS) >= 0.8 > power(seeds - 1, NUM_UNITS)
     assert seeds is not None or power(10**6, NUM_UNITS) < 0.8
     assert images is None or power(3, images) >= 0.8 > power(3, images - 1)
     assert images is not None or power(3, 10**6) < 0.8
     assert say_needs(comparison).startswith("To find a true difference of 0.5 points in 80 of 100")
-    moved = comparison | {"mean": 0.3}
+    moved = comparison.model_copy(update={"mean": 0.3})
     assert say_needs(moved) == say_needs(comparison), "the difference observed plays no part"
 
 
@@ -191,29 +214,29 @@ def test_too_few_seeds_have_no_further_tests(tmp_path: Path) -> None:
     cells = cells_of(["bce", "iou"], 2)
     for cell in cells:
         fabricate(tmp_path, cell, ious(cell.seed, 0.1 * (cell.loss == "iou"), noise=0.01))
-    (comparison,) = judge(tmp_path, cells)["groups"][0]["comparisons"]
-    assert comparison["low"] is not None
-    assert comparison["needs"] is None
+    comparison = comparison_of(judge(tmp_path, cells))
+    assert comparison.low is not None
+    assert comparison.needs is None
     assert say_tests(comparison) == say_needs(comparison) == ""
 
 
 def test_units_are_means_of_groups(tmp_path: Path) -> None:
     cells = cells_of(["bce", "iou"], 1)
-    found = []
     for cell, values in zip(cells, ([0.2, 0.4, 0.9], [0.5, 0.5, 0.6]), strict=True):
         result = fabricate(tmp_path, cell, np.array(values))
         scores_file = result.folder / "scores.csv"
         text = scores_file.read_text().replace("image_1,image_1", "image_1,image_0")
         write_text(scores_file, text)
-        found.append(result)
-    bce, iou = found
+    (setting,) = read_settings(tmp_path, cells)
     # (0.5 + 0.5) / 2 - (0.2 + 0.4) / 2 = 0.2, and 0.6 - 0.9 = -0.3
-    np.testing.assert_allclose(difference_of([iou], [bce]), [[0.2, -0.3]])
+    np.testing.assert_allclose(
+        difference_of((setting, "iou"), (setting, "bce"), [0]), [[0.2, -0.3]]
+    )
 
 
 def test_cells_of_other_settings_are_never_compared(tmp_path: Path) -> None:
     cells = across(cells_of(["bce", "iou"], 2), lr=[1e-4, 1e-3])
-    groups = group_cells(cells)
+    groups = read_settings(tmp_path, cells)
     assert [group.label for group in groups] == [
         "optimizer rmsprop:lr=0.0001",
         "optimizer rmsprop:lr=0.001",

@@ -1,0 +1,172 @@
+"""A run, judged: `results.json` and `results.csv`."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vesica import provenance, statistics
+from vesica.data.library import Library
+from vesica.errors import DataError
+from vesica.judge.baselines import score_baselines
+from vesica.judge.pairs import adjust, judge_pair, say_pair
+from vesica.judge.setting import Setting, read_settings
+from vesica.plan import Cell, flatten
+from vesica.results import (
+    METRICS,
+    CellResult,
+    EndedCell,
+    Findings,
+    GroupFindings,
+    LossMeans,
+    LossRow,
+    MeanScores,
+    RunPlan,
+    read_findings,
+    read_plan,
+    write_model,
+    write_table,
+)
+from vesica.spelling import shown
+
+OUTCOME = ("status", *METRICS, "epochs", "ended_by", "kept_epoch", "train_time_s")
+"""Columns of `results.csv` behind a cell's fields."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A run with all that was read to judge it.
+
+    Attributes:
+        run: Its folder.
+        plan: What it was begun with.
+        settings: In the order of `findings.groups`.
+        library: Whose data sets are open.
+    """
+
+    run: Path
+    plan: RunPlan
+    settings: tuple[Setting, ...]
+    findings: Findings
+    library: Library
+
+
+def judge_run(run: Path, library: Library, margin: float | None = None) -> Judgement:
+    """Judge what is there and write `results.json` and `results.csv`.
+
+    Args:
+        run: The run's folder.
+        library: Opens the images, for the scores without a network.
+        margin: Differences of per-image IoU smaller than this do not matter; None: as when the
+            run was judged last.
+
+    Raises:
+        DataError: If the folder is no run, or a file in it is damaged.
+    """
+    plan = read_plan(run)
+    if margin is None:
+        before = read_findings(run)
+        margin = statistics.MARGIN if before is None else before.margin
+    settings = tuple(read_settings(run, plan.cells))
+    groups = tuple(_judge_setting(setting, library, margin) for setting in settings)
+    findings = Findings(
+        command=plan.command,
+        versions=provenance.versions(),
+        margin=margin,
+        num_cells=len(plan.cells),
+        num_results=sum(len(setting.ended) for setting in settings),
+        groups=groups,
+        verdict=" ".join(sentence for group in groups for sentence in group.sentences),
+    )
+    write_model(run / "results.json", findings)
+    by_key = {found.cell.key: found for s in settings for found in s.ended.values()}
+    _write_csv(run / "results.csv", [by_key[c.key] for c in plan.cells if c.key in by_key])
+    return Judgement(run, plan, settings, findings, library)
+
+
+def _judge_setting(setting: Setting, library: Library, margin: float) -> GroupFindings:
+    first = setting.cells[0]
+    pairs = list(itertools.combinations(setting.losses, 2))
+    comparisons = adjust([judge_pair(setting, pair, margin, len(pairs)) for pair in pairs])
+    baselines, notes = _baselines(first, library)
+    rows = tuple(_loss_row(loss, setting.of(loss)) for loss in setting.losses)
+    where = f"{data_name(first)}{f' ({setting.label})' if setting.label else ''}"
+    return GroupFindings(
+        label=setting.label,
+        data=data_name(first),
+        target=first.data.target,
+        setting=first.setting(),
+        losses=rows,
+        baselines=baselines,
+        notes=tuple(notes),
+        comparisons=tuple(comparisons),
+        sentences=(
+            *(say_pair(comparison, where) for comparison in comparisons),
+            *_compare_with_baselines(rows, baselines),
+        ),
+    )
+
+
+def _compare_with_baselines(
+    rows: Sequence[LossRow], baselines: Mapping[str, MeanScores]
+) -> list[str]:
+    """Name the losses whose networks are no better than a mask without a network."""
+    known = {name: s.iou_per_image for name, s in baselines.items() if s.iou_per_image is not None}
+    if not known:
+        return []
+    name, best = max(known.items(), key=lambda item: item[1])
+    beaten = [r.loss for r in rows if r.iou_per_image is not None and r.iou_per_image <= best]
+    return (
+        [f"No better than the {name} ({best:.3f}): {', '.join(map(shown, beaten))}."]
+        if beaten
+        else []
+    )
+
+
+def _baselines(cell: Cell, library: Library) -> tuple[dict[str, MeanScores], list[str]]:
+    try:
+        split, arrays = library.split(cell.data), library.arrays(cell.data, cell.size)
+    except DataError as error:
+        return {}, [f"No scores without a network: {error}"]
+    found = score_baselines(arrays, split)
+    baselines = {name: MeanScores(**scores) for name, scores in found.items()}
+    return baselines, library.describe(cell.data, cell.size)
+
+
+def _loss_row(loss: str, ended: Sequence[EndedCell]) -> LossRow:
+    scored = [found.result for found in ended if found.result.has_scores]
+    values = {name: _values(scored, name) for name in (*METRICS, "epochs")}
+    means = {name: float(np.mean(found)) for name, found in values.items() if found}
+    sds = {name: float(np.std(v, ddof=1)) for name, v in values.items() if len(v) > 1}
+    return LossRow(
+        loss=loss,
+        num_seeds=len(scored),
+        num_collapsed=sum(found.result.status == "collapsed" for found in ended),
+        num_failed=len(ended) - len(scored),
+        num_censored=sum(result.ended_by == "epochs" for result in scored),
+        num_empty=scored[0].num_empty if scored else 0,
+        **means,
+        sd=LossMeans(**sds),
+    )
+
+
+def _values(results: Sequence[CellResult], name: str) -> list[float]:
+    return [value for result in results if (value := result[name]) is not None]
+
+
+def _write_csv(target: Path, ended: Sequence[EndedCell]) -> None:
+    header = ["key", *flatten(ended[0].cell.identity())] if ended else ["key"]
+    rows = [
+        [found.folder.name, *flatten(found.cell.identity()).values()]
+        + [getattr(found.result, name) for name in OUTCOME]
+        for found in ended
+    ]
+    write_table(target, [*header, *OUTCOME], rows)
+
+
+def data_name(cell: Cell) -> str:
+    """What sentences call a cell's images: the folder's name and the target."""
+    name = cell.data.name
+    return f"{name}, {cell.data.target}" if cell.data.target not in (None, "foreground") else name
