@@ -61,17 +61,20 @@ def run_in_processes(
     others = multiprocessing.active_children()
     executor = ProcessPoolExecutor(num_processes, context, _begin, (news, stop))
     workers: list[BaseProcess] = []
+    waiting: dict[Future[Any], int] = {}
     try:
-        waiting = {
-            executor.submit(_do, make_work, place, task): place for place, task in enumerate(tasks)
-        }
-        workers = [w for w in multiprocessing.active_children() if w not in others]
+        for place, task in enumerate(tasks):
+            waiting[executor.submit(_do, make_work, place, task)] = place
+            known = {*others, *workers}
+            workers += [w for w in multiprocessing.active_children() if w not in known]
         _follow(waiting, news, stop, on_news, on_result, should_stop)
     except BrokenProcessPool:
         executor.shutdown()
         # The others were told to end, by SIGTERM, and did so with 1.
         codes = [worker.exitcode or 0 for worker in workers]
-        code = next((code for code in codes if code not in (0, 1, -signal.SIGTERM)), max(codes))
+        code = next(
+            (code for code in codes if code not in (0, 1, -signal.SIGTERM)), max(codes, default=0)
+        )
         raise DataError(
             f"a process ended with code {code}, perhaps for lack of memory; run the same command "
             "again with --jobs 1"
