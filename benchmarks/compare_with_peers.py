@@ -10,6 +10,7 @@ import argparse
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vesica.losses import IoULoss, JaccardMetricLoss, LovaszHingeLoss
+from vesica.losses import IoULoss, JaccardMetricLoss, LossModule, LovaszHingeLoss
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -165,14 +166,41 @@ def ask_soft(loss: Loss) -> Answer:
     """Put it to the library's loss for soft labels."""
     for_soft: dict[Loss, Loss] = {
         IOU["Vesica"]: JaccardMetricLoss(),
+        IOU["smp"]: IOU["smp"],
         IOU["MONAI"]: MonaiDice(sigmoid=True, jaccard=True, soft_label=True),
     }
-    if loss not in for_soft:
-        return "no such loss", False
     logits = torch.tensor([[[[0.0, 2.0, -1.0]]]])
     target = torch.tensor([[[[0.5, 0.3, 0.9]]]])
     found = float(gradient(for_soft[loss], logits, target)[1].flatten()[0])
     return f"{found:.2g}", found == 0
+
+
+def ask_soft_kind(loss: Loss) -> Answer:
+    logits, target = scene(64, is_trained=True)
+    soft = 0.7 * target + 0.1
+    value = gradient(loss, logits, soft)[0]
+    ours = {"IoULoss": IoULoss(pool="batch"), "JaccardMetricLoss": JaccardMetricLoss(pool="batch")}
+    names = [n for n, other in ours.items() if abs(float(other(logits, soft)) - value) < 1e-5]
+    return " and ".join(names), bool(names)
+
+
+def smooth_rows() -> list[str]:
+    """What `smooth` of ours gives the value of theirs with `smooth=2`."""
+    monai = partial(MonaiDice, sigmoid=True, smooth_nr=2, smooth_dr=2)
+    peers: list[tuple[str, Loss, str]] = [
+        ("smp `JaccardLoss`", smp.losses.JaccardLoss("binary", smooth=2), "iou"),
+        ("smp `DiceLoss`", smp.losses.DiceLoss("binary", smooth=2), "dice"),
+        ("MONAI `DiceLoss(jaccard=True)`", monai(jaccard=True), "iou"),
+        ("MONAI `DiceLoss`", monai(), "dice"),
+    ]
+    logits, target = scene(16, is_trained=False)
+    lines = ["| with `smooth=2` (MONAI: both) | Vesica, the same value |", "| --- | --- |"]
+    for name, loss, ours in peers:
+        theirs = float(loss(logits, target))
+        spellings = [f"{ours}:smooth={smooth}" for smooth in (0.5, 1, 2, 4, 8)]
+        same = [s for s in spellings if abs(LossModule(s)(logits, target) - theirs) < 1e-6]
+        lines.append(f"| {name} | {' or '.join(f'`{spelling}`' for spelling in same)} |")
+    return lines
 
 
 def exact_lovasz(logits: Tensor, target: Tensor) -> Tensor:
@@ -253,6 +281,9 @@ IOU_QUESTIONS = [
         "0: moving it either way makes the loss larger",
         ask_soft,
     ),
+    Question(
+        "Soft targets: the value of", "a convention; only the second is 0 at p = t", ask_soft_kind
+    ),
     Question("Two images by default", "a convention, not an error", ask_image_or_batch),
 ]
 LOVASZ_QUESTIONS = [
@@ -301,6 +332,13 @@ def make_page() -> str:
             "## Soft IoU (smp `JaccardLoss`, MONAI `DiceLoss(jaccard=True)`)",
             "",
             *table(IOU, IOU_QUESTIONS),
+            "",
+            "## What `smooth` adds to",
+            "",
+            "Vesica adds it to numerator and denominator as its formula is printed: I / U of IoU, "
+            "2 I / (sum(p) + sum(t)) of Dice. smp's Dice counts it twice, MONAI's Jaccard by half.",
+            "",
+            *smooth_rows(),
             "",
             "## Lovasz hinge (smp `LovaszLoss`, kornia `lovasz_hinge_loss`)",
             "",

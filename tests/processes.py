@@ -10,11 +10,13 @@ import torch.distributed as dist
 from torch import multiprocessing, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from vesica.accel import FASTER
 from vesica.losses import LOSSES, LossModule
 
 
 def run_processes(function: Callable[..., Any], inputs: Sequence[Any], folder: Path) -> list[Any]:
     """What the function returns in each process, for an input of its own."""
+    folder.mkdir(exist_ok=True)
     args = (function, list(inputs), str(folder))
     multiprocessing.spawn(_run, args, nprocs=len(inputs))  # type: ignore[no-untyped-call]
     return [pickle.loads((folder / f"{rank}.pickle").read_bytes()) for rank in range(len(inputs))]
@@ -53,6 +55,18 @@ def train_step(rows: list[int]) -> dict[str, tuple[float, list[float]]]:
         grads = [grad for p in model.parameters() if (grad := p.grad) is not None]
         found[spelling] = float(value.detach()), torch.cat([g.flatten() for g in grads]).tolist()
     return found
+
+
+def plain_step(rows: list[int]) -> dict[str, tuple[float, list[float]]]:
+    """`train_step` by the plain ways alone."""
+    FASTER.clear()
+    return train_step(rows)
+
+
+def plain_lopsided_step(rows: list[int]) -> dict[str, float]:
+    """`lopsided_step` by the plain ways alone."""
+    FASTER.clear()
+    return lopsided_step(rows)
 
 
 def lopsided_step(rows: list[int]) -> dict[str, float]:

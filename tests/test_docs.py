@@ -127,7 +127,15 @@ def test_page_about_peers_is_what_its_script_makes() -> None:
         return [line.split("|")[1:3] for line in page.splitlines() if line.startswith("|")]
 
     questions = [script.IOU_QUESTIONS, script.LOVASZ_QUESTIONS]
-    assert len(first_two(made)) == sum(len(asked) + 2 for asked in questions)
+    assert len(first_two(made)) == sum(len(asked) + 2 for asked in questions) + 4 + 2
+    for ours in ("JaccardLoss` | `iou:smooth=2`", "DiceLoss` | `dice:smooth=4`"):
+        assert f"| smp `{ours} |" in made
+        assert f"| smp `{ours} |" in committed
+    for ours in ("(jaccard=True)` | `iou:smooth=1`", "` | `dice:smooth=2`"):
+        assert f"| MONAI `DiceLoss{ours} |" in made
+        assert f"| MONAI `DiceLoss{ours} |" in committed
+    (soft,) = (line for line in committed.splitlines() if "Soft targets: the value of" in line)
+    assert soft.split(" | ")[1:4] == ["IoULoss", "JaccardMetricLoss", "IoULoss"]
     for row, seen in zip(first_two(made), first_two(committed), strict=True):
         assert row[0] == seen[0]
         assert "~~" not in row[1], f"Vesica is wrong: {row}"

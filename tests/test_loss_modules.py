@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import reference
 import torch
-from processes import lopsided_step, run_processes, train_step
+from processes import lopsided_step, plain_lopsided_step, plain_step, run_processes, train_step
 from test_losses import NAMES, draw, every_loss
 from torch import Tensor, nn
 from torch.nn import functional
@@ -274,6 +274,17 @@ def test_processes_may_differ_in_what_they_have(tmp_path: Path) -> None:
     assert expected["iou:empty=skip"] > 0.1
     for part in run_processes(lopsided_step, [[0, 1, 2], [3, 4], []], tmp_path):
         assert part == pytest.approx(expected, rel=1e-9)
+
+
+def test_processes_need_nothing_faster(tmp_path: Path) -> None:
+    (expected,) = run_processes(plain_step, [[0, 1, 2, 3, 4]], tmp_path / "one")
+    for part in run_processes(plain_step, [[0, 1, 2], [3, 4]], tmp_path / "two"):
+        for spelling, (value, gradient) in expected.items():
+            assert part[spelling][0] == pytest.approx(value, rel=1e-9), spelling
+            assert part[spelling][1] == pytest.approx(gradient, rel=1e-7, abs=1e-12), spelling
+    (lopsided,) = run_processes(plain_lopsided_step, [[0, 1, 2, 3, 4]], tmp_path / "three")
+    for part in run_processes(plain_lopsided_step, [[0, 1, 2], [3, 4], []], tmp_path / "four"):
+        assert part == pytest.approx(lopsided, rel=1e-9)
 
 
 # Alone

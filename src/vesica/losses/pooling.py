@@ -6,6 +6,7 @@ from typing import Any, Literal
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.nn import functional
 
 from vesica.losses.rows import Empty, Pool, as_plain, check_parameters, expand_valid
 from vesica.shapes import PerImage, Target, Valid
@@ -32,6 +33,36 @@ def add_over_processes(sums: Tensor) -> Tensor:
         return sums
     added: Tensor = _AddOverProcesses.apply(sums)
     return added
+
+
+def gather_pixels(
+    logits: Tensor, target: Tensor, valid: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Every process's pixels beside each other, (rows, pixels of all), and which of them count.
+
+    A gradient goes to this process's logits alone.
+    """
+    valid = torch.ones_like(target, dtype=torch.bool) if valid is None else valid
+    num, rank = logits.shape[1], dist.get_rank()
+    sizes = torch.zeros(dist.get_world_size(), dtype=torch.int64, device=logits.device)
+    sizes[rank] = num
+    dist.all_reduce(sizes)
+    most = int(sizes.max())
+
+    def gather(own: Tensor) -> Tensor:
+        padded = functional.pad(own, (0, most - num))
+        parts = [torch.empty_like(padded, requires_grad=False) for _ in sizes]
+        dist.all_gather(parts, padded.detach().contiguous())
+        parts[rank] = padded
+        return torch.cat(parts, dim=1)
+
+    return gather(logits), gather(target.to(logits.dtype)), gather(valid.to(torch.uint8)).bool()
+
+
+def share_loss(loss: Tensor) -> Tensor:
+    """A loss that every process has made of everybody's pixels, with the gradient of such."""
+    num = dist.get_world_size()
+    return add_over_processes(loss - (1 - 1 / num) * loss.detach())
 
 
 def weights_of(

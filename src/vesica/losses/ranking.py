@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from vesica.accel import faster
-from vesica.losses.pooling import add_over_processes, has_others
+from vesica.losses.pooling import add_over_processes, gather_pixels, has_others, share_loss
 from vesica.losses.rows import Empty, Over, Rows, as_rows, check_parameters, is_abstract
 from vesica.shapes import Logits, PerImage, Target, wide, without_ignored
 
@@ -96,7 +96,10 @@ class Ranking(NamedTuple):
 def _plain_hinge(rank: Ranking, logits: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
     """The same by plain operations on all rows at once; always exact."""
     if rank.add is not None:
-        raise ValueError("lovasz_hinge over pool='world' cannot be compiled; call it uncompiled")
+        if torch.compiler.is_compiling():
+            raise ValueError("lovasz_hinge over pool='world' cannot be compiled; call it as it is")
+        everybody = gather_pixels(logits, target, valid)
+        return share_loss(_plain_hinge(rank._replace(add=None), *everybody))
     logits, target = without_ignored(logits, target, valid)
     truth = target.to(wide(logits.dtype))
     errors = torch.relu(1 + logits.to(truth.dtype) * (1 - 2 * truth))
