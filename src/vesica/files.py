@@ -20,8 +20,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-
 from vesica.errors import DataError
 
 if sys.platform != "win32":
@@ -99,8 +97,14 @@ def writing(target: Path, num_bytes: int = 0) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, SafetensorError) as error:
+    except _write_errors() as error:
         raise DataError(_why_not(target, error, num_bytes)) from error
+
+
+def _write_errors() -> tuple[type[Exception], ...]:
+    """Safetensors raises its own; where it is not loaded, nothing was written by it."""
+    loaded = sys.modules.get("safetensors")
+    return (OSError, loaded.SafetensorError) if loaded else (OSError,)
 
 
 def _why_not(target: Path, error: Exception, num_bytes: int) -> str:
