@@ -190,6 +190,7 @@ class Torture:
         """A copy of a run, and where to count what becomes of it."""
         count = self.counts.setdefault(kind, Count())
         count.trials += 1
+        print(f"{sum(c.trials for c in self.counts.values())}: {kind}", file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory(dir=self.folder) as name:
             if start is not None:
                 shutil.copytree(self.folder / start, name, dirs_exist_ok=True)
