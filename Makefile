@@ -5,7 +5,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test test-full setup format simulate bench-losses bench-training peers pictures what-holds torture clean
+.PHONY: demo test test-full setup format simulate bench-losses bench-training peers pictures schema what-holds torture clean
 
 demo: $(READY)
 	$(BIN)/vesica demo
@@ -57,6 +57,11 @@ peers: $(READY)
 # The gradient of every loss on one prediction, and the page that shows it.
 pictures: $(READY)
 	$(BIN)/python benchmarks/draw_gradients.py docs/what-each-loss-sees.md
+
+# What is in a run's results.json.
+schema: $(READY)
+	$(BIN)/python -c "from vesica.results import findings_schema as s; print(s(), end='')" \
+		> docs/results.schema.json
 
 # What holds of the paper, from its own tables.
 what-holds: $(READY)

@@ -5,6 +5,8 @@ import io
 import json
 import re
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
@@ -16,13 +18,16 @@ from PIL import Image
 from test_judge import fabricate, ious
 
 from vesica.__main__ import main
-from vesica.data import helen, lfw
+from vesica.data import helen, lfw, sample
+from vesica.data import library as data_library
+from vesica.data.library import Library
 from vesica.data.sample import Dataset, Sample
 from vesica.data.split import make_split
 from vesica.data.synthetic import open_faces
 from vesica.errors import DataError
 from vesica.estimate import TYPICAL_EPOCHS
-from vesica.files import read_json, write_json
+from vesica.files import read_json
+from vesica.judge import judge_run
 from vesica.losses import parse_loss
 from vesica.networks import NETWORKS
 from vesica.networks.weights import WEIGHTS
@@ -31,8 +36,9 @@ from vesica.paper.published import LOSSES, ROWS, Row, values
 from vesica.paper.replication import NUM_IMAGES, NUM_TEST, NUM_TRAIN, our_rows, replicate
 from vesica.paper.replication_page import summarise_grid
 from vesica.plan import Cell, Recipe, replace
+from vesica.report import write_report
 from vesica.report.sections import to_markdown
-from vesica.results import cell_folder, read_masks, read_plan, read_table
+from vesica.results import RunPlan, cell_folder, read_masks, read_plan, read_table, write_model
 from vesica.spelling import get_option
 from vesica.sweep import check_run, enter_run
 
@@ -197,7 +203,7 @@ def test_a_run_never_mixes_two_folders_of_one_set(tmp_path: Path) -> None:
 
 def fill(run: Path, cells: list[Cell], **result: Any) -> None:
     """Results that are the published ones, with every seed a little higher."""
-    write_json(run / "plan.json", {"command": "vesica paper"})
+    write_model(run / "plan.json", RunPlan(command="vesica paper", cells=tuple(cells)))
     by_slot: dict[tuple[str, ...], Row] = {(r.network, r.data, r.name): r for r in ROWS}
     names = {"bfcn32s": "BFCN-32s", "fcresnet": "FCResNet"}
     for cell in cells:
@@ -274,7 +280,7 @@ def test_what_differs_is_said_above_each_table(tmp_path: Path) -> None:
 
 def test_tables_fill_as_cells_finish(tmp_path: Path) -> None:
     cells = resolved(only=["lfw", "bfcn32s"])
-    write_json(tmp_path / "plan.json", {"command": "vesica paper"})
+    write_model(tmp_path / "plan.json", RunPlan(command="vesica paper", cells=tuple(cells)))
     page = page_of(tmp_path, cells)
     assert "0 of 8 cells have a result. 8 are still to do." in page
     fill(tmp_path, cells[:3])
@@ -393,6 +399,43 @@ def test_paper_from_folders_to_tables(
     assert "ours on made_as_helen" in page
     assert "6 pictures, in the HTML page only." in page
     assert "base64" not in page
+
+
+def test_a_report_of_16_settings_opens_each_target_of_a_data_set_once(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_faces(small / "lfw", 30, "lfw")
+    write_faces(small / "made_as_helen", 30, "helen")
+    opened: Counter[tuple[str, str | None]] = Counter()
+    hashed: Counter[str] = Counter()
+    open_dataset, hash_files = data_library.open_dataset, sample._hash_files
+
+    def count_opened(path: str, **options: Any) -> Dataset:
+        opened[path, options["target"]] += 1
+        return open_dataset(path, **options)
+
+    def count_hashed(samples: Sequence[Sample]) -> str:
+        hashed.update(str(file) for s in samples for file in s.files)
+        return hash_files(samples)
+
+    monkeypatch.setattr(data_library, "open_dataset", count_opened)
+    monkeypatch.setattr(sample, "_hash_files", count_hashed)
+    library = Library(small / "cache")
+    cells = [
+        replace(cell, **library.resolve(cell.data).model_dump(include={"format", "fingerprint"}))
+        for cell in grid("lfw", "made_as_helen", scale="lite", weights="none")
+    ]
+    fill(small / "run", cells)
+    opened.clear()
+    hashed.clear()
+    monkeypatch.setattr(sample, "_digests", {})
+    judged = judge_run(small / "run", Library(small / "cache"))
+    write_report(judged)
+    summarise_grid(small / "run", cells, judged)
+    assert len(judged.settings) == 16
+    assert all(group.baselines for group in judged.findings.groups)
+    assert opened == {(p, t): 1 for p in ("lfw", "made_as_helen") for t in ("face", "face+hair")}
+    assert set(hashed.values()) <= {1, 2}, "at most once a target"
 
 
 def check_examples(run: Path, lfw: Path) -> None:

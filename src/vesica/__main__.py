@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from vesica.accel import faster
 from vesica.cli import app
+from vesica.errors import printable
 from vesica.plan import OPTION_NAMES
 
 
@@ -31,7 +32,7 @@ def _say_field(error: Any) -> str:
 
 
 def _fail(message: str) -> None:
-    print(f"Error: {message}", file=sys.stderr)
+    print(f"Error: {printable(message)}", file=sys.stderr)
     sys.exit(2)
 
 

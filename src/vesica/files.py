@@ -271,14 +271,19 @@ def damaged(path: Path, error: object = "its content is not what was written") -
     return DataError(f"{path}: damaged ({error}); {advice}")
 
 
+def is_there(path: Path) -> bool:
+    """Whether something has this name, be it a link to nowhere."""
+    return os.path.lexists(path)
+
+
 def _read(path: Path, max_bytes: int) -> bytes:
-    _check_regular(path, max_bytes)
+    size = _check_regular(path, max_bytes)
     with path.open("rb") as file:
-        return file.read(max_bytes)
+        return file.read(size)
 
 
-def _check_regular(path: Path, max_bytes: int | None = None) -> None:
-    """Refuse what is no file (a pipe waits for ever), lies elsewhere, or is far too large."""
+def _check_regular(path: Path, max_bytes: int | None = None) -> int:
+    """The size of a file; what is none (a pipe waits for ever), a link or too large is refused."""
     status = path.lstat()
     if stat.S_ISLNK(status.st_mode):
         raise damaged(path, "a link, which is not followed")
@@ -286,6 +291,7 @@ def _check_regular(path: Path, max_bytes: int | None = None) -> None:
         raise damaged(path, "a folder, pipe or device, and no file")
     if max_bytes is not None and status.st_size > max_bytes:
         raise damaged(path, f"{status.st_size:,} bytes, expected at most {max_bytes:,}")
+    return status.st_size
 
 
 def sum_of(path: Path) -> int:

@@ -19,6 +19,8 @@ LAYOUT_VERSION = 2
 """Raise it when the same files give other arrays; older ones are then left alone."""
 
 NUM_THREADS = 2
+BYTES_PER_PIXEL = 4
+"""Three colours and the mask."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ def load_arrays(
     cache: Path,
     progress: Callable[[int, int], None] = lambda done, total: None,
     waiting: Callable[[], None] = lambda: None,
+    max_bytes: int | None = None,
 ) -> Arrays:
     """Read every sample at size_px x size_px, from the cache where it was read before.
 
@@ -55,6 +58,7 @@ def load_arrays(
         cache: Folder for the arrays, shared by data sets and by processes.
         progress: Called with the samples that are done and their total.
         waiting: Called again and again while another process decodes them.
+        max_bytes: Of arrays that are not in the cache yet; None: no limit.
 
     Raises:
         DataError: If samples cannot be read, in one list, or no mask has any foreground.
@@ -65,6 +69,12 @@ def load_arrays(
     folder = Path(cache) / "arrays" / _key(dataset, size_px)
     num = len(dataset.samples)
     shape = (size_px, size_px)
+    num_bytes = num * size_px**2 * BYTES_PER_PIXEL
+    if max_bytes is not None and num_bytes > max_bytes and not folder.exists():
+        raise DataError(
+            f"{num} images of {size_px}x{size_px} pixels would take {num_bytes / 1e9:.1f} GB of "
+            f"{cache}, and are not there yet; pass --cache, or train to decode them"
+        )
     problems: list[str] = []
     with ThreadPoolExecutor(NUM_THREADS) as pool:
 

@@ -114,6 +114,7 @@ class Library:
                 self.cache,
                 progress=lambda *n: self.progress("decoding images", *n),
                 waiting=lambda: self.progress("waiting for another process to decode them", 0, 1),
+                max_bytes=self.max_bytes,
             )
         return self._arrays[key]
 

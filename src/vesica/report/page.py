@@ -1,6 +1,6 @@
 """The report: verdict, tables, decisions, differences, learning curves, test images, provenance."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from vesica.errors import DataError
-from vesica.files import write_text
+from vesica.files import damaged, is_there, write_text
 from vesica.judge import Judgement, Setting, difference_of
 from vesica.plan import Cell
 from vesica.report import figures, svg, tables
@@ -21,6 +21,9 @@ from vesica.spelling import shown
 
 EXTREME_SHARE = 0.05
 """Of the test units, at least one: those without which the mean is shown too."""
+
+LARGEST_DRAWN = 1e30
+"""Of a history."""
 
 SMALLEST_SHOWN = 0.05
 """In points: what is smaller reads as zero."""
@@ -203,24 +206,34 @@ def _describe_extremes(by_unit: NDArray[np.float64]) -> str:
 def _read_curve(found: EndedCell, setting: Setting) -> Curve | None:
     """None where there is no whole history to draw."""
     path = found.folder / "history.csv"
-    if not found.result.has_scores or not path.exists():
+    if not found.result.has_scores or not is_there(path):
         return None
     try:
         rows = read_table(path)
+        if [int(row["epoch"]) for row in rows] != list(range(1, found.result.epochs + 1)):
+            raise ValueError(f"epochs are not 1 to {found.result.epochs}")
         return Curve(
             loss=found.cell.loss_name,
             index=setting.losses.index(found.cell.loss),
             seed=found.cell.seed,
             kept=found.result.kept_epoch,
-            train_loss=[float(row["train_loss"]) for row in rows],
-            val_loss=[float(row["val_loss"]) for row in rows],
-            val_iou=[float(row["val_iou"]) for row in rows],
+            train_loss=_numbers(rows, "train_loss"),
+            val_loss=_numbers(rows, "val_loss"),
+            val_iou=_numbers(rows, "val_iou"),
             one_class=tuple(int(row["epoch"]) for row in rows if row["is_one_class"] == "True"),
         )
     except DataError:
         raise
     except (ValueError, KeyError) as error:
-        raise DataError(f"{path}: no history of a training ({error!r}); delete it") from None
+        raise damaged(path, error) from None
+
+
+def _numbers(rows: Sequence[Mapping[str, str]], name: str) -> list[float]:
+    """Of a column; one that cannot be drawn is refused."""
+    values = [float(row[name]) for row in rows]
+    if not all(abs(value) <= LARGEST_DRAWN for value in values):
+        raise ValueError(f"{name} is no number, or above {LARGEST_DRAWN:g}")
+    return values
 
 
 def _draw_losses(setting: Setting, curves: Sequence[Curve]) -> list[tuple[int, str, Markup]]:

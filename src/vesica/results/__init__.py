@@ -40,6 +40,7 @@ from vesica.results.models import (
     Unjudged,
     Versus,
     WeightsName,
+    findings_schema,
 )
 from vesica.results.scores import METRICS, MeanScores, Metric, Model
 
@@ -72,6 +73,7 @@ __all__ = [
     "Versus",
     "WeightsName",
     "cell_folder",
+    "findings_schema",
     "read_cell",
     "read_findings",
     "read_histograms",

@@ -27,6 +27,7 @@ from vesica.files import (
     PLAN,
     RESULT,
     damaged,
+    is_there,
     read_bytes,
     read_json,
     read_text,
@@ -36,13 +37,13 @@ from vesica.files import (
 )
 from vesica.metrics.threshold import NUM_BINS
 from vesica.plan import Cell
-from vesica.results.models import CellResult, Findings, RunPlan
+from vesica.results.models import MAX_TEXT, CellResult, Findings, RunPlan
 from vesica.results.scores import Model
 
 FINDINGS = "results.json"
 COUNTS = ("tp", "fp", "fn", "tn")
 
-MAX_ARRAY_BYTES = 2**29
+MAX_ARRAY_BYTES = 2**28
 """Of an array in a file, and of the file."""
 
 MAX_LIST_BYTES = 4096
@@ -144,15 +145,19 @@ def read_model(path: Path, model: type[Kept]) -> Kept:
         where = ".".join(map(str, first["loc"]))
         more = f"; and {error.error_count() - 1} more" * (error.error_count() > 1)
         raise damaged(path, f"{where}: {first['msg']}{more}") from None
-    except RecursionError as error:
+    except DataError:
+        raise
+    except (ValueError, RecursionError) as error:
         raise damaged(path, error) from None
 
 
 def _printable(value: Any) -> Any:
     if isinstance(value, str):
+        if len(value) > MAX_TEXT:
+            raise ValueError(f"a text of {len(value):,} characters")
         return printable(value)
     if isinstance(value, dict):
-        return {printable(key): _printable(item) for key, item in value.items()}
+        return {_printable(key): _printable(item) for key, item in value.items()}
     return [_printable(item) for item in value] if isinstance(value, list) else value
 
 
@@ -162,14 +167,14 @@ def read_plan(run: Path) -> RunPlan:
     Raises:
         DataError: If the folder is no run.
     """
-    if not (run / PLAN).exists():
+    if not is_there(run / PLAN):
         raise DataError(f"{run}: no run of Vesica (it has no {PLAN}); check the path")
     return read_model(run / PLAN, RunPlan)
 
 
 def read_findings(run: Path) -> Findings | None:
     """What the run was judged to say last; None before."""
-    return read_model(run / FINDINGS, Findings) if (run / FINDINGS).exists() else None
+    return read_model(run / FINDINGS, Findings) if is_there(run / FINDINGS) else None
 
 
 def read_cell(run: Path, cell: Cell) -> EndedCell | None:
@@ -179,7 +184,7 @@ def read_cell(run: Path, cell: Cell) -> EndedCell | None:
         DataError: If it is damaged, or lies elsewhere.
     """
     folder = cell_folder(run, cell)
-    if not (folder / RESULT).exists():
+    if not is_there(folder / RESULT):
         return None
     if folder.resolve() != cell_folder(run.resolve(), cell):
         raise DataError(f"{folder}: a link to another folder; a run keeps its cells itself")
@@ -311,10 +316,8 @@ def read_histograms(path: Path, num_test: int) -> dict[str, NDArray[np.int32]]:
         DataError: If they are damaged, or those of another number of test images.
     """
     with _arrays(path) as read:
-        return {
-            "val": read("val", (None, 2, NUM_BINS), np.int32),
-            "test": read("test", (num_test, 2, NUM_BINS), np.int32),
-        }
+        test = read("test", (num_test, 2, NUM_BINS), np.int32)
+        return {"val": read("val", (None, 2, NUM_BINS), np.int32), "test": test}
 
 
 class _Read(Protocol):

@@ -3,14 +3,15 @@
 Reading checks everything that is used later, sizes included; files of earlier versions read too.
 """
 
-from typing import Annotated, Any, Literal
+import json
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from vesica.earlier import cell_of_schema_1
 from vesica.plan import SCHEMA as PLAN_SCHEMA
 from vesica.plan import Cell
-from vesica.results.scores import MeanScores, Model
+from vesica.results.scores import METRICS, MeanScores, Model
 from vesica.statistics import Need, Verdict
 
 SCHEMA = 1
@@ -21,9 +22,13 @@ FINDINGS_SCHEMA = 2
 
 MAX_CELLS = 20_000
 
-Text = Annotated[str, Field(max_length=100_000)]
+MAX_TEXT = 100_000
+Text = Annotated[str, Field(max_length=MAX_TEXT)]
 Count = Annotated[int, Field(ge=0, le=10**9)]
 Versions = dict[str, Text]
+
+ALWAYS = [name for name, metric in METRICS.items() if metric.shown == "scores"]
+"""What results of every version have."""
 
 Status = Literal["finished", "collapsed", "failed"]
 
@@ -44,7 +49,7 @@ class RunPlan(Model):
     created: Text = ""
     versions: Versions = Field(default_factory=dict, max_length=1000)
     jobs: int | None = Field(None, ge=1, le=10_000)
-    cells: tuple[Cell, ...] = Field((), max_length=MAX_CELLS)
+    cells: tuple[Cell, ...] = Field(min_length=1, max_length=MAX_CELLS)
 
     @model_validator(mode="before")
     @classmethod
@@ -56,6 +61,12 @@ class RunPlan(Model):
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"cells: cannot be read ({error!r})") from None
         return plan | {"schema": PLAN_SCHEMA, "cells": cells}
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not all(cell.data.fingerprint for cell in self.cells):
+            raise ValueError("a cell without the digest of its images")
+        return self
 
 
 class WeightsName(Model):
@@ -88,7 +99,7 @@ class CellResult(MeanScores):
     kept_epoch: Count = 0
     ended_by: Literal["patience", "epochs", ""] = ""
     notes: tuple[Text, ...] = Field((), max_length=1000)
-    train_time_s: float = Field(0.0, ge=0)
+    train_time_s: float = Field(0.0, ge=0, le=1e12)
     val_iou_per_image: float | None = Field(None, ge=0, le=1)
     num_test: Count = 0
     num_empty: Count = 0
@@ -103,6 +114,13 @@ class CellResult(MeanScores):
     device: Text = ""
     versions: Versions = Field(default_factory=dict, max_length=1000)
     command: Text = ""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        missing = [name for name in ALWAYS if self[name] is None]
+        if self.has_scores and missing:
+            raise ValueError(f"it did not fail and has no {', '.join(missing)}")
+        return self
 
     @property
     def has_scores(self) -> bool:
@@ -316,7 +334,7 @@ class Findings(Model):
     schema_number: int = Field(FINDINGS_SCHEMA, alias="schema")
     command: str
     versions: dict[str, str]
-    margin: float = Field(ge=0)
+    margin: float = Field(ge=0, le=1)
     num_cells: int
     num_results: int
     groups: tuple[GroupFindings, ...]
@@ -326,3 +344,8 @@ class Findings(Model):
     def num_failed(self) -> int:
         """Cells without scores."""
         return sum(row.num_failed for group in self.groups for row in group.losses)
+
+
+def findings_schema() -> str:
+    """The JSON Schema of `results.json`, as it is in the docs."""
+    return json.dumps(Findings.model_json_schema(mode="serialization"), indent=2) + "\n"

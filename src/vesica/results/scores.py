@@ -43,7 +43,7 @@ Score = float | None
 
 def _of(heading: str, over: Literal["images", "pixels"] = "images", **more: Any) -> Any:
     metric = Metric(heading, over, **more)
-    most = None if metric.unit else 1
+    most = 1e9 if metric.unit else 1
     return Field(None, ge=0, le=most, title=heading, json_schema_extra=asdict(metric))
 
 
