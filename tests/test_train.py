@@ -72,7 +72,7 @@ def test_the_trunks_store_changes_nothing(
     cell = materials.resolve(tiny_cell(augment=augment, model=model, weights="none"))
     rows, fabric = materials.library.rows(cell.data), make_fabric("fp32", "cpu")
     arrays = materials.library.arrays(cell.data, 64)
-    images, masks = arrays.images, arrays.masks[:, None]
+    images, masks = arrays.images, arrays.masks
     histories = []
     for is_cached in (True, False):
         network = materials.network(cell)

@@ -1,3 +1,20 @@
-"""Vesica: which loss to train a segmentation network with, and whether that is more than luck."""
+"""Vesica: which loss to train a segmentation network with, and whether that is more than luck.
+
+`compare`, `open_run` and `Run` are the whole use from Python (`docs/python.md`); they are loaded when
+they are first asked for, so that `vesica.losses` needs nothing but torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vesica.run import Run, compare, open_run
 
 __version__ = "0.1.0"
+__all__ = ["Run", "compare", "open_run"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return vars(import_module("vesica.run"))[name]

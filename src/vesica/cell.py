@@ -16,7 +16,7 @@ from vesica.data.arrays import Arrays
 from vesica.data.library import Rows
 from vesica.errors import Stopped
 from vesica.evaluate import by_class, score
-from vesica.files import write_json
+from vesica.files import check, damaged, write_json
 from vesica.locks import locked
 from vesica.losses import parse_loss
 from vesica.materials import Materials, make_fabric
@@ -118,6 +118,23 @@ def _run(
     return result
 
 
+def load_trained(cell: Cell, materials: Materials, folder: Path) -> Network:
+    """The network of a cell that has ended, with its trained tensors, in evaluation mode.
+
+    Raises:
+        DataError: If its file is missing or damaged, or its pretrained weights cannot be had.
+    """
+    network = materials.network(cell)
+    path = folder / "model.safetensors"
+    try:
+        check(path)
+        network.load_state_dict(load_file(path), strict=False)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise damaged(path, error) from None
+    network.eval()
+    return network
+
+
 def _outcome(fitted: Fit) -> dict[str, Any]:
     if not fitted.is_collapsed:
         return {"status": "finished", "reason": ""}
@@ -140,7 +157,7 @@ def _summary(fitted: Fit, val: metrics.Scores, test: metrics.Scores) -> dict[str
         "threshold_tuned": threshold,
         "iou_per_image_tuned": float(metrics.iou(tuned).mean()),
         "iou_pooled_tuned": float(metrics.iou(tuned.pooled())[0]),
-        "num_test": len(test.iou_soft),
+        "num_test": len(rows.test),
         "num_empty": test.counts.num_empty,
     }
 
@@ -191,8 +208,10 @@ def _write_files(
 
 
 def _test_scores(arrays: Arrays, rows: Rows, test: metrics.Scores) -> TestScores:
+    num_classes = arrays.masks.shape[1]
+
     def pick(values: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(values[row] for row in rows.test)
+        return tuple(values[row] for row in np.repeat(rows.test, num_classes))
 
     return TestScores(
         pick(arrays.names),

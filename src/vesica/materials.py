@@ -34,6 +34,7 @@ from vesica.networks import (
     load_weights,
     read_network,
 )
+from vesica.networks.fcn import STRIDE
 from vesica.optim import read_optimizer, read_schedule
 from vesica.plan import Cell, replace
 from vesica.shapes import Features, ImageBatch
@@ -54,6 +55,7 @@ class Materials:
     progress: Progress = lambda what, done, total: None
     _weights: dict[tuple[str, str], Weights] = field(default_factory=dict)
     _frozen: dict[tuple[str, str, int], str] = field(default_factory=dict)
+    _strides: dict[str, int] = field(default_factory=dict)
     _checked: set[tuple[str, int]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -69,13 +71,15 @@ class Materials:
 
     def network(self, cell: Cell) -> Network:
         """The network as the cell's training finds it."""
-        return build_network(read_network(cell.model), self.weights(cell), cell.seed)
+        network = build_network(read_network(cell.model), self.weights(cell), cell.seed)
+        self._strides[cell.model] = network.stride
+        return network
 
     def inputs(self, cell: Cell, network: Network, fabric: Fabric) -> Inputs:
         """What the cell's head trains on; computes what the cache does not have."""
         arrays, rows = self.library.arrays(cell.data, cell.size), self.library.rows(cell.data)
         images, mirrored = arrays.images, mirror(arrays.images)
-        masks = arrays.masks[:, None]
+        masks = arrays.masks
         augmentation = read_augmentation(cell.recipe.augment)
         in_step = None
         if augmentation.name not in MIRRORS:
@@ -157,7 +161,9 @@ class Materials:
         sentences = [
             sentence
             for cell in images.values()
-            for sentence in self.library.describe(cell.data, cell.size)
+            for sentence in self.library.describe(
+                cell.data, cell.size, self._strides.get(cell.model, STRIDE)
+            )
         ]
         return list(dict.fromkeys(sentences))
 
@@ -193,7 +199,7 @@ class Materials:
             DataError: If something cannot be had, or does not fit.
         """
         self.library.split(cell.data)
-        num_classes = self.library.arrays(cell.data, cell.size).masks[:, None].shape[1]
+        num_classes = self.library.arrays(cell.data, cell.size).masks.shape[1]
         network = read_network(cell.model)
         if network.digest and (cell.model, cell.size) not in self._checked:
             check_network(self.network(cell), network.name, cell.size, num_classes)

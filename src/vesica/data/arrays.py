@@ -15,7 +15,7 @@ from vesica.cache import BLOCK, fill, remove_folder
 from vesica.data.sample import Dataset, Mask, Pixels, Sample
 from vesica.errors import DataError, join_lines
 
-LAYOUT_VERSION = 2
+LAYOUT_VERSION = 3
 """Raise it when the same files give other arrays; older ones are then left alone."""
 
 NUM_THREADS = 2
@@ -31,7 +31,7 @@ class Arrays:
         names: The samples' names.
         groups: The samples' groups.
         images: RGB, 0 to 255, shape (samples, size, size, 3).
-        masks: Foreground, shape (samples, size, size).
+        masks: Foreground of every class, shape (samples, classes, size, size).
     """
 
     names: tuple[str, ...]
@@ -92,7 +92,12 @@ def load_arrays(
             num,
             np.arange(num),
             decode,
-            row=lambda: np.dtype([("image", np.uint8, (*shape, 3)), ("mask", np.bool_, shape)]),
+            row=lambda: np.dtype(
+                [
+                    ("image", np.uint8, (*shape, 3)),
+                    ("mask", np.bool_, (dataset.num_classes, *shape)),
+                ]
+            ),
             about={
                 "what": "decoded images",
                 "format": spelling.shown(dataset.format),
@@ -133,5 +138,8 @@ def _decode(
     except DataError as problem:
         return problem
     small_image = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
-    small_mask = Image.fromarray(mask.astype(np.uint8)).resize(size, Image.Resampling.NEAREST)
-    return np.asarray(small_image), np.asarray(small_mask, np.bool_)
+    small_masks = [
+        Image.fromarray(of_class.astype(np.uint8)).resize(size, Image.Resampling.NEAREST)
+        for of_class in mask
+    ]
+    return np.asarray(small_image), np.stack([np.asarray(m, np.bool_) for m in small_masks])

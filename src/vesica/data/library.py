@@ -136,7 +136,7 @@ class Library:
         masks = self.arrays(source, size_px).masks[list(split.train[:NUM_LOOKED_AT])]
         if not masks.any():
             sentences.append(f"The first {len(masks)} training masks are all empty.")
-        elif (size := object_size(masks)) < stride_px:
+        elif (size := object_size(masks.reshape(-1, size_px, size_px))) < stride_px:
             sentences.append(
                 f"Warning: half of the foreground lies in objects below {size:.0f} pixels across "
                 f"at {size_px}x{size_px}, and these networks predict one value for every "

@@ -53,6 +53,7 @@ class Dataset:
         full_size: The number of images of the whole set, where that is known: it is split in the
             order of its names. None: split by hash.
         notes: What a user should know, a sentence each, such as which images were left out.
+        classes: Names of the classes, where a mask has several; else the target is the only one.
     """
 
     format: str
@@ -62,6 +63,12 @@ class Dataset:
     fingerprint: str
     full_size: int | None = None
     notes: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+
+    @property
+    def num_classes(self) -> int:
+        """How many maps a mask has."""
+        return max(1, len(self.classes))
 
     @classmethod
     def of(
@@ -73,6 +80,7 @@ class Dataset:
         parts: Sequence[str | None] | None = None,
         files: Sequence[str | Path | Sequence[str | Path]] | None = None,
         target: str = "foreground",
+        classes: Sequence[str] = (),
     ) -> "Dataset":
         """A data set of the user's own, from names and a function that reads one.
 
@@ -85,6 +93,7 @@ class Dataset:
             files: For each image the file or files that it is read from. With them the data is
                 known by their contents, without them by its pixels: all are read once at the start.
             target: What the foreground is.
+            classes: Names of several classes; a mask is then of shape (classes, height, width).
 
         Raises:
             DataError: If names are none or repeated, lists have other lengths, or files are
@@ -112,12 +121,15 @@ class Dataset:
             with lock:
                 return read(sample.name)
 
-        dataset = cls("", target, samples, read_sample, "")
+        dataset = cls("", target, samples, read_sample, "", classes=tuple(classes))
         fingerprint = fingerprint_pixels(dataset) if files is None else fingerprint_files(samples)
         return replace(dataset, fingerprint=fingerprint)
 
     def load(self, sample: Sample) -> tuple[Pixels, Mask]:
         """Read a sample and check what `read` gives.
+
+        Returns:
+            The image, and the mask of shape (classes, height, width).
 
         Raises:
             DataError: Whatever is wrong with it, with the sample's name.
@@ -134,7 +146,9 @@ class Dataset:
             raise DataError(
                 f"{sample.name}: read gives {type(pair).__name__}, expected (image, mask)"
             )
-        return _check_pixels(sample.name, np.asarray(pair[0]), np.asarray(pair[1]))
+        image, mask = np.asarray(pair[0]), np.asarray(pair[1])
+        mask = mask[np.newaxis] if mask.ndim == 2 else mask
+        return _check_pixels(sample.name, image, mask, self.num_classes)
 
 
 _digests: dict[bytes, str] = {}
@@ -168,7 +182,8 @@ def fingerprint_pixels(dataset: Dataset) -> str:
         except DataError as error:
             problems.append(str(error))
             continue
-        digest.update(f"{sample.name}\0{sample.part}\0{mask.shape}\0".encode())
+        shape = mask.shape[1:] if len(mask) == 1 else mask.shape
+        digest.update(f"{sample.name}\0{sample.part}\0{shape}\0".encode())
         digest.update(image.tobytes())
         digest.update(mask.tobytes())
     if problems:
@@ -215,16 +230,23 @@ def _paths(given: str | Path | Sequence[str | Path] | None) -> tuple[Path, ...]:
     return tuple(map(Path, (given,) if isinstance(given, (str, Path)) else given))
 
 
-def _check_pixels(name: str, image: NDArray[Any], mask: NDArray[Any]) -> tuple[Pixels, Mask]:
+def _check_pixels(
+    name: str, image: NDArray[Any], mask: NDArray[Any], num_classes: int
+) -> tuple[Pixels, Mask]:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise DataError(
             f"{name}: the image is {image.dtype} of shape {image.shape}, expected uint8 of shape "
             "(height, width, 3)"
         )
-    if mask.shape != image.shape[:2]:
+    if mask.shape[-2:] != image.shape[:2]:
         raise DataError(
-            f"{name}: the mask has shape {mask.shape}, but the image has {image.shape[:2]}; give "
-            "both at one size"
+            f"{name}: the mask has shape {mask.shape[-2:]}, but the image has {image.shape[:2]}; "
+            "give both at one size"
+        )
+    if mask.ndim != 3 or len(mask) != num_classes:
+        raise DataError(
+            f"{name}: the mask has shape {mask.shape}; expected ({num_classes}, height, width), a "
+            "map for each class"
         )
     if mask.dtype != np.bool_ and not (mask.dtype.kind in "iu" and np.isin(mask, (0, 1)).all()):
         found = f", {mask.min():g} to {mask.max():g}" if mask.dtype.kind in "iuf" else ""

@@ -1,0 +1,350 @@
+"""A run as an object: its cells and results, its training, its verdict and report.
+
+Opening, judging and reporting take no torch; training and the trained networks do.
+"""
+
+import glob
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vesica import spelling
+from vesica.cache import default_cache
+from vesica.data.library import Library, Progress
+from vesica.errors import DataError
+from vesica.files import expand
+from vesica.judge import Judgement, judge_run
+from vesica.plan import Cell, across, cell_of
+from vesica.report import write_report
+from vesica.report.notebook import to_notebook
+from vesica.report.summary import PLAIN, Analysis
+from vesica.results import EndedCell, Findings, RunPlan, read_cell, read_plan
+
+if TYPE_CHECKING:
+    from vesica.estimate import Cost
+    from vesica.materials import Materials
+    from vesica.networks import Network
+    from vesica.sweep import Watcher
+
+Named = str | Callable[..., Any]
+"""A name, or the function itself."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A plan that was checked whole: what training it takes.
+
+    Attributes:
+        cells: Resolved.
+        cost: Of those without a result.
+        num_jobs: Cells that train side by side.
+        notes: What a user should know of the images, a sentence each.
+    """
+
+    cells: tuple[Cell, ...]
+    cost: "Cost"
+    num_jobs: int
+    notes: tuple[str, ...]
+    materials: "Materials"
+
+
+@dataclass
+class Run:
+    """A run's folder; nothing is read before it is asked for.
+
+    Attributes:
+        folder: Where it is or will be.
+        cache: Folder of decoded images and frozen layers' output.
+        analysis: What its plan is beyond a list of cells.
+    """
+
+    folder: Path
+    cache: Path = field(default_factory=default_cache)
+    analysis: Analysis = PLAIN
+    _judged: Judgement | None = field(default=None, repr=False)
+
+    @property
+    def plan(self) -> RunPlan:
+        """What it was begun with.
+
+        Raises:
+            DataError: If the folder is no run.
+        """
+        return read_plan(self.folder)
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """All cells, with a result or not."""
+        return self.plan.cells
+
+    def status(self) -> list[tuple[Cell, EndedCell | None]]:
+        """Every cell with its result, or None while it has none."""
+        return [(cell, read_cell(self.folder, cell)) for cell in self.cells]
+
+    def results(self) -> list[EndedCell]:
+        """The cells that have ended."""
+        return [found for _, found in self.status() if found is not None]
+
+    def prepare(
+        self,
+        cells: Sequence[Cell],
+        *,
+        jobs: int | None = None,
+        progress: Progress = lambda what, done, total: None,
+    ) -> Ready:
+        """Check a plan whole, and measure what it takes, before its first cell trains.
+
+        Args:
+            cells: As people write them.
+            jobs: Cells trained side by side; None: as before, or what is faster here.
+            progress: Told of long preparations.
+
+        Raises:
+            ValueError: If a name or an option does not exist.
+            DataError: If something cannot be had, does not fit the run, or the disk is too small.
+        """
+        from vesica.estimate import check_disk, choose_jobs, estimate
+        from vesica.materials import Materials
+        from vesica.sweep import check_folder, check_plan, check_run, make_folder
+
+        check_folder(self.folder)
+        make_folder(self.cache, "--cache")
+        materials = Materials(self.cache, progress)
+        resolved = check_plan(cells, materials)
+        known = check_run(self.folder, resolved, self.analysis.grows_by)
+        cost = estimate(resolved, self.folder, materials)
+        # As before, as another number of threads gives other roundings.
+        num_jobs = jobs or (self.plan.jobs if known else None) or choose_jobs(cost, len(resolved))
+        check_disk(cost, self.folder, self.cache)
+        notes = tuple(materials.describe(resolved))
+        return Ready(tuple(resolved), cost, num_jobs, notes, materials)
+
+    def train(self, ready: Ready, watcher: "Watcher | None" = None, margin: float = 0.005) -> None:
+        """Run the cells that have no result yet.
+
+        Args:
+            ready: What `prepare` gave.
+            watcher: Told how it goes.
+            margin: For an analysis that is written anew after every cell.
+
+        Raises:
+            Stopped: If the watcher said so; the run goes on when it is trained again.
+            DataError: If another process works on the run, or the disk is full.
+        """
+        from vesica.sweep import Watcher, enter_run, run_cells, working_on
+
+        watcher = watcher or Watcher()
+        with working_on(self.folder):
+            kind, grows_by = self.analysis.kind, self.analysis.grows_by
+            everything = enter_run(self.folder, ready.cells, ready.num_jobs, kind, grows_by)
+            keys = {cell.key for cell in ready.cells}
+            cells = [cell for cell in everything if cell.key in keys]
+
+            def on_result(cell: Cell, result: Any) -> None:
+                watcher.on_result(cell, result)
+                self._fill(everything, margin)
+
+            self._fill(everything, margin)
+            told = replace(watcher, on_result=on_result)
+            run_cells(cells, self.folder, ready.materials, told, ready.num_jobs)
+            self._judged = None
+
+    def judge(self, margin: float | None = None) -> Judgement:
+        """Judge what is there; writes `results.json` and `results.csv`.
+
+        Args:
+            margin: Differences of per-image IoU smaller than this do not matter, a fraction; None:
+                as when the run was judged last.
+        """
+        library = self._judged.library if self._judged else Library(self.cache)
+        self._judged = judge_run(self.folder, library, margin)
+        return self._judged
+
+    def report(self) -> Path:
+        """Write `report.html`: one file that needs no other."""
+        return write_report(self._judged or self.judge())
+
+    @property
+    def findings(self) -> Findings:
+        """All that the run says, as in `results.json`."""
+        return (self._judged or self.judge()).findings
+
+    @property
+    def verdict(self) -> str:
+        """Every verdict in a sentence."""
+        return self.findings.verdict
+
+    def table(self) -> Any:
+        """A row for each cell with its settings and scores: a pandas DataFrame if there is pandas.
+
+        Returns:
+            The DataFrame, or a list of dicts.
+        """
+        rows = [
+            {"loss": found.cell.loss_name, "seed": found.cell.seed}
+            | found.result.model_dump(exclude={"loss", "seed", "versions", "weights", "traceback"})
+            for found in self.results()
+        ]
+        try:
+            import pandas
+        except ModuleNotFoundError:
+            return rows
+        return pandas.DataFrame(rows)
+
+    def best(self, loss: str, *, trust: bool = False) -> "Network":
+        """The network of a loss that was best on validation images, trained, ready to predict.
+
+        Args:
+            loss: In its spelling.
+            trust: Let the run's own copies of users' files be run, if this process has not named
+                them.
+
+        Raises:
+            DataError: If no run of that loss has scores, or its weights cannot be had.
+        """
+        from vesica.cell import load_trained
+        from vesica.materials import Materials
+        from vesica.sweep import trust_copies
+
+        ended = [
+            found
+            for found in self.results()
+            if found.result.has_scores and loss in (found.cell.loss, found.cell.loss_name)
+        ]
+        if not ended:
+            known = ", ".join(dict.fromkeys(cell.loss_name for cell in self.cells))
+            raise DataError(f"{self.folder}: no run of {loss!r} has scores; it has: {known}")
+        found = max(ended, key=lambda found: found.result.val_iou_per_image or 0.0)
+        if trust:
+            trust_copies(self.folder, [found.cell])
+        return load_trained(found.cell, Materials(self.cache), found.folder)
+
+    def _repr_html_(self) -> str:
+        """The verdict and the forest plot, as a notebook shows them."""
+        return to_notebook(self._judged or self.judge())
+
+    def _fill(self, cells: Sequence[Cell], margin: float) -> None:
+        if self.analysis.is_live and self.analysis.summarise:
+            self.analysis.summarise(self.folder, cells, margin, None).write(self.folder)
+
+
+def open_run(folder: str | Path, cache: str | Path | None = None) -> Run:
+    """A run that is there.
+
+    Raises:
+        DataError: If the folder is no run.
+    """
+    run = Run(expand(folder), expand(cache) if cache else default_cache())
+    _ = run.plan
+    return run
+
+
+def compare(
+    data: str | Path | Callable[..., Any],
+    losses: Sequence[Named] = ("bce", "iou"),
+    *,
+    loss: Named | None = None,
+    model: Named | None = None,
+    seeds: int = 3,
+    out: str | Path | None = None,
+    cache: str | Path | None = None,
+    margin: float = 0.5,
+    jobs: int | None = None,
+    quiet: bool = False,
+    **fields: Any,
+) -> Run:
+    """Train a network with each loss on the same images, and judge: `vesica compare` in Python.
+
+    Whatever has a name may be a function instead: losses, network, data set, optimiser, schedule,
+    augmentation.
+
+    Args:
+        data: A folder of images and masks, a name such as "generated:num=200", or a function that
+            gives a `vesica.data.Dataset`.
+        losses: To compare; the first is the baseline of the others.
+        loss: One more.
+        model: The network.
+        seeds: Runs per loss; below 3 there is no verdict.
+        out: The run's folder; a finished part of it is not trained again.
+        cache: Folder of decoded images and frozen layers' output.
+        margin: Differences smaller than this do not matter, in points of IoU.
+        jobs: Cells trained side by side.
+        quiet: Show no progress.
+        fields: As the command line's options: size, weights, epochs, batch, lr, ...
+
+    Raises:
+        ValueError: If a name or an option does not exist.
+        DataError: If images, weights or a user's file cannot be had, or do not fit.
+        KeyboardInterrupt: If it was stopped; the same call goes on.
+    """
+    from rich.console import Console
+
+    from vesica.progress import Display, name_cells
+
+    names = [*losses, *([loss] if loss is not None else [])]
+    given = {"model": model, **fields}
+    spelled = {name: _spell(value, name) for name, value in given.items()}
+    base = cell_of(_spell(data, "data"), spelled)
+    cells = across(base, seed=range(seeds), loss=[_spell(name, "loss") for name in names])
+    path = expand(out) if out else default_out(base.data.name)
+    run = Run(path, expand(cache) if cache else default_cache())
+    live = [name for name in (data, *names, *given.values()) if _is_of_this_process(name)]
+    if live and (jobs or 1) > 1:
+        raise DataError(
+            f"{getattr(live[0], '__name__', live[0])}: other processes cannot find this function; "
+            "put it into a file of its own, or pass jobs=1"
+        )
+    console = Console(highlight=False, quiet=quiet)
+    with Display(console) as display:
+        ready = run.prepare(cells, jobs=1 if live else jobs, progress=display.preparing)
+        run.train(ready, display.watcher(lambda: False, name_cells(ready.cells)), margin / 100)
+    run.judge(margin / 100)
+    run.report()
+    return run
+
+
+def default_out(name: str) -> Path:
+    """`runs/<data>-<date>`, or an interrupted one of an earlier day, to go on with it."""
+    today = Path("runs") / f"{name}-{date.today():%Y-%m-%d}"
+    earlier = sorted(Path("runs").glob(f"{glob.escape(name)}-????-??-??"))
+    if today.exists() or not earlier or not (earlier[-1] / "plan.json").exists():
+        return today
+    is_interrupted = any(found is None for _, found in Run(earlier[-1]).status())
+    return earlier[-1] if is_interrupted else today
+
+
+def _spell(value: Any, field: str) -> Any:
+    """What a field holds for a function: its name."""
+    if isinstance(value, Path):
+        return str(value)
+    if not callable(value):
+        return value
+    return spelling.name_of(value, _tables()[field])
+
+
+def _tables() -> dict[str, spelling.Table]:
+    """By the field that names a key of it."""
+    from vesica.data import DATA
+    from vesica.data.augment import AUGMENTATIONS
+    from vesica.losses import LOSSES
+    from vesica.networks import NETWORKS
+    from vesica.optim import OPTIMIZERS, SCHEDULES
+
+    return {
+        "data": DATA,
+        "loss": LOSSES,
+        "model": NETWORKS,
+        "optimizer": OPTIMIZERS,
+        "schedule": SCHEDULES,
+        "augment": AUGMENTATIONS,
+    }
+
+
+def _is_of_this_process(value: Any) -> bool:
+    """A function that no other process can import: a notebook's, a lambda, the main script's."""
+    if not callable(value):
+        return False
+    return value.__module__ == "__main__" or spelling.is_live(spelling.name_of(value, {}))

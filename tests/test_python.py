@@ -1,0 +1,86 @@
+"""Vesica from Python: the page about it, functions of the user's own, what a notebook shows."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny import TINY
+
+import vesica
+from vesica.errors import DataError
+
+PAGE = Path(__file__).parents[1] / "docs" / "python.md"
+FIELDS: dict[str, Any] = {"model": TINY, "size": 64, "batch": 8, "epochs": 1, "quiet": True}
+
+
+def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"__name__": "page"}
+    for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL):
+        exec(block, names)  # our own page
+    assert names["page"].is_file()
+    assert len(names["rows"]) == 4
+    html = names["run"]._repr_html_()
+    assert "srcdoc=" in html
+    assert "Undecided on generated" in html
+    assert "&lt;svg" in html
+
+
+def test_importing_takes_no_torch() -> None:
+    check = (
+        "import sys, vesica; run = vesica.Run; vesica.open_run; vesica.compare; "
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def compare(folder: Path, **options: Any) -> vesica.Run:
+    fields = FIELDS | {"seeds": 1, "out": folder / "run", "cache": folder / "cache"} | options
+    return vesica.compare("generated:num=40:size=48", ["bce"], **fields)
+
+
+def test_a_function_without_a_file_never_uses_a_result_again(tmp_path: Path) -> None:
+    for number in (1, 2):
+        names: dict[str, Any] = {"torch": torch}
+        exec(
+            "def mine(logits, target):\n"
+            "    return ((logits.sigmoid() - target) ** 2).mean(dim=(1, 2))",
+            names,
+        )
+        run = compare(tmp_path, loss=names["mine"], jobs=1)
+        assert len(run.cells) == 1 + number
+        assert run.cells[-1].loss_name.startswith("<mine")
+
+
+def test_a_function_without_a_file_is_refused_for_several_processes(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"other processes cannot find this function.*jobs=1"):
+        compare(tmp_path, loss=lambda logits, target: logits.mean(dim=(1, 2)), jobs=2)
+
+
+def test_networks_and_other_functions_may_be_handed_in(tmp_path: Path) -> None:
+    def net() -> torch.nn.Module:
+        return torch.nn.Conv2d(3, 1, 3, padding=1)
+
+    def adam(parameters: Any) -> torch.optim.Optimizer:
+        return torch.optim.Adam(parameters)
+
+    run = compare(tmp_path, model=net, optimizer=adam, jobs=1)
+    assert run.cells[0].network_name.startswith("<net")
+    assert run.best("bce")(torch.zeros(1, 3, 64, 64)).shape == (1, 1, 64, 64)
+
+
+def test_mistakes_are_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no field 'epoch'; it has: model"):
+        compare(tmp_path, epoch=3)
+    with pytest.raises(ValueError, match="unknown loss 'iuo'"):
+        compare(tmp_path, loss="iuo")
+    with pytest.raises(DataError, match="no run of Vesica"):
+        vesica.open_run(tmp_path / "nowhere")
+    run = compare(tmp_path)
+    with pytest.raises(DataError, match="no run of 'iou' has scores; it has: bce"):
+        run.best("iou")
