@@ -45,6 +45,8 @@ ORDER = [
     "plans",
     "report",
     "paper",
+    "progress",
+    "run",
     "cli",
     "__main__",
 ]
@@ -102,8 +104,8 @@ def test_order_names_every_file_once() -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_only_from_above(module: str) -> None:
-    if module == "vesica":
-        assert imports_of(module) == set()
+    if module == "vesica":  # loaded when its names are first asked for
+        assert imports_of(module) == {"vesica.run"}
         return
     here = ORDER.index(place(module))
     others = {place(found) for found in imports_of(module)} - {"vesica", place(module)}

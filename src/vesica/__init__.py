@@ -1,7 +1,7 @@
 """Vesica: which loss to train a segmentation network with, and whether that is more than luck.
 
-`compare`, `open_run` and `Run` are the whole use from Python (`docs/python.md`); they are loaded when
-they are first asked for, so that `vesica.losses` needs nothing but torch.
+`compare`, `open_run` and `Run` are the whole use from Python (`docs/python.md`); they are loaded
+when they are first asked for, so that `vesica.losses` needs nothing but torch.
 """
 
 from importlib import import_module

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from vesica import metrics, provenance
 from vesica.checkpoint import remove_checkpoint, write_tensors
@@ -110,7 +112,8 @@ def _run(
         _write_files(folder, cell, network, fitted, val, test, preds, materials, rows)
         summary = {**_outcome(fitted), **_summary(fitted, val, test)}
         summary |= {"num_train": len(rows.train), "num_val": len(rows.val)}
-        summary |= {"num_images": len(inputs.masks)}
+        summary |= {"num_test": len(rows.test), "num_images": len(inputs.masks)}
+        summary |= {"num_classes": inputs.masks.shape[1]}
         result = _result(cell, fabric, **summary)
     write_model(folder / "result.json", result)
     if result.has_scores:  # what memory did not suffice for may go on later
@@ -157,7 +160,6 @@ def _summary(fitted: Fit, val: metrics.Scores, test: metrics.Scores) -> dict[str
         "threshold_tuned": threshold,
         "iou_per_image_tuned": float(metrics.iou(tuned).mean()),
         "iou_pooled_tuned": float(metrics.iou(tuned.pooled())[0]),
-        "num_test": len(rows.test),
         "num_empty": test.counts.num_empty,
     }
 

@@ -62,13 +62,15 @@ class Recipe(Frozen):
     """How a cell trains; the defaults are table 2 of the paper."""
 
     optimizer: str = Field(
-        "rmsprop", description="Optimizer: rmsprop, adamw, sgd; rmsprop:lr=1e-4, FILE.py:FUNCTION."
+        "rmsprop", description="A name such as rmsprop or adamw:lr=1e-3, or FILE.py:FUNCTION."
     )
     schedule: str = Field(
-        "constant", description="Of the learning rate: constant, cosine; cosine:warmup=1."
+        "constant",
+        description="Of the learning rate: a name such as cosine:warmup=1, or FILE.py:FUNCTION.",
     )
     augment: str = Field(
-        "none", description="Of training images: none, flip, standard, or FILE.py:FUNCTION."
+        "none",
+        description="Of training images: a name such as flip or standard, or FILE.py:FUNCTION.",
     )
     max_epochs: int = Field(1000, ge=1, description="At most so many epochs.")
     batch: int = Field(100, ge=1, description="Images per step.")
@@ -95,8 +97,8 @@ class Cell(Frozen):
     data: Source
     model: str = Field(
         "bfcn32s",
-        description="Network: bfcn32s (VGG-16), fcresnet (ResNet-50); bfcn32s:width=512, "
-        "FILE.py:FUNCTION.",
+        description="A name such as bfcn32s (VGG-16), fcresnet (ResNet-50) or bfcn32s:width=512, "
+        "or FILE.py:FUNCTION.",
     )
     size: int = Field(224, ge=32, le=4096, description="Images are resized to size x size pixels.")
     weights: str = Field(

@@ -47,27 +47,15 @@ class Display:
         """Show a preparation; `Materials` calls this."""
         self._show("", what, done, total, f"{done}/{total}")
 
-    def watcher(
-        self,
-        should_stop: Callable[[], bool],
-        names: dict[str, str],
-        on_result: Callable[[], None] = lambda: None,
-    ) -> Watcher:
+    def watcher(self, should_stop: Callable[[], bool], names: dict[str, str]) -> Watcher:
         """What a sweep tells, shown here.
 
         Args:
             should_stop: Asked after each step.
             names: What cells are called, by key.
-            on_result: Called after each new result is shown.
         """
         self.names = names
-
-        def show_result(cell: Cell, result: CellResult) -> None:
-            self._on_result(cell, result)
-            if cell.key in self.labels:  # it ran now
-                on_result()
-
-        return Watcher(self._on_cell, self._on_step, show_result, should_stop)
+        return Watcher(self._on_cell, self._on_step, self._on_result, should_stop)
 
     def _on_cell(self, number: int, total: int, cell: Cell) -> None:
         self._remove("")  # preparations are over

@@ -4,8 +4,7 @@ Opening, judging and reporting take no torch; training and the trained networks 
 """
 
 import glob
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -17,17 +16,20 @@ from vesica.data.library import Library, Progress
 from vesica.errors import DataError
 from vesica.files import expand
 from vesica.judge import Judgement, judge_run
-from vesica.plan import Cell, across, cell_of
+from vesica.plan import Cell, across, cell_of, flatten
 from vesica.report import write_report
 from vesica.report.notebook import to_notebook
-from vesica.report.summary import PLAIN, Analysis
-from vesica.results import EndedCell, Findings, RunPlan, read_cell, read_plan
+from vesica.report.summary import PLAIN, Analysis, Summary
+from vesica.results import CellResult, EndedCell, Findings, RunPlan, read_cell, read_plan
 
 if TYPE_CHECKING:
     from vesica.estimate import Cost
     from vesica.materials import Materials
     from vesica.networks import Network
     from vesica.sweep import Watcher
+
+MAX_DECODED_BYTES = 2**31
+"""What judging decodes anew: the run may be a stranger's, and training says what it takes."""
 
 Named = str | Callable[..., Any]
 """A name, or the function itself."""
@@ -59,11 +61,13 @@ class Run:
         folder: Where it is or will be.
         cache: Folder of decoded images and frozen layers' output.
         analysis: What its plan is beyond a list of cells.
+        library: Whose data sets are open; None: none are yet.
     """
 
     folder: Path
     cache: Path = field(default_factory=default_cache)
     analysis: Analysis = PLAIN
+    library: Library | None = field(default=None, repr=False)
     _judged: Judgement | None = field(default=None, repr=False)
 
     @property
@@ -122,13 +126,12 @@ class Run:
         notes = tuple(materials.describe(resolved))
         return Ready(tuple(resolved), cost, num_jobs, notes, materials)
 
-    def train(self, ready: Ready, watcher: "Watcher | None" = None, margin: float = 0.005) -> None:
+    def train(self, ready: Ready, watcher: "Watcher | None" = None) -> None:
         """Run the cells that have no result yet.
 
         Args:
             ready: What `prepare` gave.
             watcher: Told how it goes.
-            margin: For an analysis that is written anew after every cell.
 
         Raises:
             Stopped: If the watcher said so; the run goes on when it is trained again.
@@ -143,14 +146,21 @@ class Run:
             keys = {cell.key for cell in ready.cells}
             cells = [cell for cell in everything if cell.key in keys]
 
-            def on_result(cell: Cell, result: Any) -> None:
-                watcher.on_result(cell, result)
-                self._fill(everything, margin)
+            trained: set[str] = set()
 
-            self._fill(everything, margin)
-            told = replace(watcher, on_result=on_result)
+            def on_cell(number: int, total: int, cell: Cell) -> None:
+                trained.add(cell.key)
+                watcher.on_cell(number, total, cell)
+
+            def on_result(cell: Cell, result: CellResult) -> None:
+                watcher.on_result(cell, result)
+                if cell.key in trained:
+                    self._fill(everything)
+
+            self._fill(everything)
+            told = replace(watcher, on_cell=on_cell, on_result=on_result)
             run_cells(cells, self.folder, ready.materials, told, ready.num_jobs)
-            self._judged = None
+        self.library, self._judged = ready.materials.library, None
 
     def judge(self, margin: float | None = None) -> Judgement:
         """Judge what is there; writes `results.json` and `results.csv`.
@@ -159,18 +169,23 @@ class Run:
             margin: Differences of per-image IoU smaller than this do not matter, a fraction; None:
                 as when the run was judged last.
         """
-        library = self._judged.library if self._judged else Library(self.cache)
-        self._judged = judge_run(self.folder, library, margin)
+        library = self.library or Library(self.cache, max_bytes=MAX_DECODED_BYTES)
+        self.library, self._judged = library, judge_run(self.folder, library, margin)
         return self._judged
+
+    @property
+    def judged(self) -> Judgement:
+        """The run with all that was read to judge it; judges it where that was not done yet."""
+        return self._judged or self.judge()
 
     def report(self) -> Path:
         """Write `report.html`: one file that needs no other."""
-        return write_report(self._judged or self.judge())
+        return write_report(self.judged)
 
     @property
     def findings(self) -> Findings:
         """All that the run says, as in `results.json`."""
-        return (self._judged or self.judge()).findings
+        return self.judged.findings
 
     @property
     def verdict(self) -> str:
@@ -189,7 +204,7 @@ class Run:
             for found in self.results()
         ]
         try:
-            import pandas
+            import pandas  # type: ignore[import-untyped, unused-ignore]
         except ModuleNotFoundError:
             return rows
         return pandas.DataFrame(rows)
@@ -207,7 +222,6 @@ class Run:
         """
         from vesica.cell import load_trained
         from vesica.materials import Materials
-        from vesica.sweep import trust_copies
 
         ended = [
             found
@@ -219,16 +233,34 @@ class Run:
             raise DataError(f"{self.folder}: no run of {loss!r} has scores; it has: {known}")
         found = max(ended, key=lambda found: found.result.val_iou_per_image or 0.0)
         if trust:
-            trust_copies(self.folder, [found.cell])
+            self.trust([found.cell])
         return load_trained(found.cell, Materials(self.cache), found.folder)
+
+    def trust(self, cells: Sequence[Cell]) -> None:
+        """Let the run's own copies of these cells' users' files be run.
+
+        Raises:
+            DataError: If a copy is missing, or is not what the run was made with.
+        """
+        from vesica.sweep import trust_copies
+
+        trust_copies(self.folder, cells)
 
     def _repr_html_(self) -> str:
         """The verdict and the forest plot, as a notebook shows them."""
-        return to_notebook(self._judged or self.judge())
+        return to_notebook(self.judged)
 
-    def _fill(self, cells: Sequence[Cell], margin: float) -> None:
+    def summarise(self) -> Summary | None:
+        """Write what the plan's own analysis finds; None where it has none."""
+        if self.analysis.summarise is None:
+            return None
+        summary = self.analysis.summarise(self.folder, self.judged.plan.cells, self.judged)
+        summary.write(self.folder)
+        return summary
+
+    def _fill(self, cells: Sequence[Cell]) -> None:
         if self.analysis.is_live and self.analysis.summarise:
-            self.analysis.summarise(self.folder, cells, margin, None).write(self.folder)
+            self.analysis.summarise(self.folder, cells, None).write(self.folder)
 
 
 def open_run(folder: str | Path, cache: str | Path | None = None) -> Run:
@@ -237,7 +269,7 @@ def open_run(folder: str | Path, cache: str | Path | None = None) -> Run:
     Raises:
         DataError: If the folder is no run.
     """
-    run = Run(expand(folder), expand(cache) if cache else default_cache())
+    run = run_in(folder, cache)
     _ = run.plan
     return run
 
@@ -282,15 +314,14 @@ def compare(
     """
     from rich.console import Console
 
-    from vesica.progress import Display, name_cells
+    from vesica.progress import Display
 
     names = [*losses, *([loss] if loss is not None else [])]
     given = {"model": model, **fields}
     spelled = {name: _spell(value, name) for name, value in given.items()}
     base = cell_of(_spell(data, "data"), spelled)
     cells = across(base, seed=range(seeds), loss=[_spell(name, "loss") for name in names])
-    path = expand(out) if out else default_out(base.data.name)
-    run = Run(path, expand(cache) if cache else default_cache())
+    run = run_in(out, cache, base.data.name.replace(":", "-"))
     live = [name for name in (data, *names, *given.values()) if _is_of_this_process(name)]
     if live and (jobs or 1) > 1:
         raise DataError(
@@ -300,10 +331,21 @@ def compare(
     console = Console(highlight=False, quiet=quiet)
     with Display(console) as display:
         ready = run.prepare(cells, jobs=1 if live else jobs, progress=display.preparing)
-        run.train(ready, display.watcher(lambda: False, name_cells(ready.cells)), margin / 100)
+        run.train(ready, display.watcher(lambda: False, name_cells(ready.cells)))
     run.judge(margin / 100)
     run.report()
     return run
+
+
+def run_in(
+    out: str | Path | None,
+    cache: str | Path | None,
+    name: str = "",
+    analysis: Analysis = PLAIN,
+) -> Run:
+    """A run in a folder, or in `runs/` under a name; the cache is the user's unless it is said."""
+    folder = expand(out) if out else default_out(name)
+    return Run(folder, expand(cache) if cache else default_cache(), analysis)
 
 
 def default_out(name: str) -> Path:
@@ -314,6 +356,26 @@ def default_out(name: str) -> Path:
         return today
     is_interrupted = any(found is None for _, found in Run(earlier[-1]).status())
     return earlier[-1] if is_interrupted else today
+
+
+def name_cells(cells: Sequence[Cell]) -> dict[str, str]:
+    """What each cell is called, by its key: its loss, its seed, and what else varies."""
+    flat = {cell.key: flatten(cell.setting()) for cell in cells}
+    varying = [
+        name
+        for name in ("model", "format", "target", "split", "optimizer", "monitor", "keep", "size")
+        if len({fields[name] for fields in flat.values()}) > 1
+    ]
+    return {
+        cell.key: ", ".join(
+            [
+                cell.loss_name,
+                f"seed {cell.seed}",
+                *(spelling.shown(str(flat[cell.key][name])) for name in varying),
+            ]
+        )
+        for cell in cells
+    }
 
 
 def _spell(value: Any, field: str) -> Any:

@@ -27,13 +27,13 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Ask the question on generated faces: a few minutes on two cores, nothing to download."""
-    from vesica.cli.session import default_out, execute
+    from vesica.cli.session import execute
     from vesica.plans.demo import demo as demo_plan
+    from vesica.run import run_in
 
     execute(
         demo_plan(seeds),
-        out or default_out("demo"),
-        cache,
+        run_in(out, cache, "demo"),
         margin=margin,
         jobs=jobs,
         dry_run=dry_run,
@@ -91,11 +91,12 @@ def compare(
 
     Example: vesica compare photos/ --weights hed --size 128 --model bfcn32s:width=512
     """
-    from vesica.cli.session import default_out, execute
+    from vesica.cli.session import execute
     from vesica.plan import across, cell_of
     from vesica.plans.fairness import fairness as fairness_plan
     from vesica.report.fairness import ANALYSIS
     from vesica.report.summary import PLAIN
+    from vesica.run import run_in
 
     if fairness:
         refuse_given(context, ("lr", "monitor", "keep"), "--fairness tries several of each")
@@ -110,9 +111,7 @@ def compare(
     name = base.data.name.replace(":", "-") + ("-fairness" if fairness else "")
     execute(
         cells,
-        out or default_out(name),
-        cache,
-        analysis=ANALYSIS if fairness else PLAIN,
+        run_in(out, cache, name, ANALYSIS if fairness else PLAIN),
         margin=margin,
         jobs=jobs,
         dry_run=dry_run,

@@ -91,8 +91,9 @@ def paper(
         return
     if lfw is None and helen is None:
         raise typer.BadParameter("pass --lfw DIR, --helen DIR or both, or --published")
-    from vesica.cli.session import default_out, execute
+    from vesica.cli.session import execute
     from vesica.paper.grid import grid
+    from vesica.run import run_in
 
     cells = grid(
         lfw,
@@ -107,13 +108,11 @@ def paper(
     )
     execute(
         cells,
-        out or default_out(f"paper-{scale}"),
-        cache,
+        run_in(out, cache, f"paper-{scale}", analysis()),
         margin=margin,
         jobs=jobs,
         dry_run=dry_run,
         as_json=as_json,
-        analysis=analysis(),
     )
 
 

@@ -13,8 +13,9 @@ from vesica.errors import DataError
 
 if TYPE_CHECKING:
     from vesica.report.summary import Analysis
+    from vesica.run import Run
 
-Run = Annotated[Path, typer.Argument(help="A run's folder.")]
+Folder = Annotated[Path, typer.Argument(help="A run's folder.")]
 
 
 def run(
@@ -37,57 +38,45 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run a plan: any list of cells, not only losses against each other."""
-    from vesica.cli.session import default_out, execute
+    from vesica.cli.session import execute
     from vesica.plans import load_plan
-    from vesica.report.summary import PLAIN
-    from vesica.results import read_plan
+    from vesica.run import run_in
 
-    folder, analysis = Path(plan).expanduser(), PLAIN
+    folder = Path(plan).expanduser()
     if (folder / "plan.json").is_file():
-        cells, analysis, out = list(read_plan(folder).cells), _analysis_of(folder), out or folder
+        kept = run_in(folder, cache)
+        cells, analysis = list(kept.cells), _analysis_of(kept)
+        found = run_in(out or folder, cache, analysis=analysis)
         if trust:
-            from vesica.sweep import trust_copies
-
-            trust_copies(folder, cells)
+            kept.trust(cells)
     elif trust:
         raise DataError(f"--trust is for the folder of a run, which {plan} is not; leave it out")
     else:
-        cells = load_plan(plan)
-    execute(
-        cells,
-        out or default_out(Path(plan).stem),
-        cache,
-        analysis=analysis,
-        margin=margin,
-        jobs=jobs,
-        dry_run=dry_run,
-        as_json=as_json,
-    )
+        cells, found = load_plan(plan), run_in(out, cache, folder.stem)
+    execute(cells, found, margin=margin, jobs=jobs, dry_run=dry_run, as_json=as_json)
 
 
-def status(run: Run) -> None:
+def status(run: Folder) -> None:
     """Which cells of a run have finished, collapsed or failed, and which are still to do."""
-    from vesica.cli.session import name_cells
-    from vesica.results import read_cell, read_plan
+    from vesica.run import name_cells, run_in
 
     console = Console(highlight=False)
-    cells = read_plan(run).cells
-    names = name_cells(cells)
-    for cell in cells:
-        found = read_cell(run, cell)
+    cells = run_in(run, None).status()
+    names = name_cells([cell for cell, _ in cells])
+    for cell, found in cells:
         state = "to do" if found is None else found.result.status
-        line = f"{cell.key}  {state:9}  {names[cell.key]}"
+        line = f"{cell.folder or cell.key}  {state:9}  {names[cell.key]}"
         if found is not None and found.result.has_scores:
             line += f": test IoU {found.result.iou_per_image:.3f}"
         if found is not None and found.result.reason:
             line += f" - {found.result.reason}"
         console.print(escape(line))
-    done = sum(read_cell(run, cell) is not None for cell in cells)
+    done = sum(found is not None for _, found in cells)
     console.print(f"{done} of {len(cells)} cells have a result.")
 
 
 def report(
-    run: Run,
+    run: Folder,
     cache: Cache = None,
     margin: Annotated[
         float | None,
@@ -96,12 +85,16 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Judge what a run has so far and write its report again; trains nothing."""
-    from vesica.cli.session import judge
+    from vesica.cli.session import conclude
+    from vesica.run import run_in
 
-    judge(run, cache, _analysis_of(run), margin=margin, as_json=as_json)
+    found = run_in(run, cache)
+    found.analysis = _analysis_of(found)
+    found.judge(None if margin is None else margin / 100)
+    conclude(Console(stderr=as_json, highlight=False), found, as_json=as_json)
 
 
-def _analysis_of(run: Path) -> "Analysis":
+def _analysis_of(run: "Run") -> "Analysis":
     """What a run's plan is beyond a list of cells.
 
     Raises:
@@ -109,9 +102,8 @@ def _analysis_of(run: Path) -> "Analysis":
     """
     from vesica.report import fairness
     from vesica.report.summary import PLAIN
-    from vesica.results import read_plan
 
-    kind = read_plan(run).kind
+    kind = run.plan.kind
     known = {
         "": lambda: PLAIN,
         "fairness": lambda: fairness.ANALYSIS,
@@ -119,7 +111,7 @@ def _analysis_of(run: Path) -> "Analysis":
     }
     if kind not in known:
         raise DataError(
-            f"{run / 'plan.json'}: a run of the kind {kind!r}, which this version does not know; "
-            "use the version that wrote it"
+            f"{run.folder / 'plan.json'}: a run of the kind {kind!r}, which this version does not "
+            "know; use the version that wrote it"
         )
     return known[kind]()

@@ -49,5 +49,6 @@ def _chunks(rows: Sequence[int]) -> Iterator[list[int]]:
 
 
 def _score(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> metrics.Scores:
-    preds = np.broadcast_to(mask, truth.shape)
-    return metrics.Scores.of(preds.astype(np.float32), truth)
+    preds = np.broadcast_to(mask, truth.shape).astype(np.float32)
+    size = truth.shape[-2:]
+    return metrics.Scores.of(preds.reshape(-1, *size), truth.reshape(-1, *size))

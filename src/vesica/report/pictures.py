@@ -116,7 +116,8 @@ def _draw_pictures(
         name = names[place]
         if name not in row_of:
             raise DataError(f"{cell.data.path}: no image {name!r}, which was scored")
-        image, truth = arrays.images[row_of[name]], arrays.masks[row_of[name]]
+        image, truths = arrays.images[row_of[name]], arrays.masks[row_of[name]]
+        truth = truths[place % len(truths)]
         picture = _draw_picture(name, place, image, truth, panels)
         num_bytes += len(picture.drawing)
         if pictures and num_bytes > max_bytes:

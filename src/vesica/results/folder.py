@@ -72,7 +72,7 @@ class EndedCell:
 
 @dataclass(frozen=True)
 class TestScores:
-    """`scores.csv`: a row per test image.
+    """`scores.csv`: a row per test image, or per class of it where there are several.
 
     Attributes:
         names: Of the images.
@@ -248,8 +248,8 @@ def read_scores(found: EndedCell) -> TestScores:
     path = found.folder / "scores.csv"
     try:
         scores = _parse_scores(read_table(path))
-        if len(scores.names) != found.result.num_test:
-            raise ValueError(f"{len(scores.names)} of {found.result.num_test} images")
+        if len(scores.names) != found.result.num_rows:
+            raise ValueError(f"{len(scores.names)} of {found.result.num_rows} rows")
         return scores
     except DataError:
         raise
@@ -309,14 +309,14 @@ def write_histograms(target: Path, *, val: NDArray[np.integer], test: NDArray[np
         np.savez_compressed(file, val=val, test=test)
 
 
-def read_histograms(path: Path, num_test: int) -> dict[str, NDArray[np.int32]]:
-    """Read probability histograms, shape (num_images, 2, NUM_BINS), by part of the split.
+def read_histograms(path: Path, num_rows: int) -> dict[str, NDArray[np.int32]]:
+    """Read probability histograms, shape (rows, 2, NUM_BINS), by part of the split.
 
     Raises:
         DataError: If they are damaged, or those of another number of test images.
     """
     with _arrays(path) as read:
-        test = read("test", (num_test, 2, NUM_BINS), np.int32)
+        test = read("test", (num_rows, 2, NUM_BINS), np.int32)
         return {"val": read("val", (None, 2, NUM_BINS), np.int32), "test": test}
 
 

@@ -89,6 +89,7 @@ class CellResult(MeanScores):
         notes: What a user should know of the training.
         num_empty: Test images without foreground.
         num_images: Of the whole data set.
+        num_classes: Rows of scores for each test image.
     """
 
     schema_number: int = Field(SCHEMA, alias="schema")
@@ -106,6 +107,7 @@ class CellResult(MeanScores):
     num_train: Count | None = None
     num_val: Count | None = None
     num_images: Count | None = None
+    num_classes: int = Field(1, ge=1, le=1000)
     loss: Text = ""
     seed: int = 0
     weights: WeightsName | None = None
@@ -121,6 +123,11 @@ class CellResult(MeanScores):
         if self.has_scores and missing:
             raise ValueError(f"it did not fail and has no {', '.join(missing)}")
         return self
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of its scores, histograms and masks: one for every class of every test image."""
+        return self.num_test * self.num_classes
 
     @property
     def has_scores(self) -> bool:
