@@ -65,7 +65,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     library = Library(folder / "cache")
     source = library.resolve(source)
     arrays, test = library.arrays(source, SIZE_PX), library.rows(source).test
-    truth = np.asarray(arrays.masks[test])
+    truth = np.asarray(arrays.masks[test][:, 0])
     base = Cell(data=source, size=SIZE_PX, weights="hed", recipe=Recipe(max_epochs=4))
     cells = across(base, loss=["bce", "iou"])
     names = tuple(arrays.names[row] for row in test)

@@ -77,7 +77,7 @@ def judge_pair(
         **head,
         **judged,
         unpaired_seeds=unpaired,
-        num_images=setting.iou(losses[0], seeds).shape[1],
+        num_images=setting.num_images,
         **compare_decisions(setting, losses, seeds, level),
     )
 

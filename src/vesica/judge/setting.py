@@ -52,9 +52,9 @@ class Scores:
     """Those of a setting's cells; what is not there is NaN.
 
     Attributes:
-        names: Of the test images.
+        names: Of the test images, once for every class.
         unit: The group (person, patient, slide) of each image, or the image itself; from 0.
-        iou: Per image and decision, "soft" too; shape (losses, seeds, images).
+        iou: Per image and decision, "soft" too; shape (losses, seeds, rows).
         calibration: By loss and seed; of cells without histograms there is none.
     """
 
@@ -102,6 +102,11 @@ class Setting:
     def waiting(self) -> list[Cell]:
         """Cells without a result."""
         return [cell for cell in self.cells if (cell.loss, cell.seed) not in self.ended]
+
+    @property
+    def num_images(self) -> int:
+        """Test images; each has a row of scores for every class."""
+        return max((found.result.num_test for found in self.ended.values()), default=0)
 
     def of(self, loss: str) -> list[EndedCell]:
         """What has ended of a loss, in the plan's order."""

@@ -165,8 +165,7 @@ def _show_evidence(pair: Comparison | Unjudged, setting: Setting) -> Evidence | 
         return None
     difference = difference_of((setting, pair.challenger), (setting, pair.baseline), seeds)
     by_unit = 100 * difference.mean(axis=0)
-    num_test = len(setting.scores.names)
-    units = "test images" if len(by_unit) == num_test else "groups of test images"
+    units = "test images" if len(by_unit) == setting.num_images else "groups of test images"
     is_judged = isinstance(pair, Comparison)
     tests = [tables.say_tests(pair), tables.say_needs(pair)] if isinstance(pair, Comparison) else []
     return Evidence(

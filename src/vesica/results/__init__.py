@@ -1,29 +1,15 @@
 """What a run keeps and says, typed, and the folder that it lies in. Needs no torch."""
 
-from vesica.results.folder import (
-    EndedCell,
+from vesica.results.arrays import (
     Masks,
-    TestScores,
-    cell_folder,
-    read_cell,
-    read_findings,
     read_histograms,
     read_masks,
-    read_model,
-    read_plan,
-    read_scores,
-    read_table,
     write_histograms,
     write_masks,
-    write_model,
-    write_scores,
-    write_table,
 )
-from vesica.results.models import (
-    SCHEMA,
+from vesica.results.findings import (
     Calibration,
     CellName,
-    CellResult,
     Comparison,
     Decision,
     FailedCell,
@@ -34,14 +20,25 @@ from vesica.results.models import (
     LossRow,
     Means,
     Needs,
-    RunPlan,
     SoftMeans,
-    Status,
     Unjudged,
-    Versus,
-    WeightsName,
     findings_schema,
 )
+from vesica.results.folder import (
+    EndedCell,
+    TestScores,
+    cell_folder,
+    read_cell,
+    read_findings,
+    read_model,
+    read_plan,
+    read_scores,
+    read_table,
+    write_model,
+    write_scores,
+    write_table,
+)
+from vesica.results.kept import SCHEMA, CellResult, RunPlan, Status, WeightsName
 from vesica.results.scores import METRICS, MeanScores, Metric, Model
 
 __all__ = [
@@ -70,7 +67,6 @@ __all__ = [
     "Status",
     "TestScores",
     "Unjudged",
-    "Versus",
     "WeightsName",
     "cell_folder",
     "findings_schema",
