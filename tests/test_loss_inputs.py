@@ -139,7 +139,8 @@ def test_infinite_logits_that_are_wrong_cost_as_much_as_can_be(
     else:
         assert value.isposinf().all()
     others = LOSSES[name](logits.detach().clamp(-1e4, 1e4), target)
-    assert name not in REGION or torch.equal(value, others)
+    if name in REGION:
+        torch.testing.assert_close(value, others)
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.25, 1.0])

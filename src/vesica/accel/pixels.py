@@ -43,9 +43,14 @@ class Formula(Protocol):
         """From (rows, pixels) to the sums over pixels, each (rows,); differentiable."""
 
 
-def sum_by_blocks(formula: Formula, logits: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
-    """A formula's sums over each row of (rows, pixels), shape (num_sums, rows)."""
-    sums: Tensor = _PixelSums.apply(formula, logits, target, valid)
+def sum_by_blocks(
+    formula: Formula, logits: Tensor, target: Tensor, valid: Tensor | None, is_hard: bool
+) -> Tensor:
+    """A formula's sums over each row of (rows, pixels), shape (num_sums, rows).
+
+    It may be known of a target that it has nothing between 0 and 1.
+    """
+    sums: Tensor = _PixelSums.apply((formula, is_hard), logits, target, valid)
     return sums
 
 
@@ -53,21 +58,26 @@ class _PixelSums(torch.autograd.Function):
     """(rows, pixels) to (num_sums, rows), block by block."""
 
     @staticmethod
-    def forward(formula: Formula, logits: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
+    def forward(
+        task: tuple[Formula, bool], logits: Tensor, target: Tensor, valid: Tensor | None
+    ) -> Tensor:
+        formula, is_hard = task
         dtype = wide(logits.dtype)
         sums = logits.new_zeros((formula.num_sums, len(logits)), dtype=dtype)
-        fast = SUMS.get(formula.name)
+        fast = (SUMS_OF_HARD if is_hard else SUMS).get(formula.name)
+        scratch = logits.new_empty(0, dtype=dtype)
         for rows, pixels in blocks(logits):
             block, truth = read_block(logits, target, valid, rows, pixels, dtype)
             terms = None
             if fast is not None:
-                terms = fast(block, truth, not target.is_floating_point(), **formula.options)
+                scratch = block.new_empty(block.shape) if scratch.shape != block.shape else scratch
+                terms = fast(block, truth, scratch, **formula.options)
             sums[:, rows].add_(torch.stack(terms or formula.terms(block, truth)))
         return sums
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.formula, *tensors = inputs
+        (ctx.formula, _), *tensors = inputs
         ctx.save_for_backward(*tensors)
 
     @staticmethod
@@ -98,11 +108,11 @@ class _PixelSums(torch.autograd.Function):
     def vmap(
         info: Any,
         in_dims: tuple[int | None, ...],
-        formula: Formula,
+        task: tuple[Formula, bool],
         *tensors: Tensor | None,
     ) -> tuple[Tensor, int]:
         """Make more rows of the mapped axis."""
-        sums = _PixelSums.apply(formula, *fold_mapped(tensors, in_dims[1:], info.batch_size))
+        sums = _PixelSums.apply(task, *fold_mapped(tensors, in_dims[1:], info.batch_size))
         return sums.unflatten(1, (info.batch_size, -1)), 1
 
 
@@ -180,30 +190,25 @@ def times_sigmoid_slope(factor: Tensor, logits: Tensor, out: Tensor) -> None:
     torch.ops.aten.sigmoid_backward.grad_input(factor, out, grad_input=out)
 
 
-def _hard_counts(logits: Tensor, target: Tensor, is_hard: bool) -> tuple[Tensor, ...] | None:
+def _hard_counts(logits: Tensor, target: Tensor, scratch: Tensor) -> tuple[Tensor, ...] | None:
     """Of a pixel with a hard target, the error is the sigmoid of its logit to the other side."""
-    if not is_hard and not _is_hard(target):
-        return None
-    error = torch.rsub(target, 1, alpha=2).mul_(logits).sigmoid_()
+    error = torch.addcmul(logits, logits, target, value=-2, out=scratch).sigmoid_()
     total, positives = error.sum(1), target.sum(1)
+    if not total.isfinite().all():  # an infinite logit, of which x - 2 x t is no number
+        return None
     missed = error.mul_(target).sum(1)
     return positives - missed, (total - missed).clamp_min_(0), missed
 
 
-def _is_hard(target: Tensor) -> bool:
-    """Whether a block has nothing between 0 and 1, where t - t^2 is above 0."""
-    return not torch.addcmul(target, target, target, value=-1).sum()
-
-
-def _finite_entropy(logits: Tensor, target: Tensor, is_hard: bool) -> tuple[Tensor, ...] | None:
+def _finite_entropy(logits: Tensor, target: Tensor, scratch: Tensor) -> tuple[Tensor, ...] | None:
     kind = functional.binary_cross_entropy_with_logits
     return _if_finite(kind(logits, target, reduction="none").sum(1))
 
 
 def _finite_focal(
-    logits: Tensor, target: Tensor, is_hard: bool, alpha: float, gamma: float
+    logits: Tensor, target: Tensor, scratch: Tensor, alpha: float, gamma: float
 ) -> tuple[Tensor, ...] | None:
-    wrong = torch.rsub(target, 1, alpha=2).mul_(logits)
+    wrong = torch.addcmul(logits, logits, target, value=-2, out=scratch)
     entropy = functional.logsigmoid(-wrong).neg_()
     entropy.mul_(functional.logsigmoid(wrong).mul_(gamma).exp_()).mul_(_weight(target, alpha))
     return _if_finite(entropy.sum(1))
@@ -258,14 +263,18 @@ def _weight(target: Tensor, alpha: float) -> Tensor:
     return 1 - alpha + (2 * alpha - 1) * target
 
 
-SUMS: dict[str, Callable[..., tuple[Tensor, ...] | None]] = {
+SUMS: dict[str, Callable[..., tuple[Tensor, ...] | None]] = {"entropy": _finite_entropy}
+"""Faster ways to the sums of a block that nobody will differentiate: from logits, target, memory to
+work in (new pages cost more than the work), and the formula's options; None where only `terms` will
+do."""
+
+SUMS_OF_HARD: dict[str, Callable[..., tuple[Tensor, ...] | None]] = {
+    **SUMS,
     "products": _hard_counts,
     "minima": _hard_counts,
-    "entropy": _finite_entropy,
     "focal": _finite_focal,
 }
-"""Faster ways to the sums of a block that nobody will differentiate: from logits, target, whether
-the target is known to be hard, and the formula's options; None where only `terms` will do."""
+"""The same where the target has nothing between 0 and 1."""
 
 SLOPES: dict[str, Callable[..., None]] = {
     "products": _products_slope,

@@ -136,4 +136,6 @@ def _pool(rows: Rows) -> Rows:
         return by_image.reshape(math.prod(shape), rows.shape[0] * num_pixels)
 
     valid = None if rows.valid is None else flatten(rows.valid)
-    return Rows(flatten(rows.logits), flatten(rows.target), valid, shape, rows.pool)
+    return rows._replace(
+        logits=flatten(rows.logits), target=flatten(rows.target), valid=valid, shape=shape
+    )

@@ -1,7 +1,7 @@
 """What every loss does first: a row of pixels per image, checked shapes, values and parameters."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, TypedDict, get_args
 
 import torch
@@ -15,6 +15,9 @@ Pool = Literal["image", "batch", "world"]
 Empty = Literal["formula", "skip", "background"]
 """What the value of an image without foreground is; see `vesica.losses.region`."""
 
+
+PART = 2**19
+"""Target values that are looked at at once; they stay in the caches."""
 
 MOST = 1e9
 """Of any parameter or weight: more would leave float32 where an image's sums come to it."""
@@ -43,6 +46,7 @@ class Rows(NamedTuple):
         valid: Same shape, bool; None: every pixel counts.
         shape: Of one value per row: (batch,), or (batch, channels).
         pool: What one value is taken over.
+        is_hard: The target is known to have nothing between 0 and 1.
     """
 
     logits: Tensor
@@ -50,6 +54,7 @@ class Rows(NamedTuple):
     valid: Tensor | None
     shape: tuple[int, ...]
     pool: Pool
+    is_hard: bool
 
 
 def as_rows(
@@ -85,11 +90,11 @@ def as_rows(
     if valid is not None:
         valid = expand_valid(as_plain(valid), logits, channels).bool()
     check_parameters(pool=pool)
-    target = check_target(target.detach(), valid, is_hard=is_hard)
+    target, is_known = check_target(target.detach(), valid, is_hard=is_hard)
     shape = tuple(logits.shape[:num_axes])
     flat = (math.prod(shape), math.prod(logits.shape[num_axes:]))
     rows = None if valid is None else valid.reshape(flat)
-    return Rows(logits.reshape(flat), target.reshape(flat), rows, shape, pool)
+    return Rows(logits.reshape(flat), target.reshape(flat), rows, shape, pool, is_known)
 
 
 def check_parameters(
@@ -153,8 +158,8 @@ def is_abstract(*tensors: Tensor | None) -> bool:
     )
 
 
-def check_target(target: Tensor, valid: Tensor | None, *, is_hard: bool) -> Tensor:
-    """The target itself, once its values have been looked at.
+def check_target(target: Tensor, valid: Tensor | None, *, is_hard: bool) -> tuple[Tensor, bool]:
+    """The target itself, once its values have been looked at, and whether all are 0 or 1.
 
     Args:
         target: Any shape.
@@ -165,20 +170,28 @@ def check_target(target: Tensor, valid: Tensor | None, *, is_hard: bool) -> Tens
         ValueError: If a value is not allowed, with what was found and what to do.
     """
 
+    is_known = not target.is_floating_point()
+
     def judge(seen: Tensor) -> None:
-        low, high = _extremes(seen)
+        nonlocal is_known
+        parts = torch.split(seen.reshape(-1), PART)
+        if not is_known and (is_known := _are_hard(parts)):
+            return
+        low, high = (float(number) for number in torch.aminmax(seen))
         if not (low >= 0 and high <= 1):
             raise ValueError(
                 f"target has values from {low:g} to {high:g}; a loss needs 0 to 1: divide it by "
                 "its foreground's value, or leave pixels out by `valid`"
             )
-        if is_hard and seen.is_floating_point() and (seen - 0.5).abs_().amin() < 0.5:
+        if is_hard and not is_known:
             raise ValueError(
                 "target has values between 0 and 1, for which this loss is not defined; "
                 "threshold it, or use a loss for soft targets such as jaccard_metric"
             )
 
-    return target if target.dtype == torch.bool else look_at(target, valid, judge)
+    if target.dtype != torch.bool:
+        target = look_at(target, valid, judge)
+    return target, is_known
 
 
 def look_at(values: Tensor, valid: Tensor | None, judge: Callable[[Tensor], None]) -> Tensor:
@@ -229,17 +242,16 @@ class _Seen(torch.autograd.Function):
         return look_at(both[0], both[1], judge), 0
 
 
-def _extremes(numbers: Tensor) -> tuple[float, float]:
-    """The least and the largest; NaN where there is one."""
-    if numbers.is_floating_point() and numbers.is_contiguous():
-        # Numbers from 0 on are ordered as their bits are, and integers compare faster.
-        kind = {2: torch.int16, 4: torch.int32, 8: torch.int64}[numbers.itemsize]
-        both = torch.stack(torch.aminmax(numbers.view(kind))).view(numbers.dtype)
-        low, high = both.tolist()
-        if low >= 0 and not math.copysign(1, low) < 0 and high <= 1:
-            return low, high
-    low, high = torch.stack(torch.aminmax(numbers)).tolist()
-    return low, high
+def _are_hard(parts: Sequence[Tensor]) -> bool:
+    """Whether all numbers are 0 or 1, where t - t^2 is 0 and has no bit."""
+    kind = {2: torch.int16, 4: torch.int32, 8: torch.int64}[parts[0].itemsize]
+    scratch = torch.empty_like(parts[0])  # new pages would cost more than the work
+    found: list[Tensor] = []
+    for part in parts:
+        out = scratch[: len(part)]
+        torch.addcmul(part, part, part, value=-1, out=out)
+        found += torch.aminmax(out.view(kind))  # integers compare faster
+    return not torch.stack(found).any()
 
 
 def _describe(tensor: Tensor) -> str:

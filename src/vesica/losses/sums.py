@@ -40,7 +40,7 @@ def sum_pixels(formula: PixelFormula, rows: Rows) -> tuple[Tensor | int, *tuple[
     """
     tensors = rows.logits, rows.target, rows.valid
     add = plain_sums if is_abstract(*tensors) else faster("pixel_sums", plain_sums)
-    sums = add(formula, *tensors)
+    sums = add(formula, *tensors, rows.is_hard)
     num_pixels = rows.logits.shape[1]
     if rows.valid is None and rows.pool != "world":
         num_pixels *= 1 if rows.pool == "image" else rows.shape[0]
@@ -54,7 +54,11 @@ def sum_pixels(formula: PixelFormula, rows: Rows) -> tuple[Tensor | int, *tuple[
 
 
 def plain_sums(
-    formula: PixelFormula, logits: Tensor, target: Tensor, valid: Tensor | None
+    formula: PixelFormula,
+    logits: Tensor,
+    target: Tensor,
+    valid: Tensor | None,
+    is_hard: bool,
 ) -> Tensor:
     """A formula's sums over each row of (rows, pixels), shape (num_sums, rows)."""
     logits, target = without_ignored(logits, target, valid)
