@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vesica import spelling
+from vesica.data.augment import MIRRORS, read_augmentation
 from vesica.errors import DataError
 from vesica.features import is_frozen, to_image
 from vesica.losses import parse_loss
@@ -44,6 +46,7 @@ class Cost:
         disk_bytes: Of the run's folder and the cache.
         gain: How many times as fast as one after the other as many cells are that run side by
             side, a thread each.
+        note: What makes it dearer than it need be.
     """
 
     hours: float
@@ -51,6 +54,7 @@ class Cost:
     memory_bytes: int
     disk_bytes: int
     gain: float = 1.0
+    note: str = ""
 
 
 def estimate(cells: Sequence[Cell], run: Path, materials: Materials) -> Cost:
@@ -82,6 +86,7 @@ def estimate(cells: Sequence[Cell], run: Path, materials: Materials) -> Cost:
         sum(cost.disk_bytes for cost in waiting)
         + sum(found.num_bytes for found in features.values()),
         min((cost.gain for cost in waiting), default=1.0),
+        next((cost.note for cost in waiting if cost.note), ""),
     )
 
 
@@ -158,12 +163,19 @@ class _Features:
         return len(self.rows) * self.step.trunk_s / 3600
 
 
+def runs_frozen_layers(cell: Cell, step: "_Step") -> bool:
+    """Whether the frozen layers run in every step, as no cache can hold what is augmented."""
+    is_kept = read_augmentation(cell.recipe.augment).name in MIRRORS
+    return step.has_trunk and not is_kept
+
+
 def _cost(cell: Cell, step: _Step, materials: Materials) -> Cost:
     """Cost of one cell, without the features that it shares."""
     rows, batch = materials.library.rows(cell.data), cell.recipe.batch
     forward_s = step.image_s / 3  # backward costs twice a forward pass
     num_steps = -(-len(rows.train) // batch)
-    epoch_s = num_steps * step.fixed_s + len(rows.train) * step.image_s + len(rows.val) * forward_s
+    train_s = step.image_s + (step.trunk_s if runs_frozen_layers(cell, step) else 0.0)
+    epoch_s = num_steps * step.fixed_s + len(rows.train) * train_s + len(rows.val) * forward_s
     once_s = len(rows.test) * forward_s
     # Weights, gradients, the optimiser's average, the best epoch's copy; and of a 7x7 layer's 49
     # taps 148 products, in 16 bits or 32.
@@ -176,6 +188,15 @@ def _cost(cell: Cell, step: _Step, materials: Materials) -> Cost:
         memory + 1_000_000_000,
         step.trained_bytes + len(rows.test) * cell.size**2 // 8,
         step.gain,
+        _say_frozen(cell, step) if runs_frozen_layers(cell, step) else "",
+    )
+
+
+def _say_frozen(cell: Cell, step: _Step) -> str:
+    factor = (step.image_s + step.trunk_s) / step.image_s
+    return (
+        f"The frozen layers run in every step, as --augment {spelling.shown(cell.recipe.augment)} "
+        f"gives other images each time: {factor:.1f} times as long for each as with none or flip."
     )
 
 

@@ -106,6 +106,8 @@ def print_cost(console: Console, run: Run, ready: Ready) -> None:
         f"{num_jobs * cost.memory_bytes / 1e9:.1f} GB memory, {cost.disk_bytes / 1e9:.2f} GB disk. "
         f"Results go to {escape(str(run.folder))}"
     )
+    if cost.note:
+        console.print(f"  {escape(cost.note)}", style="dim")
     if cost.memory_bytes > (owned := installed_memory()):
         console.print(
             f"[red]This machine has {owned / 1e9:.1f} GB of memory:[/] pass a smaller --batch, "

@@ -62,6 +62,9 @@ class FCN(Network):
         width: Channels of the wide layers (the paper: 4096).
         num_wide: 1 for the 7x7 layer alone, 2 for a 1x1 layer of the same width behind it.
         dropout: Probability behind each wide layer (the paper names none, FCN has 0.5).
+
+    Raises:
+        ValueError: If width or dropout are out of range.
     """
 
     stride = STRIDE
@@ -77,6 +80,10 @@ class FCN(Network):
         dropout: float,
     ) -> None:
         super().__init__()
+        if not 1 <= width <= MAX_WIDTH:
+            raise ValueError(f"width={width}: expected 1 to {MAX_WIDTH} channels")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout={dropout:g}: expected a probability below 1")
         self.normalise = Normalise()
         self.encoder = encoder
         self.num_frozen = num_frozen
@@ -149,7 +156,7 @@ def bfcn32s(
     # Not in ResNet: batch norm is slow on maps stored pixel by pixel.
     faster("convolutions", lambda module: None)(encoder)
     frozen = block_5 if is_frozen(freeze, weights) else 0
-    model = FCN(encoder, frozen, 512, width=_checked(width), num_wide=2, dropout=dropout)
+    model = FCN(encoder, frozen, 512, width=width, num_wide=2, dropout=dropout)
     return start(model, "bfcn32s", weights, init)
 
 
@@ -173,19 +180,13 @@ def fcresnet(
     stem: list[Any] = [net.conv1, net.bn1, net.relu, net.maxpool]
     encoder = nn.Sequential(*stem, net.layer1, net.layer2, net.layer3, net.layer4)
     res5 = len(encoder) - 1 if is_frozen(freeze, weights) else 0
-    model = FCN(encoder, res5, 2048, width=_checked(width), num_wide=1, dropout=dropout)
+    model = FCN(encoder, res5, 2048, width=width, num_wide=1, dropout=dropout)
     return start(model, "fcresnet", weights, init)
 
 
 def is_frozen(freeze: Freeze, weights: Weights) -> bool:
     """Whether the paper's layers are frozen."""
     return freeze == "paper" or (freeze == "auto" and bool(weights.state))
-
-
-def _checked(width: int) -> int:
-    if not 1 <= width <= MAX_WIDTH:
-        raise ValueError(f"width={width}: expected 1 to {MAX_WIDTH} channels")
-    return width
 
 
 def start(model: FCN, name: str, weights: Weights, init: Init) -> FCN:
