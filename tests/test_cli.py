@@ -264,7 +264,8 @@ def test_typer_refuses_what_is_no_choice(vesica: Terminal, folder: Path) -> None
 def test_missing_folder(vesica: Terminal) -> None:
     code, _, err = vesica("compare", "nowhere")
     assert code == 2
-    assert err == "Error: nowhere: no such folder. Check the path, or name generated, or FILE.py:FUNCTION.\n"
+    assert err.startswith("Error: nowhere: no such folder. Check the path, or name generated")
+    assert len(err.splitlines()) == 1
 
 
 def test_options_without_effect_are_refused(vesica: Terminal, folder: Path) -> None:

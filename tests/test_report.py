@@ -86,7 +86,7 @@ class Run:
 
     def finish(self, cell: Cell, shift: int = 0, status: str = "finished", epochs: int = 4) -> None:
         """Write a result whose prediction is the truth moved sideways."""
-        truth = self.arrays.masks[self.test, 0][:, 0]
+        truth = self.arrays.masks[self.test][:, 0]
         preds = np.roll(truth, shift + cell.seed, axis=2)
         if status == "collapsed":
             preds = np.zeros_like(truth)
