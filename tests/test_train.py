@@ -130,8 +130,15 @@ def test_every_setting_changes_the_history(
     assert history(tmp_path / "before") != history(tmp_path / "after")
 
 
-def test_stopping_after_any_step_changes_nothing(materials: Materials, tmp_path: Path) -> None:
-    cell = materials.resolve(tiny_cell(max_epochs=2, batch=16))
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"optimizer": "adamw:lr=1e-3", "schedule": "cosine:warmup=1", "augment": "standard"}],
+    ids=["default", "others"],
+)
+def test_stopping_after_any_step_changes_nothing(
+    fields: dict[str, str], materials: Materials, tmp_path: Path
+) -> None:
+    cell = materials.resolve(tiny_cell(max_epochs=2, batch=16, **fields))
     run_cell(cell, materials, tmp_path / "whole")
     torch.manual_seed(1234)  # what the process has drawn before does not matter either
     num_stops = 0
