@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from html.parser import HTMLParser
@@ -14,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from vesica import metrics
+from vesica import files, metrics
 from vesica.data.arrays import Arrays
 from vesica.data.library import Library
 from vesica.files import write_json, write_text
@@ -187,6 +188,25 @@ def test_a_finished_run_has_every_section(finished: Run) -> None:
     # One mark per run among the IoU curves, and one in its loss's panel.
     assert len(page.find("path", "kept")) == 2 * len(finished.cells)
     assert not page.find("path", "cross")
+
+
+def test_each_file_of_a_run_is_read_once(new_run: NewRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = new_run(loss=["bce", "iou", "dice"])
+    for number, cell in enumerate(run.cells):
+        run.finish(cell, shift=number % 3)
+    read: Counter[str] = Counter()
+    original = files._read
+
+    def count(path: Path, max_bytes: int) -> bytes:
+        read[str(path.relative_to(run.folder))] += path.name != files.SUMS
+        return original(path, max_bytes)
+
+    monkeypatch.setattr(files, "_read", count)
+    run.report()
+    names = {"result.json", "scores.csv", "history.csv", "histograms.npz"}
+    folders = [cell_folder(run.folder, cell) for cell in run.cells]
+    assert all(read[str((f / n).relative_to(run.folder))] == 1 for f in folders for n in names)
+    assert max(read.values()) == 1, "masks of one seed only, the plan and nothing twice"
 
 
 def test_the_page_needs_no_other_file(finished: Run) -> None:

@@ -1,6 +1,6 @@
 """Two losses of one setting, judged: verdict, further tests, other decisions, and the sentence."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -14,7 +14,6 @@ from vesica.results import (
     CellName,
     Comparison,
     Decision,
-    EndedCell,
     FailedCell,
     Interval,
     Needs,
@@ -145,8 +144,12 @@ def compare_decisions(
     old, new = losses
     assert setting.scores is not None
     calibration = setting.scores.calibration
-    cells = [setting.ended[loss, seed] for loss in losses for seed in seeds]
-    without = [c for c in cells if (c.cell.loss, c.cell.seed) not in calibration]
+    places = [(loss, seed) for loss in losses for seed in seeds]
+    without = {
+        setting.ended[place].folder.name: reason
+        for place, reason in setting.scores.without.items()
+        if place in places
+    }
 
     def interval(new_decision: str, old_decision: str) -> Interval:
         difference = setting.by_unit(new, seeds, new_decision)
@@ -178,7 +181,7 @@ def compare_decisions(
         "calibration": ()
         if without
         else tuple(_mean_of([calibration[loss, seed] for seed in seeds]) for loss in losses),
-        "decisions_note": _say_missing(without, len(cells)),
+        "decisions_note": _say_missing(without, len(places)),
     }
 
 
@@ -197,14 +200,16 @@ def _mean_of(found: Sequence[Calibration]) -> Calibration:
     )
 
 
-def _say_missing(without: Sequence[EndedCell], num_cells: int) -> str:
+def _say_missing(without: Mapping[str, str], num_cells: int) -> str:
+    """Why decisions are missing, by the folders of the cells that lack histograms."""
     if not without:
         return ""
+    folder, reason = next(iter(without.items()))
     more = f" and {len(without) - 1} more" if len(without) > 1 else ""
     return (
         f"Only threshold 1/2 is shown: {len(without)} of {num_cells} runs have no histograms.npz "
-        "that belongs to their scores (earlier versions wrote none). For the other decisions, "
-        f"delete cells/{without[0].folder.name}{more} and run the same command again."
+        f"that belongs to their scores ({reason}). For the other decisions, "
+        f"delete cells/{folder}{more} and run the same command again."
     )
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from vesica import metrics
 from vesica.errors import DataError
+from vesica.files import is_there
 from vesica.metrics.calibration import NUM_BINS
 from vesica.metrics.decision import BIN_PROBS
 from vesica.plan import Cell, flatten
@@ -55,13 +56,15 @@ class Scores:
         names: Of the test images, once for every class.
         unit: The group (person, patient, slide) of each image, or the image itself; from 0.
         iou: Per image and decision, "soft" too; shape (losses, seeds, rows).
-        calibration: By loss and seed; of cells without histograms there is none.
+        calibration: By loss and seed.
+        without: Why other cells have no histograms, and so neither calibration nor decisions.
     """
 
     names: tuple[str, ...]
     unit: NDArray[np.intp]
     iou: dict[str, NDArray[np.float64]]
     calibration: dict[tuple[str, int], Calibration]
+    without: dict[tuple[str, int], str]
 
     @cached_property
     def by_unit(self) -> dict[str, NDArray[np.float64]]:
@@ -184,7 +187,7 @@ def _read_all(setting: Setting) -> Scores | None:
     first = read_scores(scored[0])
     shape = len(setting.losses), len(setting.seeds), len(first.names)
     iou = {name: np.full(shape, np.nan) for name in (*DECISIONS, SOFT)}
-    calibration = {}
+    calibration, without = {}, {}
     for found in scored:
         own = first if found is scored[0] else read_scores(found)
         if (own.names, own.groups) != (first.names, first.groups):
@@ -196,24 +199,29 @@ def _read_all(setting: Setting) -> Scores | None:
         place = setting.losses.index(loss), setting.seeds.index(seed)
         iou[HALF][place], iou[SOFT][place] = metrics.iou(own.counts), own.iou_soft
         histograms = _read_histograms(found, own)
-        if histograms is not None:
-            for name, decide in DECISIONS.items():
-                iou[name][place] = metrics.iou(decide(*histograms))
-            calibration[loss, seed] = _calibrate(loss, *histograms)
+        if isinstance(histograms, str):
+            without[loss, seed] = histograms
+            continue
+        for name, decide in DECISIONS.items():
+            iou[name][place] = metrics.iou(decide(*histograms))
+        calibration[loss, seed] = _calibrate(loss, *histograms)
     _, unit = np.unique(first.groups, return_inverse=True)
-    return Scores(first.names, unit, iou, calibration)
+    return Scores(first.names, unit, iou, calibration, without)
 
 
-def _read_histograms(found: EndedCell, scores: TestScores) -> tuple[Histograms, Histograms] | None:
-    """Of validation and test images; None where there are none that belong to the scores."""
+def _read_histograms(found: EndedCell, scores: TestScores) -> tuple[Histograms, Histograms] | str:
+    """Of validation and test images; or why there are none that belong to the scores."""
+    path = found.folder / "histograms.npz"
+    if not is_there(path):
+        return "earlier versions wrote none"
     try:
-        parts = read_histograms(found.folder / "histograms.npz", len(scores.names))
-    except (OSError, DataError):
-        return None
-    counts = metrics.counts_at(parts["test"], metrics.THRESHOLD)
+        val, test = read_histograms(path, len(scores.names))
+    except (OSError, DataError) as error:
+        return str(error)
+    counts = metrics.counts_at(test, metrics.THRESHOLD)
     is_same = np.array_equal(counts.tp, scores.counts.tp)
     is_same &= np.array_equal(counts.fp, scores.counts.fp)
-    return (parts["val"], parts["test"]) if is_same else None
+    return (val, test) if is_same else "they are of other images"
 
 
 def _calibrate(loss: str, val: Histograms, test: Histograms) -> Calibration:

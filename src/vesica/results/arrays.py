@@ -14,7 +14,8 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from vesica.files import damaged, read_bytes, replacing
+from vesica.errors import DataError
+from vesica.files import damaged, is_there, read_bytes, replacing
 from vesica.metrics.threshold import NUM_BINS
 
 MAX_ARRAY_BYTES = 2**28
@@ -75,15 +76,15 @@ def write_histograms(target: Path, *, val: NDArray[np.integer], test: NDArray[np
         np.savez_compressed(file, val=val, test=test)
 
 
-def read_histograms(path: Path, num_rows: int) -> dict[str, NDArray[np.int32]]:
-    """Read probability histograms, shape (rows, 2, NUM_BINS), by part of the split.
+def read_histograms(path: Path, num_rows: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Read probability histograms of validation and test images, shape (rows, 2, NUM_BINS).
 
     Raises:
         DataError: If they are damaged, or those of another number of test images.
     """
     with _arrays(path) as read:
         test = read("test", (num_rows, 2, NUM_BINS), np.int32)
-        return {"val": read("val", (None, 2, NUM_BINS), np.int32), "test": test}
+        return read("val", (None, 2, NUM_BINS), np.int32), test
 
 
 class _Read(Protocol):
@@ -95,6 +96,8 @@ class _Read(Protocol):
 @contextmanager
 def _arrays(path: Path) -> Iterator[_Read]:
     """Read arrays of an npz file by name; sizes are checked before memory is taken."""
+    if not is_there(path):
+        raise DataError(f"{path}: is missing; an earlier version wrote none, or it was not kept")
     data = read_bytes(path, MAX_ARRAY_BYTES)
     try:
         # The list of its members lies at its end, as NumPy writes it.
