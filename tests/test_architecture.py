@@ -47,6 +47,7 @@ ORDER = [
     "paper",
     "progress",
     "run",
+    "api",
     "cli",
     "__main__",
 ]

@@ -8,13 +8,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vesica.run import Run, compare, open_run
+    from vesica.api import compare
+    from vesica.run import Run, open_run
 
 __version__ = "0.1.0"
 __all__ = ["Run", "compare", "open_run"]
 
+FILES = {"Run": "vesica.run", "open_run": "vesica.run", "compare": "vesica.api"}
+
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in FILES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return vars(import_module("vesica.run"))[name]
+    return vars(import_module(FILES[name]))[name]

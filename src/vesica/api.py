@@ -1,0 +1,110 @@
+"""`vesica.compare`: the command of that name in Python, where a function may stand for its name."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from vesica import spelling
+from vesica.errors import DataError
+from vesica.plan import across, cell_of
+from vesica.run import Run, name_cells, run_in
+
+Named = str | Callable[..., Any]
+"""A name, or the function itself."""
+
+
+def compare(
+    data: str | Path | Callable[..., Any],
+    losses: Sequence[Named] = ("bce", "iou"),
+    *,
+    loss: Named | None = None,
+    model: Named | None = None,
+    seeds: int = 3,
+    out: str | Path | None = None,
+    cache: str | Path | None = None,
+    margin: float = 0.5,
+    jobs: int | None = None,
+    quiet: bool = False,
+    **fields: Any,
+) -> Run:
+    """Train a network with each loss on the same images, and judge: `vesica compare` in Python.
+
+    Whatever has a name may be a function instead: losses, network, data set, optimiser, schedule,
+    augmentation.
+
+    Args:
+        data: A folder of images and masks, a name such as "generated:num=200", or a function that
+            gives a `vesica.data.Dataset`.
+        losses: To compare; the first is the baseline of the others.
+        loss: One more.
+        model: The network.
+        seeds: Runs per loss; below 3 there is no verdict.
+        out: The run's folder; a finished part of it is not trained again.
+        cache: Folder of decoded images and frozen layers' output.
+        margin: Differences smaller than this do not matter, in points of IoU.
+        jobs: Cells trained side by side.
+        quiet: Show no progress.
+        fields: As the command line's options: size, weights, epochs, batch, lr, ...
+
+    Raises:
+        ValueError: If a name or an option does not exist.
+        DataError: If images, weights or a user's file cannot be had, or do not fit.
+        KeyboardInterrupt: If it was stopped; the same call goes on.
+    """
+    from rich.console import Console
+
+    from vesica.progress import Display
+
+    names = [*losses, *([loss] if loss is not None else [])]
+    given = {"model": model, **fields}
+    spelled = {name: _spell(value, name) for name, value in given.items()}
+    base = cell_of(_spell(data, "data"), spelled)
+    cells = across(base, seed=range(seeds), loss=[_spell(name, "loss") for name in names])
+    run = run_in(out, cache, base.data.name.replace(":", "-"))
+    live = [name for name in (data, *names, *given.values()) if _is_of_this_process(name)]
+    if live and (jobs or 1) > 1:
+        raise DataError(
+            f"{getattr(live[0], '__name__', live[0])}: other processes cannot find this function; "
+            "put it into a file of its own, or pass jobs=1"
+        )
+    console = Console(highlight=False, quiet=quiet)
+    with Display(console) as display:
+        ready = run.prepare(cells, jobs=1 if live else jobs, progress=display.preparing)
+        run.train(ready, display.watcher(lambda: False, name_cells(ready.cells)))
+    run.judge(margin / 100)
+    run.report()
+    return run
+
+
+def _spell(value: Any, field: str) -> Any:
+    """What a field holds for a function: its name."""
+    if isinstance(value, Path):
+        return str(value)
+    if not callable(value):
+        return value
+    return spelling.name_of(value, _tables()[field])
+
+
+def _tables() -> dict[str, spelling.Table]:
+    """By the field that names a key of it."""
+    from vesica.data import DATA
+    from vesica.data.augment import AUGMENTATIONS
+    from vesica.losses import LOSSES
+    from vesica.networks import NETWORKS
+    from vesica.optim import OPTIMIZERS, SCHEDULES
+
+    return {
+        "data": DATA,
+        "loss": LOSSES,
+        "model": NETWORKS,
+        "optimizer": OPTIMIZERS,
+        "schedule": SCHEDULES,
+        "augment": AUGMENTATIONS,
+    }
+
+
+def _is_of_this_process(value: Any) -> bool:
+    """A function that no other process can import: a notebook's, a lambda, the main script's."""
+    if not callable(value):
+        return False
+    return value.__module__ == "__main__" or spelling.is_live(spelling.name_of(value, {}))
