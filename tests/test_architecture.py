@@ -131,6 +131,16 @@ def test_judge_shares_no_code_with_the_judged(module: str) -> None:
     assert not {found for found in reached(module) if place(found) in ("losses", "train")}
 
 
+def test_what_is_only_faster_stands_alone() -> None:
+    for module in MODULES:
+        faster = {found for found in imports_of(module) if place(found) == "accel"}
+        if place(module) == "accel":
+            outside = imports_of(module) - faster
+            assert outside <= {"vesica.shapes", "vesica.errors"}, module
+        else:  # by the table alone: nothing else names its files
+            assert faster <= {"vesica.accel"}, module
+
+
 def test_only_its_command_imports_the_paper() -> None:
     importing = {m for m in MODULES if any(place(found) == "paper" for found in imports_of(m))}
     assert {module for module in importing if place(module) != "paper"} == {"vesica.cli.paper"}

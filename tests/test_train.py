@@ -70,7 +70,7 @@ def test_the_trunks_store_changes_nothing(
     model: str, augment: str, materials: Materials, tmp_path: Path
 ) -> None:
     # At a higher rate, the last bits that blocks and batches round differently grow too much.
-    fields = {"augment": augment, "model": model, "weights": "none", "lr": 1e-4}
+    fields: dict[str, Any] = {"augment": augment, "model": model, "weights": "none", "lr": 1e-4}
     cell = materials.resolve(tiny_cell(**fields))
     rows, fabric = materials.library.rows(cell.data), make_fabric("fp32", "cpu")
     arrays = materials.library.arrays(cell.data, 64)

@@ -16,7 +16,7 @@ from vesica import own, provenance
 from vesica.accel import faster
 from vesica.cell import run_cell
 from vesica.errors import DataError, Stopped
-from vesica.files import check_all, remove_drafts, write_text
+from vesica.files import check_all, remove_drafts, replacing
 from vesica.locks import LOCK, holder_of, locked
 from vesica.materials import Materials
 from vesica.plan import Axis, Cell, flatten, place_of
@@ -178,7 +178,8 @@ def enter_run(
     )
     digests = {digest: name for cell in cells for digest, name in cell.files().items()}
     for digest, path in own.files_of(digests).items():
-        write_text(kept_copy(run, digest, digests[digest]), path.read_text(encoding="utf-8"))
+        with replacing(kept_copy(run, digest, digests[digest])) as copy:
+            copy.write_bytes(path.read_bytes())
     write_model(run / "plan.json", plan)
     return everything
 
