@@ -7,8 +7,8 @@ from vesica.report.figures import draw_intervals
 from vesica.report.sections import fill_template
 from vesica.results import Comparison
 
-HEIGHT_PX = 190
-"""Of a setting with one comparison; another 30 for each further one."""
+HEIGHT_PX = 270
+"""Of a setting with one comparison; another 60 for each further one."""
 
 
 def to_notebook(judged: Judgement) -> str:
@@ -24,7 +24,7 @@ def to_notebook(judged: Judgement) -> str:
         for group in findings.groups
     ]
     page = fill_template("notebook.html.jinja", groups=shown)
-    height = sum(HEIGHT_PX + 30 * len(group.comparisons) for group in findings.groups)
+    height = sum(HEIGHT_PX + 60 * len(group.comparisons) for group in findings.groups)
     return str(
         Markup('<iframe srcdoc="{}" style="width: 100%; height: {}px; border: 0"></iframe>').format(
             escape(str(page)), height
