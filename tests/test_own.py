@@ -9,12 +9,14 @@ import pytest
 import torch
 from tiny import tiny_cell
 
+from vesica import own
 from vesica.errors import DataError
 from vesica.files import read_json
 from vesica.materials import Materials, make_fabric
 from vesica.networks import Network, Weights, build_network
 from vesica.plan import replace
-from vesica.results import read_plan
+from vesica.results import read_findings, read_plan
+from vesica.run import Run
 
 OWN = Path(__file__).parent / "own"
 MINE, UNET = OWN / "mine.py", OWN / "unet.py"
@@ -42,6 +44,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "epochs": 2,
         "seeds": 1,
         "jobs": 2,
+        "metrics": "mine.py:area,mine.py:area:power=2",
         "out": "run",
     }
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
@@ -59,6 +62,43 @@ def test_one_of_everything_with_two_processes(run: Path) -> None:
         assert set(cell.files().values()) == {"mine.py"}
         result = read_json(run / "run" / "cells" / cell.key / "result.json")
         assert result["status"] in ("finished", "collapsed")
+
+
+def test_a_metric_is_asked_of_the_masks(run: Path) -> None:
+    findings = read_findings(run / "run")
+    assert findings is not None
+    (group,) = findings.groups
+    for row in group.losses:
+        assert set(row.own) == {"mine.py:area", "mine.py:area:power=2"}
+        assert 0 <= row.own["mine.py:area:power=2"] <= row.own["mine.py:area"] <= 1
+
+
+BAD_METRICS = """
+def short(pred, truth):
+    return [1.0]
+
+def broken(pred, truth):
+    return 1 / 0
+
+def words(pred, truth):
+    return ["a"] * len(pred)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("short", r"short: gives an array of shape \(1,\); expected a finite number for each of"),
+        ("broken", "broken: ZeroDivisionError"),
+        ("words", "words: gives no numbers"),
+        ("none", "no function 'none'; it has: short, broken, words"),
+    ],
+)
+def test_a_metric_that_does_not_fit_is_one_sentence(name: str, message: str, run: Path) -> None:
+    (run / "bad.py").write_text(BAD_METRICS)
+    own.name_file(run / "mine.py")  # as a command that names the data set does
+    with pytest.raises(DataError, match=message):
+        Run(run / "run", run / "cache").judge(metrics=[f"{run / 'bad.py'}:{name}"])
 
 
 def test_the_run_keeps_a_copy_of_the_file(run: Path) -> None:

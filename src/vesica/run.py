@@ -15,7 +15,7 @@ from vesica.cache import default_cache
 from vesica.data.library import Library, Progress
 from vesica.errors import DataError
 from vesica.files import expand
-from vesica.judge import Judgement, judge_run
+from vesica.judge import Judgement, judge_run, read_metrics
 from vesica.plan import Cell, flatten
 from vesica.report import write_report
 from vesica.report.notebook import to_notebook
@@ -159,15 +159,19 @@ class Run:
             run_cells(cells, self.folder, ready.materials, told, ready.num_jobs)
         self.library, self._judged = ready.materials.library, None
 
-    def judge(self, margin: float | None = None) -> Judgement:
+    def judge(self, margin: float | None = None, metrics: Sequence[str] = ()) -> Judgement:
         """Judge what is there; writes `results.json` and `results.csv`.
 
         Args:
             margin: Differences of per-image IoU smaller than this do not matter, a fraction; None:
                 as when the run was judged last.
+            metrics: Names of the user's own, asked of the masks that the run keeps.
         """
         library = self.library or Library(self.cache, max_bytes=MAX_DECODED_BYTES)
-        self.library, self._judged = library, judge_run(self.folder, library, margin)
+        self.library, self._judged = (
+            library,
+            judge_run(self.folder, library, margin, read_metrics(metrics)),
+        )
         return self._judged
 
     @property

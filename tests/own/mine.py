@@ -46,3 +46,8 @@ def dark(image, mask, generator, *, least: float = 0.5):
     """An augmentation: images are uint8, (3, height, width)."""
     factor = least + (1 - least) * torch.rand((), generator=generator)
     return (image * factor).to(torch.uint8), mask
+
+
+def area(pred, truth, *, power: float = 1.0):
+    """A metric: masks of shape (masks, height, width) to a number for each."""
+    return abs(pred.mean(axis=(1, 2)) - truth.mean(axis=(1, 2))) ** power

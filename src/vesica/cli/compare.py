@@ -11,6 +11,7 @@ from vesica.cli.options import (
     Jobs,
     Json,
     Margin,
+    Metrics,
     Out,
     refuse_given,
     with_fields,
@@ -80,6 +81,7 @@ def compare(
     ] = False,
     out: Out = None,
     margin: Margin = 0.5,
+    metrics: Metrics = None,
     cache: Cache = None,
     jobs: Jobs = None,
     dry_run: DryRun = False,
@@ -116,4 +118,5 @@ def compare(
         jobs=jobs,
         dry_run=dry_run,
         as_json=as_json,
+        metrics=metrics,
     )

@@ -45,6 +45,14 @@ Margin = Annotated[
         rich_help_panel=RUN,
     ),
 ]
+Metrics = Annotated[
+    str | None,
+    typer.Option(
+        help="Metrics of your own, by comma: FILE.py:FUNCTION, asked of the test masks.",
+        show_default=False,
+        rich_help_panel=RUN,
+    ),
+]
 Jobs = Annotated[
     int | None,
     typer.Option(

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from vesica.cli import paper
-from vesica.cli.options import Cache, DryRun, Jobs, Json, Margin, Out
+from vesica.cli.options import Cache, DryRun, Jobs, Json, Margin, Metrics, Out
 from vesica.errors import DataError
 
 if TYPE_CHECKING:
@@ -82,15 +82,16 @@ def report(
         float | None,
         typer.Option(help="In points of IoU. [default: as before]", min=0, show_default=False),
     ] = None,
+    metrics: Metrics = None,
     as_json: Json = False,
 ) -> None:
     """Judge what a run has so far and write its report again; trains nothing."""
-    from vesica.cli.session import conclude
+    from vesica.cli.session import conclude, split_names
     from vesica.run import run_in
 
     found = run_in(run, cache)
     found.analysis = _analysis_of(found)
-    found.judge(None if margin is None else margin / 100)
+    found.judge(None if margin is None else margin / 100, split_names(metrics))
     conclude(Console(stderr=as_json, highlight=False), found, as_json=as_json)
 
 

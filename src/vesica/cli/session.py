@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from vesica.judge import read_metrics
 from vesica.plan import Cell
 from vesica.run import Ready, Run, name_cells
 from vesica.spelling import shown
@@ -30,12 +31,15 @@ def execute(
     jobs: int | None,
     dry_run: bool,
     as_json: bool,
+    metrics: str | None = None,
 ) -> None:
     """Run a plan's cells and print the verdict; with `as_json` everything else goes to stderr."""
     from vesica.errors import Stopped
     from vesica.progress import Display
 
     console = Console(stderr=as_json, highlight=False)
+    asked = split_names(metrics)
+    read_metrics(asked)  # before anything trains
     with Display(console) as display, _asking_to_stop(console) as should_stop:
 
         def preparing(what: str, done: int, total: int) -> None:
@@ -53,10 +57,15 @@ def execute(
             out = escape(str(run.folder))
             console.print(f"Stopped. Run the same command with [bold]--out {out}[/] to go on.")
             raise typer.Exit(130) from None
-        run.judge(margin / 100)
+        run.judge(margin / 100, asked)
     conclude(console, run, as_json=as_json)
     if run.findings.num_failed:
         raise typer.Exit(1)
+
+
+def split_names(text: str | None) -> list[str]:
+    """Names that a user has separated by commas."""
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 
 def conclude(console: Console, run: Run, *, as_json: bool) -> None:

@@ -4,6 +4,7 @@ Each file of a run is read once and each data set opened once; the report takes 
 """
 
 from vesica.judge.findings import Judgement, data_name, judge_run
+from vesica.judge.metrics import read_metrics
 from vesica.judge.pairs import judge_pair
 from vesica.judge.setting import Setting, difference_of, read_settings
 
@@ -14,5 +15,6 @@ __all__ = [
     "difference_of",
     "judge_pair",
     "judge_run",
+    "read_metrics",
     "read_settings",
 ]

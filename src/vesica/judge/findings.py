@@ -11,6 +11,7 @@ from vesica import provenance, statistics
 from vesica.data.library import Library
 from vesica.errors import DataError
 from vesica.judge.baselines import score_baselines
+from vesica.judge.metrics import score_own
 from vesica.judge.pairs import adjust, judge_pair, say_pair
 from vesica.judge.setting import Setting, read_settings
 from vesica.plan import Cell, flatten
@@ -29,7 +30,7 @@ from vesica.results import (
     write_model,
     write_table,
 )
-from vesica.spelling import shown
+from vesica.spelling import Spelled, shown
 
 OUTCOME = ("status", *METRICS, "epochs", "ended_by", "kept_epoch", "train_time_s")
 """Columns of `results.csv` behind a cell's fields."""
@@ -53,7 +54,9 @@ class Judgement:
     library: Library
 
 
-def judge_run(run: Path, library: Library, margin: float | None = None) -> Judgement:
+def judge_run(
+    run: Path, library: Library, margin: float | None = None, metrics: Sequence[Spelled] = ()
+) -> Judgement:
     """Judge what is there and write `results.json` and `results.csv`.
 
     Args:
@@ -61,6 +64,7 @@ def judge_run(run: Path, library: Library, margin: float | None = None) -> Judge
         library: Opens the images, for the scores without a network.
         margin: Differences of per-image IoU smaller than this do not matter; None: as when the
             run was judged last.
+        metrics: The user's own, to be asked too.
 
     Raises:
         DataError: If the folder is no run, or a file in it is damaged.
@@ -70,7 +74,7 @@ def judge_run(run: Path, library: Library, margin: float | None = None) -> Judge
         before = read_findings(run)
         margin = statistics.MARGIN if before is None else before.margin
     settings = tuple(read_settings(run, plan.cells))
-    groups = tuple(_judge_setting(setting, library, margin) for setting in settings)
+    groups = tuple(_judge_setting(setting, library, margin, metrics) for setting in settings)
     findings = Findings(
         command=plan.command,
         versions=provenance.versions(),
@@ -86,12 +90,15 @@ def judge_run(run: Path, library: Library, margin: float | None = None) -> Judge
     return Judgement(run, plan, settings, findings, library)
 
 
-def _judge_setting(setting: Setting, library: Library, margin: float) -> GroupFindings:
+def _judge_setting(
+    setting: Setting, library: Library, margin: float, metrics: Sequence[Spelled]
+) -> GroupFindings:
     first = setting.cells[0]
     pairs = list(itertools.combinations(setting.losses, 2))
     comparisons = adjust([judge_pair(setting, pair, margin, len(pairs)) for pair in pairs])
     baselines, notes = _baselines(first, library)
-    rows = tuple(_loss_row(loss, setting.of(loss)) for loss in setting.losses)
+    own = score_own(setting, library, metrics)
+    rows = tuple(_loss_row(loss, setting.of(loss), own.get(loss, {})) for loss in setting.losses)
     where = f"{data_name(first)}{f' ({setting.label})' if setting.label else ''}"
     return GroupFindings(
         label=setting.label,
@@ -135,7 +142,7 @@ def _baselines(cell: Cell, library: Library) -> tuple[dict[str, MeanScores], lis
     return baselines, library.describe(cell.data, cell.size)
 
 
-def _loss_row(loss: str, ended: Sequence[EndedCell]) -> LossRow:
+def _loss_row(loss: str, ended: Sequence[EndedCell], own: dict[str, float]) -> LossRow:
     scored = [found.result for found in ended if found.result.has_scores]
     values = {name: _values(scored, name) for name in (*METRICS, "epochs")}
     means = {name: float(np.mean(found)) for name, found in values.items() if found}
@@ -149,6 +156,7 @@ def _loss_row(loss: str, ended: Sequence[EndedCell]) -> LossRow:
         num_empty=scored[0].num_empty if scored else 0,
         **means,
         sd=LossMeans(**sds),
+        own=own,
     )
 
 

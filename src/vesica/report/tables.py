@@ -35,15 +35,22 @@ DECISIONS = {
 def score_grid(group: GroupFindings, cell: Cell) -> Grid:
     """Per loss: scores, epochs and runs; below, the masks without a network."""
     names = _shown_in("scores")
+    own = list(dict.fromkeys(name for row in group.losses for name in row.own))
     return Grid(
-        ["trained with", *(METRICS[name].heading for name in names), "epochs", "runs"],
+        ["trained with", *(METRICS[name].heading for name in names), *own, "epochs", "runs"],
         [
-            [shown(row.loss), *(_with_sd(row, name) for name in names), _epochs(row), _runs(row)]
+            [
+                shown(row.loss),
+                *(_with_sd(row, name) for name in names),
+                *(_say_number(row.own.get(name)) for name in own),
+                _epochs(row),
+                _runs(row),
+            ]
             for row in group.losses
         ],
         title=f"{', '.join(filter(None, [group.data, group.label]))}: test images at "
         f"{cell.size}x{cell.size}, weights {cell.weights_name}",
-        below=[[*row, "", ""] for row in _baseline_rows(group, names)],
+        below=[[*row, *[""] * len(own), "", ""] for row in _baseline_rows(group, names)],
     )
 
 

@@ -26,6 +26,7 @@ class LossRow(LossMeans):
         num_censored: Runs that ended at the limit of epochs, before they converged.
         num_empty: Test images without foreground.
         sd: Standard deviations over seeds, with n - 1; None below two.
+        own: Means of the user's own metrics, by name, where they were asked for.
     """
 
     loss: str
@@ -35,6 +36,7 @@ class LossRow(LossMeans):
     num_censored: int
     num_empty: int
     sd: LossMeans = LossMeans()
+    own: dict[str, float] = Field(default_factory=dict, max_length=1000)
 
     @model_validator(mode="before")
     @classmethod
