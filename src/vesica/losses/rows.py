@@ -16,8 +16,8 @@ Empty = Literal["formula", "skip", "background"]
 """What the value of an image without foreground is; see `vesica.losses.region`."""
 
 
-PART = 2**19
-"""Target values that are looked at at once; they stay in the caches."""
+PART = 2**17
+"""Target values that are looked at at once; they stay in a core's own cache."""
 
 MOST = 1e9
 """Of any parameter or weight: more would leave float32 where an image's sums come to it."""
