@@ -62,6 +62,25 @@ def test_a_function_without_a_file_is_refused_for_several_processes(tmp_path: Pa
         compare(tmp_path, loss=lambda logits, target: logits.mean(dim=(1, 2)), jobs=2)
 
 
+SCRIPT = """
+print("begun", flush=True)
+import vesica
+
+run = vesica.compare(
+    "generated:num=40:size=48", model="bfcn32s:width=4", weights="none", size=32, seeds=1,
+    epochs=1, batch=8, out="run", cache="cache", jobs=2, quiet=True,
+)
+print(len(run.results()), "results")
+"""
+
+
+def test_several_processes_do_not_run_the_users_script_again(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)  # without `if __name__ == "__main__"`
+    command = [sys.executable, "script.py"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout.splitlines() == ["begun", "2 results"]
+
+
 def test_networks_and_other_functions_may_be_handed_in(tmp_path: Path) -> None:
     def net() -> torch.nn.Module:
         return torch.nn.Conv2d(3, 1, 3, padding=1)

@@ -30,6 +30,9 @@ TYPICAL_EPOCHS = 93
 FEW, MORE = 8, 24
 """Batch sizes measured; a step costs a fixed part (the optimiser) and a part per image."""
 
+NUM_CHECKPOINTS, CHECKPOINT_COPIES = 2, 3
+"""The last one and the one before: weights, the optimiser's average, the best epoch's weights."""
+
 WORTH_IT = 1.2
 """Cells run side by side if they are so many times as fast: measured alone, they do not share
 caches and memory yet."""
@@ -78,12 +81,14 @@ def estimate(cells: Sequence[Cell], run: Path, materials: Materials) -> Cost:
         folder = materials.features_folder(cell)
         if steps[name].has_trunk and not folder.exists():
             features.setdefault(folder, _Features(steps[name])).add(cell, materials)
+    trained = max((step.trained_bytes for step in steps.values()), default=0)
     trunk_hours = sum(found.hours for found in features.values())
     return Cost(
         sum(cost.hours for cost in waiting) + trunk_hours,
         sum(cost.hours_most for cost in waiting) + trunk_hours,
         max((cost.memory_bytes for cost in waiting), default=0),
         sum(cost.disk_bytes for cost in waiting)
+        + NUM_CHECKPOINTS * CHECKPOINT_COPIES * trained
         + sum(found.num_bytes for found in features.values()),
         min((cost.gain for cost in waiting), default=1.0),
         next((cost.note for cost in waiting if cost.note), ""),

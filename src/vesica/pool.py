@@ -9,9 +9,10 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import connection, resource_tracker
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -63,10 +64,11 @@ def run_in_processes(
     workers: list[BaseProcess] = []
     waiting: dict[Future[Any], int] = {}
     try:
-        for place, task in enumerate(tasks):
-            waiting[executor.submit(_do, make_work, place, task)] = place
-            known = {*others, *workers}
-            workers += [w for w in multiprocessing.active_children() if w not in known]
+        with _without_main():
+            for place, task in enumerate(tasks):
+                waiting[executor.submit(_do, make_work, place, task)] = place
+                known = {*others, *workers}
+                workers += [w for w in multiprocessing.active_children() if w not in known]
         _follow(waiting, news, stop, on_news, on_result, should_stop)
     except BrokenProcessPool:
         executor.shutdown()
@@ -85,6 +87,25 @@ def run_in_processes(
         raise
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Start processes that do not import the main script again, which is a user's.
+
+    It may take long to import, while a process does not watch its parent yet, or it may do all of
+    its work again where it has no `if __name__ == "__main__"`. No task needs it: functions of the
+    user's own are found in their files.
+    """
+    main = sys.modules["__main__"]
+    kept: dict[str, Any] = {
+        name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)
+    }
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        vars(main).update(kept)
 
 
 def _follow(
