@@ -1,5 +1,6 @@
 """One spelling for everything that has a name, and files of the user's own."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from vesica import own
 from vesica.errors import DataError
-from vesica.spelling import Spelled, digests_in, name_of, read, shown, split_path
+from vesica.spelling import Spelled, digests_in, name_of, note_files, read, shown, split_path
 
 
 def square(
@@ -54,7 +55,7 @@ def test_defaults_are_left_out() -> None:
         ("", "cannot read the shape ''"),
         ("Square", "cannot read"),
         ("square:size=2", "shape 'square' has no parameter 'size'; it has: side, scale"),
-        ("square:side", "has no parameter 'side'"),
+        ("square:side", "'side' has no value; write side=VALUE"),
         ("square:side=1:side=1", "'side' twice"),
         ("square:side=1.5", "square:side=1.5: expected a whole number"),
         ("square:scale=nan", "expected a number"),
@@ -106,7 +107,7 @@ def test_a_users_function_is_checked(mine: Path, name: str, message: str) -> Non
     ("source", "message"),
     [
         ("1 +", "SyntaxError"),
-        ("import helper_beside_it", "stands alone; mend the file"),
+        ("import helper_nowhere", "ModuleNotFoundError.*mend the file"),
         ("x = 1\nraise SystemExit(3)", r"bad\.py:2: SystemExit"),
         ("f = " + "1" * 2**20, "a file of functions is smaller"),
     ],
@@ -116,6 +117,43 @@ def test_a_users_bad_file_is_one_sentence(tmp_path: Path, source: str, message: 
     path.write_text(source)
     with pytest.raises(DataError, match=message):
         read(f"{path}:f", TABLE, "shape")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import beside",
+        "from beside.inner import f",
+        "def g():\n    from beside import g",
+        "from . import x",
+    ],
+)
+def test_a_users_file_stands_alone(tmp_path: Path, source: str) -> None:
+    """What lies beside it has no part in its digest."""
+    (tmp_path / "beside.py").write_text("g = 1\n")
+    (tmp_path / "own.py").write_text(f"{source}\n\ndef f(): ...\n")
+    told = "imports beside, which lies beside it|relative import"
+    with pytest.raises(DataError, match=told):
+        read(f"{tmp_path / 'own.py'}:f", TABLE, "shape")
+
+
+def test_two_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    names = []
+    for folder, value in (("a", 41), ("b", 42)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "twin.py").write_text(f"def f(): return {value}\n")
+        names.append(str(read(f"{tmp_path / folder / 'twin.py'}:f", TABLE, "shape")))
+    assert {shown(name) for name in names} == {"twin.py:f"}
+    note_files(*names)
+    assert len({shown(name) for name in names}) == 2
+    assert all(re.fullmatch(r"twin\.py@[0-9a-f]{4}:f", shown(name)) for name in names)
+
+
+@pytest.mark.parametrize("body", ["raise SystemExit(0)", "exit(3)", "raise MemoryError", "1 / 0"])
+def test_whatever_a_users_function_raises_is_one_sentence(tmp_path: Path, body: str) -> None:
+    (tmp_path / "ends.py").write_text(f"def f():\n    {body}\n")
+    with pytest.raises(DataError, match=r"ends\.py:f: \w+.*; mend the function"):
+        read(f"{tmp_path / 'ends.py'}:f", TABLE, "shape").call(TABLE)
 
 
 def test_what_a_users_function_raises_is_one_sentence(mine: Path) -> None:

@@ -165,6 +165,36 @@ def test_a_finished_run_is_skipped_and_a_changed_file_trains_anew(tmp_path: Path
     assert len(list((tmp_path / "run" / "cells").iterdir())) == 2
 
 
+BAD = """
+def none(parameters, *, lr: float = 1.0):
+    return None
+
+def words(epoch, max_epochs):
+    return "x"
+
+def negative(epoch, max_epochs):
+    return -1.0
+"""
+
+
+@pytest.mark.parametrize(
+    ("field", "name", "message"),
+    [
+        ("schedule", "words", "words: gives 'x' at epoch 0; expected a finite number"),
+        ("schedule", "negative", "negative: gives -1.0"),
+        ("optimizer", "none", "none: gives NoneType, expected a torch.optim.Optimizer"),
+    ],
+)
+def test_what_trains_is_checked_before_it_trains(
+    field: str, name: str, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.py").write_text(BAD)
+    cell = replace(tiny_cell(), **{field: f"{tmp_path / 'bad.py'}:{name}"})
+    with pytest.raises(DataError, match=message):
+        Run(tmp_path / "run", tmp_path / "cache").prepare([cell], jobs=1)
+    assert not (tmp_path / "run").exists()
+
+
 # segmentation-models-pytorch
 
 
@@ -264,7 +294,7 @@ def single(image, mask, generator):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("grow", "gives an image that is"),
+        ("grow", "gives as image what is"),
         ("broken", "ZeroDivisionError"),
         ("single", r"expected \(image, mask\)"),
     ],

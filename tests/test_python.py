@@ -1,5 +1,6 @@
 """Vesica from Python: the page about it, functions of the user's own, what a notebook shows."""
 
+import doctest
 import re
 import subprocess
 import sys
@@ -28,6 +29,13 @@ def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "srcdoc=" in html
     assert "Undecided on generated" in html
     assert "&lt;svg" in html
+
+
+def test_the_docstrings_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (example,) = doctest.DocTestFinder().find(vesica.compare, "compare", globs={})
+    assert doctest.DocTestRunner().run(example).failed == 0
+    assert len(example.examples) == 4
 
 
 def test_importing_takes_no_torch() -> None:

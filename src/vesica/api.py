@@ -50,12 +50,25 @@ def compare(
         ValueError: If a name or an option does not exist.
         DataError: If images, weights or a user's file cannot be had, or do not fit.
         KeyboardInterrupt: If it was stopped; the same call goes on.
+
+    Example:
+        >>> import vesica
+        >>> run = vesica.compare(
+        ...     "generated:num=60:size=48", losses=["bce", "iou"], model="bfcn32s:width=4",
+        ...     weights="none", size=32, seeds=1, epochs=1, out="run", cache="cache", quiet=True,
+        ... )
+        >>> run.verdict[:40]
+        'Undecided on generated, face: iou minus '
+        >>> len(run.table()), run.report().name, type(run.best("iou")).__name__
+        (2, 'report.html', 'FCN')
     """
     from rich.console import Console
 
     from vesica.progress import Display
 
     names = [*losses, *([loss] if loss is not None else [])]
+    if not names:
+        raise ValueError("losses is empty; name at least one, two to compare them")
     given = {"model": model, **fields}
     spelled = {name: _spell(value, name) for name, value in given.items()}
     base = cell_of(_spell(data, "data"), spelled)
@@ -81,6 +94,8 @@ def _spell(value: Any, field: str) -> Any:
     if isinstance(value, Path):
         return str(value)
     if not callable(value):
+        if field in ("data", "loss") and not isinstance(value, str):
+            raise ValueError(f"{field} is {value!r}; expected a name or a function")
         return value
     return spelling.name_of(value, _tables()[field])
 

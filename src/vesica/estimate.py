@@ -20,7 +20,7 @@ from vesica.features import is_frozen, to_image
 from vesica.losses import parse_loss
 from vesica.materials import Materials, make_fabric
 from vesica.networks import Network
-from vesica.optim import OPTIMIZERS, read_optimizer
+from vesica.optim import make_optimizer
 from vesica.plan import Cell
 from vesica.results import read_cell
 
@@ -209,7 +209,7 @@ def _measure(cell: Cell, materials: Materials) -> _Step:
     network = materials.network(cell)
     fabric = make_fabric(cell.recipe.precision)
     trained = [p for p in network.parameters() if p.requires_grad]
-    optimizer = read_optimizer(cell.recipe.optimizer).call(OPTIMIZERS, trained)
+    optimizer = make_optimizer(cell.recipe.optimizer, trained)
     module, optimizer = fabric.setup(network, optimizer)
     module.mark_forward_method("head")
     arrays = materials.library.arrays(cell.data, cell.size)

@@ -11,7 +11,7 @@ import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 
-from vesica.data.augment import MIRRORS, read_augmentation
+from vesica.data.augment import MIRRORS, augment, read_augmentation
 from vesica.data.library import Library, Progress
 from vesica.features import (
     Images,
@@ -35,7 +35,7 @@ from vesica.networks import (
     read_network,
 )
 from vesica.networks.fcn import STRIDE
-from vesica.optim import read_optimizer, read_schedule
+from vesica.optim import rate_factor, read_optimizer, read_schedule
 from vesica.plan import Cell, replace
 from vesica.shapes import Features, ImageBatch
 from vesica.spelling import Spelled, split_path
@@ -204,6 +204,10 @@ class Materials:
         if network.digest and (cell.model, cell.size) not in self._checked:
             check_network(self.network(cell), network.name, cell.size, num_classes)
             self._checked.add((cell.model, cell.size))
+        rate_factor(read_schedule(cell.recipe.schedule), 0.0, cell.recipe.max_epochs)
+        image = torch.zeros(3, cell.size, cell.size, dtype=torch.uint8)
+        mask = torch.zeros(num_classes, cell.size, cell.size, dtype=torch.bool)
+        augment(read_augmentation(cell.recipe.augment), image, mask, cell.seed, 0, 0)
 
 
 def _without_default_freeze(network: Spelled, weights: Weights) -> Spelled:

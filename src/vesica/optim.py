@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from vesica import spelling
 from vesica.accel import faster
+from vesica.errors import DataError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -92,6 +93,38 @@ def read_optimizer(text: str) -> spelling.Spelled:
         if not found.digest and not (is_allowed and (value or name != "lr")):
             raise ValueError(f"{text}: {name}={value} is not allowed; pass a number above zero")
     return found
+
+
+def make_optimizer(text: str, parameters: Iterable[nn.Parameter]) -> Optimizer:
+    """An optimiser of some parameters.
+
+    Raises:
+        DataError: If a user's function fails, or gives something else.
+    """
+    import torch
+
+    spelled = read_optimizer(text)
+    made = spelled.call(OPTIMIZERS, parameters)
+    if not isinstance(made, torch.optim.Optimizer):
+        raise DataError(
+            f"{spelled.name}: gives {type(made).__name__}, expected a torch.optim.Optimizer"
+        )
+    return made
+
+
+def rate_factor(spelled: spelling.Spelled, epoch: float, max_epochs: int) -> float:
+    """A schedule's factor of the learning rate.
+
+    Raises:
+        DataError: If a user's function fails, or gives no finite number of 0 or more.
+    """
+    factor = spelled.call(SCHEDULES, epoch, max_epochs)
+    if not isinstance(factor, float | int) or not 0 <= factor < math.inf:
+        raise DataError(
+            f"{spelled.name}: gives {factor!r} at epoch {epoch:g}; expected a finite number of at "
+            "least 0"
+        )
+    return float(factor)
 
 
 def read_schedule(text: str) -> spelling.Spelled:

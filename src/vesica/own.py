@@ -5,6 +5,7 @@ runs it once. A function that was handed in and cannot be found again from its f
 lambda) has a digest that no other function ever has.
 """
 
+import ast
 import contextlib
 import hashlib
 import importlib.util
@@ -23,6 +24,7 @@ from vesica.errors import DataError
 
 Function = Callable[..., Any]
 MAX_FILE_BYTES = 2**20
+MODULE = "vesica_user_"
 
 _files: dict[str, Path] = {}
 """Where files that somebody named can be read, by digest."""
@@ -74,7 +76,7 @@ def name_function(function: Function) -> str:
     for (known, _), other in _functions.items():
         if other is function and known.startswith("<"):
             return known
-    name = f"<{re.sub(r'[^A-Za-z0-9_]', '_', name.rpartition('.')[2])}>"
+    name = f"<{re.sub(r'[^A-Za-z0-9_]', '', name.rpartition('.')[2]) or 'function'}>"
     while any(known == name for known, _ in _functions):
         name = f"{name[:-1]}_>"
     _functions[name, uuid.uuid4().hex[:12]] = function
@@ -116,7 +118,7 @@ def say_error(error: BaseException) -> str:
 
 def _load(file: str, digest: str, function: str) -> Function:
     """A function of a user's file; the file is run once in each process."""
-    name = f"vesica_user_{Path(file).stem}_{digest}"
+    name = f"{MODULE}{Path(file).stem}_{digest}"
     module = sys.modules.get(name) or _run(name, file, digest)
     found = vars(module).get(function)
     if not callable(found):
@@ -134,10 +136,11 @@ def _run(name: str, file: str, digest: str) -> types.ModuleType:
     if path is None:
         raise DataError(
             f"{file} (digest {digest}): this command does not name the file, and none is run "
-            "unasked; name it, or pass --trust to run the run's own copy"
+            "unasked; name it, or pass --trust (in Python trust=True) to run the run's own copy"
         )
     if digest_of(path) != digest:
         raise DataError(f"{path}: has changed since the command began; run the command again")
+    _check_alone(path)
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
@@ -148,11 +151,36 @@ def _run(name: str, file: str, digest: str) -> types.ModuleType:
             spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
-        alone = "; a file of your own stands alone" if isinstance(error, ImportError) else ""
-        raise DataError(
-            f"{say_place(path, error)}: {say_error(error)}{alone}; mend the file"
-        ) from None
+        raise DataError(f"{say_place(path, error)}: {say_error(error)}; mend the file") from None
     return module
+
+
+def _check_alone(path: Path) -> None:
+    """Refuse a file that imports files beside it: a change of those would not be noticed.
+
+    Raises:
+        DataError: With their names.
+    """
+    try:
+        nodes = list(ast.walk(ast.parse(path.read_bytes())))
+    except (SyntaxError, ValueError):  # running it says so, with the line
+        return
+    imported = {
+        alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names
+    }
+    imported |= {node.module or "." for node in nodes if isinstance(node, ast.ImportFrom)}
+    names = {name.partition(".")[0] for name in imported} - {path.stem}
+    beside = [
+        name
+        for name in sorted(names)
+        for folder in {path.parent, Path.cwd()}
+        if name and ((folder / f"{name}.py").is_file() or (folder / name / "__init__.py").is_file())
+    ]
+    if beside:
+        raise DataError(
+            f"{path}: imports {', '.join(dict.fromkeys(beside))}, which lies beside it, and its "
+            "changes would not be noticed; put all into one file, or install it as a package"
+        )
 
 
 def _source_of(function: Function) -> Path | None:

@@ -121,6 +121,11 @@ class Cell(Frozen):
             raise ValueError(f"{name} is an option of the {owner}: write {owner}='NAME:{name}=...'")
         return values
 
+    @model_validator(mode="after")
+    def _note_files(self) -> "Cell":
+        spelling.note_files(self.model, self.loss, self.recipe.optimizer, self.recipe.augment)
+        return self
+
     @property
     def loss_name(self) -> str:
         """The loss as people read it."""

@@ -32,7 +32,10 @@ OWN = re.compile(
     r"(?P<options>(:.*)?)",
     re.ASCII,
 )
-DIGEST = re.compile(r"(?<=\.py|.\w>)@[0-9a-f]{12}\b")
+NAMED = re.compile(r"(?P<file>[^:,+/\\]+\.py|<\w+>)@(?P<digest>[0-9a-f]{12})\b")
+
+_noted: dict[str, set[str]] = {}
+"""Digests of the users' files that this process has met, by the files' names."""
 FOLDER = re.compile(r"[^:,+]*[/\\](?=[^/\\:,+]+\.py:)")
 YES_OR_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -74,9 +77,9 @@ class Spelled:
             return function(*args, **more, **dict(self.options))
         try:
             return function(*args, **more, **dict(self.options))
-        except (DataError, KeyboardInterrupt, MemoryError):
+        except (DataError, KeyboardInterrupt):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise DataError(f"{self.name}: {own.say_error(error)}; mend the function") from error
 
 
@@ -163,8 +166,23 @@ def is_live(text: str) -> bool:
 
 
 def shown(text: str) -> str:
-    """A spelling as people read it: without folders and digests."""
-    return DIGEST.sub("", FOLDER.sub("", text))
+    """A spelling as people read it: without folders and digests.
+
+    Where several files of one name were noted, with the beginning of each's digest.
+    """
+    return NAMED.sub(_tell_apart, FOLDER.sub("", text))
+
+
+def note_files(*texts: str) -> None:
+    """Take note of the users' files in some spellings, to tell those of one name apart."""
+    for text in texts:
+        for match in NAMED.finditer(text):
+            _noted.setdefault(match["file"], set()).add(match["digest"])
+
+
+def _tell_apart(match: re.Match[str]) -> str:
+    is_one = len(_noted.get(match["file"], ())) <= 1
+    return match["file"] + ("" if is_one else f"@{match['digest'][:4]}")
 
 
 def digests_in(*texts: str) -> dict[str, str]:
@@ -221,9 +239,11 @@ def _read_options(
     options: dict[str, Value] = {}
     for pair in text.split(":")[1:]:
         key, has_value, value = pair.partition("=")
-        if key not in known or not has_value:
+        if key not in known:
             listed = ", ".join(known) or "none"
             raise ValueError(f"{what} {name!r} has no parameter {key!r}; it has: {listed}")
+        if not has_value:
+            raise ValueError(f"{what} {name!r}: {key!r} has no value; write {key}=VALUE")
         if key in options:
             raise ValueError(f"{what} {name!r} is given {key!r} twice; give it once")
         options[key] = _read_value(f"{name}:{key}", value, known[key])

@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +19,7 @@ from vesica.evaluate import validate
 from vesica.features import Inputs
 from vesica.losses import Loss, reduce_values
 from vesica.networks import Network
-from vesica.optim import OPTIMIZERS, SCHEDULES, read_optimizer, read_schedule
+from vesica.optim import make_optimizer, rate_factor, read_schedule
 from vesica.plan import Recipe
 
 CHECKPOINT_EVERY_S = 60.0
@@ -132,8 +131,8 @@ def fit(
         Stopped: If `should_stop` said so, after writing the checkpoint.
     """
     trained = [p for p in network.parameters() if p.requires_grad]
-    optimizer = read_optimizer(recipe.optimizer).call(OPTIMIZERS, trained)
-    schedule = partial(read_schedule(recipe.schedule).call, SCHEDULES)
+    optimizer = make_optimizer(recipe.optimizer, trained)
+    schedule = read_schedule(recipe.schedule)
     rates = [group["lr"] for group in optimizer.param_groups]
     module, optimizer = fabric.setup(network, optimizer)
     module.mark_forward_method("head")
@@ -149,7 +148,8 @@ def fit(
         while state.step < num_steps:
             started = time.monotonic()
             rows = order[state.step * recipe.batch : (state.step + 1) * recipe.batch]
-            factor = schedule(state.epoch + state.step / num_steps, recipe.max_epochs)
+            passed = state.epoch + state.step / num_steps
+            factor = rate_factor(schedule, passed, recipe.max_epochs)
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
             torch.manual_seed(derive_seed(seed, state.epoch, fabric.global_rank, state.step))

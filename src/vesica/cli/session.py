@@ -99,7 +99,7 @@ def print_cost(console: Console, run: Run, ready: Ready) -> None:
     models = dict.fromkeys((shown(cell.model), cell.weights_name) for cell in cells)
     networks = " and ".join(f"{model} (weights {weights})" for model, weights in models)
     console.print(
-        f"[bold]{len(cells)} cells[/]: {escape(', '.join(losses))} with "
+        f"[bold]{count_of(len(cells), 'cell')}[/]: {escape(', '.join(losses))} with "
         f"{count_of(num_seeds, 'seed')}; {escape(networks)}, {first.size}x{first.size} pixels, at "
         f"most {count_of(first.recipe.max_epochs, 'epoch')}, {first.recipe.precision}"
     )

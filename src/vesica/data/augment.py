@@ -86,7 +86,7 @@ def augment(
         if not isinstance(new, Tensor) or new.shape != old.shape or new.dtype != old.dtype:
             what = f"{tuple(new.shape)} of {new.dtype}" if isinstance(new, Tensor) else type(new)
             raise DataError(
-                f"{augmentation.name}: gives an {name} that is {what}; expected "
+                f"{augmentation.name}: gives as {name} what is {what}; expected "
                 f"{tuple(old.shape)} of {old.dtype}"
             )
     return drawn[0], drawn[1]

@@ -138,7 +138,7 @@ class Dataset:
             pair = self.read(sample)
         except (DataError, MemoryError):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise DataError(
                 f"{sample.name}: {say_error(error)}; mend the function that reads it"
             ) from error

@@ -81,7 +81,7 @@ def check_network(network: Network, name: str, size_px: int, num_classes: int) -
     try:
         with torch.inference_mode():
             logits = network.eval()(image)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise DataError(
             f"{name}: fails on an image of {size_px}x{size_px} pixels "
             f"({spelling.own.say_error(error)}); mend the network, or pass another --size"
