@@ -28,7 +28,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-if __name__ == "__main__":  # and not in workers, which import this file before they know of a kill
+if __name__ == "__main__":  # importing this file changes nothing
     from vesica import train
 
     train.CHECKPOINT_EVERY_S = 0.0
@@ -375,10 +375,9 @@ def torture(num_kills: int, num_flips: int, seed: int, is_short: bool) -> dict[s
 
 
 NOTE = """
-A worker watches its parent from when it has imported what the parent's main script imports at its
-top. That is little for `vesica` itself. With PyTorch at the top of a script of one's own, and three
-times as many processes as cores, workers lived 17 to 25 s after a kill, until they had imported it,
-and then ended.
+Workers do not import the parent's main script. While they did, and it had PyTorch at its top and
+three times as many processes as cores, they lived 17 to 25 s after a kill, until they had imported
+it, and then ended.
 """
 """What the table does not show."""
 
