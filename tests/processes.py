@@ -26,6 +26,7 @@ def _run(rank: int, function: Callable[..., Any], inputs: list[Any], folder: str
     meeting = f"file://{folder}/meeting"
     dist.init_process_group("gloo", meeting, rank=rank, world_size=len(inputs))
     Path(folder, f"{rank}.pickle").write_bytes(pickle.dumps(function(inputs[rank])))
+    dist.barrier()  # one that leaves early may abort another that still talks to it
     dist.destroy_process_group()
 
 

@@ -82,9 +82,22 @@ def test_a_killed_process_is_named(materials: Materials, tmp_path: Path) -> None
 
 
 DRIVER = """
-import os, sys, time
+import sys, time
 from functools import partial
 from pathlib import Path
+import work
+from vesica import pool
+
+nothing = lambda *_: None
+pool.run_in_processes(
+    range(3), partial(work.make_work, Path(sys.argv[1]), sys.argv[2]), 2,
+    on_news=nothing, on_result=lambda *_: time.sleep(600), should_stop=lambda: False,
+)
+"""
+"""Without a guard: processes do not import it again."""
+
+WORK = """
+import multiprocessing, os, sys, time
 from vesica import pool
 from vesica.locks import locked
 
@@ -105,14 +118,8 @@ def make_work(folder, how, should_stop):
         return task
     return work
 
-if sys.argv[2] == "while importing":
-    time.sleep(3 * (__name__ == "__mp_main__"))
-if __name__ == "__main__":
-    nothing = lambda *_: None
-    pool.run_in_processes(
-        range(3), partial(make_work, Path(sys.argv[1]), sys.argv[2]), 2,
-        on_news=nothing, on_result=lambda *_: time.sleep(600), should_stop=lambda: False,
-    )
+if multiprocessing.parent_process() and sys.argv[2] == "while importing":
+    time.sleep(600)
 """
 
 
@@ -139,6 +146,7 @@ def test_no_process_outlives_a_killed_driver(how: str, tmp_path: Path) -> None:
     if not Path("/proc/self/task").exists():
         pytest.skip("needs /proc to find the processes")
     (tmp_path / "driver.py").write_text(DRIVER)
+    (tmp_path / "work.py").write_text(WORK)
     command = [sys.executable, str(tmp_path / "driver.py"), str(tmp_path), how]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as driver:
         num = 0 if how == "while importing" else 2
