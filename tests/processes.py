@@ -1,5 +1,6 @@
 """Run a function in several processes that know of each other (gloo)."""
 
+import os
 import pickle
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -28,6 +29,7 @@ def _run(rank: int, function: Callable[..., Any], inputs: list[Any], folder: str
     Path(folder, f"{rank}.pickle").write_bytes(pickle.dumps(function(inputs[rank])))
     dist.barrier()  # one that leaves early may abort another that still talks to it
     dist.destroy_process_group()
+    os._exit(0)  # all is written; PyTorch, ending in order, at times aborted
 
 
 SPELLINGS = [name for name in LOSSES if name != "lovasz_hinge"] + [
