@@ -33,6 +33,7 @@ ORDER = [
     "checkpoint",
     "evaluate",
     "optim",
+    "average",
     "train",
     "provenance",
     "results",

@@ -34,6 +34,8 @@ OTHER: dict[str, Any] = {
     # Recipe
     "optimizer": "adamw",
     "schedule": "cosine:warmup=1",
+    "average": "ema",
+    "steps": 300,
     "augment": "flip",
     "max_epochs": 3,
     "batch": 4,
@@ -189,7 +191,7 @@ def test_unknown_field_lists_the_valid_ones(name: str) -> None:
         ("split_seed", -1),
         ("max_epochs", 0),
         ("batch", 0),
-        ("patience", 0),
+        ("patience", -1),
         ("reduction", "max"),
         ("monitor", "val_dice"),
         ("keep", "first"),
@@ -243,17 +245,17 @@ def test_a_later_field_renames_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A field of a later version, whose default is not what the schema froze as neutral."""
 
     class LaterRecipe(Recipe):
-        average: float = 0.97
+        polish: float = 0.97
 
     class LaterCell(Cell):
         recipe: LaterRecipe = LaterRecipe()
 
-    monkeypatch.setitem(plan.LATER, "recipe.average", 0.0)
+    monkeypatch.setitem(plan.LATER, "recipe.polish", 0.0)
     fields = RESOLVED.model_dump()
-    fields["recipe"]["average"] = 0.0
+    fields["recipe"]["polish"] = 0.0
     assert LaterCell.model_validate(fields).key == RESOLVED.key
     assert LaterCell.model_validate(RESOLVED.model_dump()).key != RESOLVED.key
-    assert LaterCell.model_validate(RESOLVED.model_dump()).identity()["recipe"]["average"] == 0.97
+    assert LaterCell.model_validate(RESOLVED.model_dump()).identity()["recipe"]["polish"] == 0.97
 
 
 def test_a_key_has_its_schema() -> None:

@@ -1,6 +1,8 @@
 """A training run on disk: one safetensors file, so that nothing in it can run code."""
 
 import json
+from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ def save_checkpoint(
     state: dict[str, Any],
     model: Network,
     optimizer: torch.optim.Optimizer,
-    best: dict[str, Tensor],
+    others: Mapping[str, Mapping[str, Tensor]],
 ) -> None:
     """Write everything that going on needs, whole or not at all; keeps the one before, too.
 
@@ -27,13 +29,14 @@ def save_checkpoint(
         state: JSON-ready progress (Python's JSON keeps every bit of a float).
         model: Its trained tensors are kept.
         optimizer: Its state per parameter is kept; its options come from the recipe.
-        best: Trained tensors of the best epoch so far; may be empty.
+        others: Further sets of the trained tensors, each under a name; may be empty.
 
     Raises:
         DataError: If the disk is full.
     """
     tensors = {f"model.{name}": tensor for name, tensor in model.trained_state().items()}
-    tensors |= {f"best.{name}": tensor for name, tensor in best.items()}
+    for kind, kept in others.items():
+        tensors |= {f"{kind}.{name}": tensor for name, tensor in kept.items()}
     for index, values in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in values.items()}
     before = one_before(path)
@@ -43,11 +46,12 @@ def save_checkpoint(
 
 def load_checkpoint(
     path: Path, model: Network, optimizer: torch.optim.Optimizer
-) -> tuple[dict[str, Any], dict[str, Tensor], list[str]]:
+) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]], list[str]]:
     """Put model and optimizer where they were: where the last checkpoint that is whole says.
 
     Returns:
-        The progress (empty: begin), the best tensors, and a sentence about each damaged file.
+        The progress (empty: begin), the further sets of tensors by their names (a set that is not
+        there is empty), and a sentence about each damaged file.
     """
     notes: list[str] = []
     for file in (path, one_before(path)):
@@ -59,7 +63,7 @@ def load_checkpoint(
                 notes.append(f"{file}: damaged; went on from the checkpoint before it")
     if notes:
         notes = [f"{path}: damaged; began at the start, as there is no other checkpoint"]
-    return {}, {}, notes
+    return {}, defaultdict(dict), notes
 
 
 def remove_checkpoint(path: Path) -> None:
@@ -89,9 +93,8 @@ def write_tensors(
 
 def _load(
     path: Path, model: Network, optimizer: torch.optim.Optimizer
-) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    trained: dict[str, Tensor] = {}
-    best: dict[str, Tensor] = {}
+) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
+    others: dict[str, dict[str, Tensor]] = defaultdict(dict)
     per_parameter: dict[int, dict[str, Tensor]] = {}
     with safe_open(path, framework="pt") as file:
         state: dict[str, Any] = json.loads(file.metadata()["state"])
@@ -102,8 +105,8 @@ def _load(
                 index, _, name = name.partition(".")
                 per_parameter.setdefault(int(index), {})[name] = tensor
             else:
-                (trained if kind == "model" else best)[name] = tensor
-    model.load_state_dict(trained, strict=False)
+                others[kind][name] = tensor
+    model.load_state_dict(others.pop("model"), strict=False)
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": per_parameter, "param_groups": groups})
-    return state, best
+    return state, others

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +12,10 @@ import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 
+from vesica import spelling
 from vesica.data.augment import MIRRORS, augment, read_augmentation
 from vesica.data.library import Library, Progress
+from vesica.data.source import Source
 from vesica.features import (
     Images,
     Inputs,
@@ -26,6 +29,8 @@ from vesica.features import (
 )
 from vesica.losses import parse_loss
 from vesica.networks import (
+    NETWORKS,
+    OF_THE_CELL,
     Network,
     Weights,
     build_network,
@@ -35,7 +40,13 @@ from vesica.networks import (
     read_network,
 )
 from vesica.networks.fcn import STRIDE
-from vesica.optim import rate_factor, read_optimizer, read_schedule
+from vesica.optim import (
+    average_share,
+    rate_factor,
+    read_average,
+    read_optimizer,
+    read_schedule,
+)
 from vesica.plan import Cell, replace
 from vesica.shapes import Features, ImageBatch
 from vesica.spelling import Spelled, split_path
@@ -188,9 +199,18 @@ class Materials:
             weights_digest=weights.digest,
             optimizer=str(read_optimizer(recipe.optimizer)),
             schedule=str(read_schedule(recipe.schedule)),
+            average=str(read_average(recipe.average)),
+            **self._epochs(cell, data),
             augment=str(read_augmentation(recipe.augment)),
             precision=resolve_precision(recipe.precision),
         )
+
+    def _epochs(self, cell: Cell, data: Source) -> dict[str, int]:
+        """As many as make the steps that are asked for."""
+        if not cell.recipe.steps:
+            return {}
+        per_epoch = math.ceil(len(self.library.split(data).train) / cell.recipe.batch)
+        return {"max_epochs": math.ceil(cell.recipe.steps / per_epoch), "steps": 0}
 
     def check(self, cell: Cell) -> None:
         """Open what a resolved cell needs, and try a network of the user's own.
@@ -205,6 +225,7 @@ class Materials:
             check_network(self.network(cell), network.name, cell.size, num_classes)
             self._checked.add((cell.model, cell.size))
         rate_factor(read_schedule(cell.recipe.schedule), 0.0, cell.recipe.max_epochs)
+        average_share(read_average(cell.recipe.average), 1, cell.recipe.max_epochs)
         image = torch.zeros(3, cell.size, cell.size, dtype=torch.uint8)
         mask = torch.zeros(num_classes, cell.size, cell.size, dtype=torch.bool)
         augment(read_augmentation(cell.recipe.augment), image, mask, cell.seed, 0, 0)
@@ -212,9 +233,14 @@ class Materials:
 
 def _without_default_freeze(network: Spelled, weights: Weights) -> Spelled:
     """What "auto" would do anyway is not spelled: it is the same network."""
-    auto = ("freeze", "paper" if weights.state else "none")
-    is_own = bool(network.digest)
-    options = tuple(option for option in network.options if is_own or option != auto)
+    known = {} if network.digest else spelling.options_of(network.function(NETWORKS), OF_THE_CELL)
+    if "freeze" not in known or known["freeze"].default != "auto":
+        return network
+    options = tuple(
+        (name, value)
+        for name, value in network.options
+        if name != "freeze" or (value != "none") != bool(weights.state)
+    )
     return dataclasses.replace(network, options=options)
 
 

@@ -1,4 +1,4 @@
-"""Optimisers and schedules by their names, a line each. Torch is imported when one is made."""
+"""Optimisers, schedules and averages by name, a line each. Torch is imported when one is made."""
 
 from __future__ import annotations
 
@@ -66,6 +66,29 @@ def cosine(epoch: float, max_epochs: int, *, warmup: float = 0.0) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
 
+def none(step: int, num_steps: int) -> float:
+    """No average: the weights as they are."""
+    return 1.0
+
+
+def ema(step: int, num_steps: int, *, decay: float = 0.97) -> float:
+    """Exponential moving average; in the first steps, of those that there are.
+
+    Source:
+        Polyak and Juditsky 1992; the warm start is TensorFlow's.
+    """
+    return 1 - min(decay, step / (9 + step))
+
+
+def swa(step: int, num_steps: int, *, start: float = 0.75) -> float:
+    """The plain mean of the weights behind a share `start` of the steps.
+
+    Source:
+        Izmailov et al. 2018, step by step.
+    """
+    return 1 / max(1, step - math.floor(start * num_steps))
+
+
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "rmsprop": rmsprop,
     "adamw": adamw,
@@ -79,6 +102,15 @@ SCHEDULES: dict[str, Callable[..., float]] = {
 }
 """From the epochs that have passed (3.5 is in the middle of the fourth) and their limit to a factor
 of the learning rate."""
+
+
+AVERAGES: dict[str, Callable[..., float]] = {
+    "none": none,
+    "ema": ema,
+    "swa": swa,
+}
+"""From the steps that have been taken (1 after the first) and their number in all to the share that
+the weights of now have in the average."""
 
 
 def read_optimizer(text: str) -> spelling.Spelled:
@@ -134,3 +166,30 @@ def read_schedule(text: str) -> spelling.Spelled:
         ValueError: If there is no such name or option.
     """
     return spelling.read(text, SCHEDULES, "schedule")
+
+
+def read_average(text: str) -> spelling.Spelled:
+    """Read an average's name and options.
+
+    Raises:
+        ValueError: If there is no such name or option, or it is no share.
+    """
+    found = spelling.read(text, AVERAGES, "average")
+    for name, value in found.options:
+        if not found.digest and not (isinstance(value, float | int) and 0 <= value < 1):
+            raise ValueError(f"{text}: {name}={value} is not allowed; pass a share below 1")
+    return found
+
+
+def average_share(spelled: spelling.Spelled, step: int, num_steps: int) -> float:
+    """The share of the weights of now in the average.
+
+    Raises:
+        DataError: If a user's function fails, or gives no number in (0, 1].
+    """
+    share = spelled.call(AVERAGES, step, num_steps)
+    if not isinstance(share, float | int) or not 0 < share <= 1:
+        raise DataError(
+            f"{spelled.name}: gives {share!r} at step {step}; expected a share above 0, at most 1"
+        )
+    return float(share)

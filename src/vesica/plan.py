@@ -21,7 +21,7 @@ from vesica.data.source import Frozen, Source
 SCHEMA = 2
 """Of a cell's identity."""
 
-LATER: dict[str, Any] = {}
+LATER: dict[str, Any] = {"recipe.average": "none", "recipe.steps": 0}
 """Fields that this schema did not begin with, as `recipe.name`, each with the value that changes
 nothing: a cell that has it keeps the key that it had without the field. That value is frozen here
 and has nothing to do with the field's default, which may change."""
@@ -72,9 +72,19 @@ class Recipe(Frozen):
         "none",
         description="Of training images: a name such as flip or standard, or FILE.py:FUNCTION.",
     )
+    average: str = Field(
+        "none",
+        description="Of the weights over the steps: none, ema:decay=0.97 or swa, or "
+        "FILE.py:FUNCTION; it is the average that is scored.",
+    )
     max_epochs: int = Field(1000, ge=1, description="At most so many epochs.")
+    steps: int = Field(
+        0, ge=0, description="Train so many steps, in place of --epochs, however many the images."
+    )
     batch: int = Field(100, ge=1, description="Images per step.")
-    patience: int = Field(20, ge=1, description="Stop after so many epochs without a better one.")
+    patience: int = Field(
+        20, ge=0, description="Stop after so many epochs without a better one; 0: never."
+    )
     reduction: Literal["mean", "sum"] = Field(
         "mean", description="How a batch's losses become one; the paper adds."
     )
@@ -167,6 +177,7 @@ class Cell(Frozen):
             self.recipe.optimizer,
             self.recipe.schedule,
             self.recipe.augment,
+            self.recipe.average,
         )
 
     @property

@@ -12,6 +12,7 @@ import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 
+from vesica.average import Average
 from vesica.checkpoint import load_checkpoint, save_checkpoint
 from vesica.data.augment import derive_seed
 from vesica.errors import Stopped
@@ -136,10 +137,12 @@ def fit(
     rates = [group["lr"] for group in optimizer.param_groups]
     module, optimizer = fabric.setup(network, optimizer)
     module.mark_forward_method("head")
-    values, best, notes = load_checkpoint(checkpoint, network, optimizer)
-    state = State.from_dict(values)
-    state.notes += notes
     num_steps = math.ceil(len(train) / recipe.batch)
+    average = Average(network, recipe.average, recipe.max_epochs * num_steps)
+    values, kept, notes = load_checkpoint(checkpoint, network, optimizer)
+    state, best = State.from_dict(values), kept["best"]
+    average.load(kept["average"])
+    state.notes += notes
     saved_at = time.monotonic()
 
     while not is_over(state, recipe):
@@ -168,19 +171,22 @@ def fit(
                 len(rows) if recipe.reduction == "mean" else 1
             )
             state.step += 1
+            average.update(state.epoch * num_steps + state.step)
             state.time_s += time.monotonic() - started
             if not math.isfinite(state.loss_sum):
                 raise Diverged(f"the training loss is not finite in epoch {state.epoch + 1}")
             on_step(state, num_steps)
             stopping = should_stop()
             if stopping or time.monotonic() - saved_at > CHECKPOINT_EVERY_S:
-                save_checkpoint(checkpoint, asdict(state), network, optimizer, best)
+                others = {"best": best, "average": average.tensors}
+                save_checkpoint(checkpoint, asdict(state), network, optimizer, others)
                 saved_at = time.monotonic()
             if stopping:
                 raise Stopped
 
         started = time.monotonic()
-        judged = validate(module, inputs, val, loss, fabric, recipe.batch)
+        with average.applied():
+            judged = validate(module, inputs, val, loss, fabric, recipe.batch)
         if not math.isfinite(judged.loss):
             raise Diverged(f"the validation loss is not finite in epoch {state.epoch + 1}")
         state.epoch += 1
@@ -196,7 +202,8 @@ def fit(
         )
         if recipe.keep == "last" or is_best(state.history, recipe.monitor):
             state.kept = state.epoch
-            best = {name: tensor.clone() for name, tensor in network.trained_state().items()}
+            scored = average.tensors or network.trained_state()
+            best = {name: tensor.clone() for name, tensor in scored.items()}
         state.step, state.loss_sum, state.time_s = 0, 0.0, 0.0
         on_step(state, num_steps)
 
@@ -212,8 +219,11 @@ def is_over(state: State, recipe: Recipe) -> bool:
 
 
 def has_converged(history: list[Epoch], recipe: Recipe) -> bool:
-    """`patience` epochs have passed without a better one."""
-    return len(history) - best_epoch(history, recipe.monitor) >= recipe.patience
+    """`patience` epochs have passed without a better one; a patience of 0 never ends."""
+    return (
+        recipe.patience > 0
+        and len(history) - best_epoch(history, recipe.monitor) >= recipe.patience
+    )
 
 
 def is_best(history: list[Epoch], monitor: str) -> bool:

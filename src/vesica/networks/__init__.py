@@ -9,12 +9,14 @@ from vesica import spelling
 from vesica.errors import DataError
 from vesica.networks.fcn import FCN, bfcn32s, fcresnet
 from vesica.networks.protocol import Network, Whole
+from vesica.networks.unet import unet
 from vesica.networks.weights import WEIGHTS, Weights, load_weights
 from vesica.spelling import Spelled
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "bfcn32s": bfcn32s,
     "fcresnet": fcresnet,
+    "unet": unet,
 }
 
 OF_THE_CELL = ("weights",)

