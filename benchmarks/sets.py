@@ -3,8 +3,12 @@
 For `vesica compare benchmarks/sets.py:cracks` and plans; a file of one's own is written alike. The
 sets lie side by side in the folder that the environment variable VESICA_SETS names: helen,
 celebamask, cracks, weeds, chest, polyps, horses, flood.
+
+`val` is the share of the images that validate where that is to be more than usual, as in choosing a
+recipe: a tenth is then for testing. Without it the set is divided as it says itself, or by Vesica.
 """
 
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +23,7 @@ HALF = 127
 """Masks in grey ramps, as JPEG makes them, are foreground above it."""
 
 
-def eyes() -> Dataset:
+def eyes(*, val: float = 0.0) -> Dataset:
     """HELEN's eyes, half a percent of the pixels; divided as HELEN is."""
     root = _root("helen")
     names = _names(root / "images")
@@ -37,24 +41,28 @@ def eyes() -> Dataset:
         names,
         read,
         files=[files(name) for name in names],
-        parts=["test" if name in test else None for name in names],
+        parts=_parts(names, val) or ["test" if name in test else None for name in names],
         target="eyes",
     )
 
 
-def brows() -> Dataset:
+def brows(*, val: float = 0.0) -> Dataset:
     """The brows of CelebAMask-HQ, index 6 and 7."""
-    return _pairs("celebamask", "images", "labels", lambda m: np.isin(m, (6, 7)), target="brows")
+    return _pairs(
+        "celebamask", "images", "labels", lambda m: np.isin(m, (6, 7)), target="brows", val=val
+    )
 
 
-def cracks() -> Dataset:
+def cracks(*, val: float = 0.0) -> Dataset:
     """Cracks in pavement: `x.jpg` beside `x_mask.png`."""
     root = _root("cracks")
     names = [name for name in _names(root) if not name.endswith("_mask")]
-    return _of(names, root, "{}.jpg", root, "{}_mask.png", lambda m: m > HALF, target="cracks")
+    return _of(
+        names, root, "{}.jpg", root, "{}_mask.png", lambda m: m > HALF, target="cracks", val=val
+    )
 
 
-def weeds() -> Dataset:
+def weeds(*, val: float = 0.0) -> Dataset:
     """Weeds among crops, red in the annotation."""
     root = _root("weeds")
     names = [name.removesuffix("_image") for name in _names(root / "images")]
@@ -68,28 +76,29 @@ def weeds() -> Dataset:
             [root / "images" / f"{name}_image.jpg", root / "annotations" / f"{name}_annotation.png"]
             for name in names
         ],
+        parts=_parts(names, val),
         target="weeds",
     )
 
 
-def heart() -> Dataset:
+def heart(*, val: float = 0.0) -> Dataset:
     """The heart in chest radiographs, mask value 250."""
-    return _pairs("chest", "images", "masks", lambda m: m == 250, target="heart")
+    return _pairs("chest", "images", "masks", lambda m: m == 250, target="heart", val=val)
 
 
-def polyps() -> Dataset:
+def polyps(*, val: float = 0.0) -> Dataset:
     """Polyps in endoscopy, masks as JPEG."""
-    return _pairs("polyps", "images", "masks", lambda m: m > HALF, target="polyps")
+    return _pairs("polyps", "images", "masks", lambda m: m > HALF, target="polyps", val=val)
 
 
-def horses() -> Dataset:
+def horses(*, val: float = 0.0) -> Dataset:
     """Horses, masks as JPEG, some of them a pixel off in size."""
-    return _pairs("horses", "rgb", "figure_ground", lambda m: m > HALF, target="horses")
+    return _pairs("horses", "rgb", "figure_ground", lambda m: m > HALF, target="horses", val=val)
 
 
-def flood() -> Dataset:
+def flood(*, val: float = 0.0) -> Dataset:
     """Flooded areas from the air."""
-    return _pairs("flood", "Image", "Mask", lambda m: m > HALF, target="flood")
+    return _pairs("flood", "Image", "Mask", lambda m: m > HALF, target="flood", val=val)
 
 
 Rule = Callable[[np.ndarray], np.ndarray]
@@ -102,6 +111,7 @@ def _pairs(
     rule: Rule,
     *,
     target: str,
+    val: float,
 ) -> Dataset:
     """A folder of images and one of masks, of the same names."""
     root = _root(folder)
@@ -116,6 +126,7 @@ def _pairs(
         "{}" + suffixes.pop(),
         rule,
         target=target,
+        val=val,
     )
 
 
@@ -128,6 +139,7 @@ def _of(
     rule: Rule,
     *,
     target: str,
+    val: float,
 ) -> Dataset:
     def files(name: str) -> list[Path]:
         return [images / image.format(name), masks / mask.format(name)]
@@ -139,7 +151,25 @@ def _of(
             found = np.array(Image.fromarray(found).resize(size, Image.Resampling.NEAREST))
         return pixels, rule(found)
 
-    return Dataset.of(names, read, files=[files(name) for name in names], target=target)
+    return Dataset.of(
+        names,
+        read,
+        files=[files(name) for name in names],
+        parts=_parts(names, val),
+        target=target,
+    )
+
+
+def _parts(names: list[str], val: float) -> list[str] | None:
+    """A tenth to test, so many to validate, by a hash of the names; None: not asked for."""
+    if not val:
+        return None
+    digests = {name: hashlib.sha256(name.encode()).digest() for name in names}
+    order = sorted(names, key=digests.__getitem__)
+    num_test, num_val = len(names) // 10, round(val * len(names))
+    parts = dict.fromkeys(order[:num_test], "test")
+    parts |= dict.fromkeys(order[num_test : num_test + num_val], "val")
+    return [parts.get(name, "train") for name in names]
 
 
 def _root(folder: str) -> Path:

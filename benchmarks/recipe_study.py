@@ -1,0 +1,91 @@
+"""Which recipe makes little noise and wins nothing for either loss? The data of `docs/recipes.md`.
+
+    VESICA_SETS=DIR vesica run benchmarks/recipe_study.py --out RUN
+    python benchmarks/recipe_study.py RUN
+
+The first command trains every recipe with both losses on four sets (a plan like any other; it goes
+on where it stopped), the second prints the table. Everything is judged on validation images, a
+third of each set; the test images decide nothing.
+"""
+
+import itertools
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from vesica.judge import Setting, read_settings
+from vesica.plan import Cell, Recipe, Source, across, replace
+from vesica.run import open_run
+
+STEPS = 800
+SETS = tuple(os.environ.get("RECIPE_SETS", "cracks,weeds,heart,polyps").split(","))
+SEEDS = int(os.environ.get("RECIPE_SEEDS", "3"))
+LAST = {"keep": "last", "patience": 0}
+ADAMW, COSINE = {"optimizer": "adamw:lr=1e-3"}, {"schedule": "cosine"}
+
+RECIPES: dict[str, dict[str, object]] = {
+    "RMSprop 1e-4, best epoch": {"patience": 20},
+    "RMSprop 1e-4, EMA": {"average": "ema", **LAST},
+    "AdamW 1e-3": {**ADAMW, **LAST},
+    "AdamW 1e-3, cosine": {**ADAMW, **COSINE, **LAST},
+    "AdamW 1e-3, EMA .99": {**ADAMW, "average": "ema:decay=0.99", **LAST},
+    "AdamW 1e-3, cosine, EMA": {**ADAMW, **COSINE, "average": "ema", **LAST},
+    "AdamW 1e-3, cosine, SWA": {**ADAMW, **COSINE, "average": "swa", **LAST},
+    "AdamW 3e-3, cosine, EMA": {
+        "optimizer": "adamw:lr=3e-3",
+        **COSINE,
+        "average": "ema",
+        **LAST,
+    },
+    "half the steps": {**ADAMW, **COSINE, "average": "ema", "steps": STEPS // 2, **LAST},
+    "twice the steps": {**ADAMW, **COSINE, "average": "ema", "steps": 2 * STEPS, **LAST},
+}
+
+
+def plan() -> list[Cell]:
+    """Seeds vary slowest, so that a part of it is already an answer."""
+    weights = os.environ.get("RECIPE_WEIGHTS", "lite0")
+    cells = []
+    for seed in range(SEEDS):
+        for name in SETS:
+            base = Cell(
+                data=Source(path=f"{Path(__file__).parent / 'sets.py'}:{name}:val=0.35"),
+                model="unet",
+                size=128,
+                weights=weights,
+                seed=seed,
+                recipe=Recipe(batch=16, steps=STEPS, precision="bf16"),
+            )
+            for fields in RECIPES.values():
+                cells += across(replace(base, **fields), loss=["bce", "iou"])
+    return cells
+
+
+def main(run: Path) -> None:
+    """Print a row for each set and recipe."""
+    print("| set | recipe | bce | iou | iou minus bce | its seed SD | s |")
+    print("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
+    # Settings stand in the plan's order, each set with every recipe.
+    for setting, recipe in zip(
+        read_settings(run, open_run(run).cells), itertools.cycle(RECIPES), strict=False
+    ):
+        seeds = sorted(set(setting.seeds_of("bce")) & set(setting.seeds_of("iou")))
+        if not seeds:
+            continue
+        bce, iou = (np.array([_val(setting, loss, s) for s in seeds]) for loss in ("bce", "iou"))
+        time = np.mean([found.result.train_time_s for found in setting.ended.values()])
+        sd = f"{100 * np.std(iou - bce, ddof=1):.2f}" if len(seeds) > 1 else ""
+        print(
+            f"| {setting.cells[0].data.target} | {recipe} | {100 * bce.mean():.1f} "
+            f"| {100 * iou.mean():.1f} | {100 * (iou - bce).mean():+.2f} | {sd} | {time:.0f} |"
+        )
+
+
+def _val(setting: Setting, loss: str, seed: int) -> float:
+    return setting.ended[loss, seed].result.val_iou_per_image or 0.0
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
