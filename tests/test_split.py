@@ -1,7 +1,10 @@
 """Splits: the paper's counts, and hashes that keep groups whole and old images in their place."""
 
 import re
+from collections import Counter
+from dataclasses import replace
 from itertools import combinations
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -301,6 +304,158 @@ def test_small_of_own_parts() -> None:
     assert len(split.test) == 100
 
 
+# In folds
+
+
+def fold_splits(dataset: Dataset, folds: int, **options: Any) -> list[Split]:
+    return [make_split(dataset, folds=folds, fold=fold, **options) for fold in range(folds)]
+
+
+def groups_of(dataset: Dataset, indices: tuple[int, ...]) -> set[str]:
+    return {dataset.samples[index].group for index in indices}
+
+
+@settings(deadline=None)
+@given(ids=st.lists(st.integers(0, 30), min_size=8, max_size=80), folds=st.integers(2, 8))
+def test_folds_test_every_image_once_and_divide_no_group(ids: list[int], folds: int) -> None:
+    dataset = grouped(ids)
+    try:
+        splits = fold_splits(dataset, folds)
+    except DataError as problem:
+        few = len(set(ids)) < folds or folds == 2
+        assert few, problem  # noqa: PT017
+        return
+    assert sorted(index for split in splits for index in split.test) == list(range(len(ids)))
+    for split in splits:
+        parts = split.train, split.val, split.test
+        assert all(part and list(part) == sorted(part) for part in parts)
+        assert sorted(sum(parts, ())) == list(range(len(ids)))
+        found = [groups_of(dataset, part) for part in parts]
+        assert all(not one & other for one, other in combinations(found, 2))
+    sizes = [len(split.test) for split in splits]
+    assert max(sizes) - min(sizes) <= max(Counter(ids).values())
+
+
+@given(total=st.integers(4, 300), folds=st.integers(2, 12), seed=st.integers(0, 3))
+def test_folds_of_single_images_differ_by_one_at_most(total: int, folds: int, seed: int) -> None:
+    folds = min(folds, total)
+    sizes = [counts(split)[2] for split in fold_splits(numbered(total), folds, seed=seed)]
+    assert sum(sizes) == total
+    assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize("folds", [2, 3, 5, 10])
+@pytest.mark.parametrize("full_size", [None, 2927])
+def test_folds_of_ten_images(folds: int, full_size: int | None) -> None:
+    for split in fold_splits(numbered(10, full_size), folds):
+        num_train, num_val, num_test, num_left_out = counts(split)
+        assert num_val == 1
+        assert abs(num_test - 10 / folds) < 1
+        assert (num_train, num_left_out) == (9 - num_test, 0)
+
+
+def test_folds_choose_their_epochs_on_different_images() -> None:
+    splits = fold_splits(numbered(100), 5)
+    assert [len(split.val) for split in splits] == [9] * 5
+    assert len({index for split in splits for index in split.val}) == 45
+    for split, after in zip(splits, splits[1:] + splits[:1], strict=True):
+        assert set(split.val) < set(after.test)
+
+
+def test_folds_know_a_copy_of_the_data_but_not_its_order() -> None:
+    dataset = grouped([index * index % 37 for index in range(90)])
+    backwards = replace(dataset, samples=dataset.samples[::-1])
+    for one, other in zip(fold_splits(dataset, 4), fold_splits(backwards, 4), strict=True):
+        assert parts_by_name(dataset, one) == parts_by_name(backwards, other)
+
+
+def test_the_folds_are_fixed_for_ever() -> None:
+    splits = fold_splits(numbered(12), 3)
+    assert [split.test for split in splits] == [(3, 4, 7, 8), (2, 5, 9, 10), (0, 1, 6, 11)]
+    assert [split.val for split in splits] == [(9,), (6,), (4,)]
+
+
+def test_folds_of_other_seeds_differ() -> None:
+    dataset = numbered(100)
+    tests = {make_split(dataset, folds=5, fold=0, seed=seed).test for seed in range(5)}
+    assert len(tests) == 5
+
+
+def test_a_group_larger_than_a_fold_is_tested_alone() -> None:
+    dataset = grouped([0] * 50 + list(range(1, 21)))
+    splits = fold_splits(dataset, 3)
+    assert [counts(split)[2] for split in splits] == [50, 10, 10]
+    # It is too large to choose the epoch, too.
+    assert [counts(split)[1] for split in splits] == [2, 7, 7]
+
+
+def test_folds_of_large_groups_alone_still_validate() -> None:
+    for split in fold_splits(grouped([0] * 9 + [1] * 7 + [2] * 8), 3):
+        assert counts(split)[1] == 7 or counts(split)[2:] == (7, 0)
+        assert min(counts(split)[:3]) >= 7
+
+
+def test_folds_can_be_capped() -> None:
+    dataset = numbered(500)
+    for size, options, expected in (
+        ("small", {}, (152, 15)),
+        ("big", {"train": 20, "val": 3}, (20, 3)),
+        ("small", {"train": 300}, (300, 15)),
+    ):
+        for whole, split in zip(
+            fold_splits(dataset, 5), fold_splits(dataset, 5, size=size, **options), strict=True
+        ):
+            assert counts(split) == (*expected, 100, 400 - sum(expected))
+            assert split.test == whole.test
+            assert set(split.train) < set(whole.train)
+            assert set(split.val) < set(whole.val)
+    assert failure(dataset, folds=5, fold=0, val=45) == (
+        "45 images for val are more than the 44 that the split has for it. Ask for fewer, or add"
+        " images."
+    )
+
+
+def test_folds_say_what_they_are() -> None:
+    (note,) = make_split(numbered(11, 2927), folds=3, fold=1).notes
+    assert note == (
+        "3 folds of 3 to 4 images, by hash with split seed 0: every image is tested once."
+    )
+
+
+def test_folds_of_own_parts() -> None:
+    only = numbered(20, part="train")
+    assert sum(len(split.test) for split in fold_splits(only, 5)) == 20
+    message = failure(merge(only, numbered(3, part="test")), folds=5, fold=0)
+    assert message == (
+        "The folders' own parts (test) say what is tested: leave out --folds, or put all images"
+        " into one folder."
+    )
+
+
+@pytest.mark.parametrize(
+    ("num_images", "options", "message"),
+    [
+        (10, {"folds": 1, "fold": 0}, "Folds of a split: expected at least 2, not 1."),
+        (10, {"fold": 0}, "Folds of a split: expected at least 2, not 0."),
+        (10, {"folds": 5}, "Fold None of 5: expected one of 0 to 4."),
+        (10, {"folds": 5, "fold": 5}, "Fold 5 of 5: expected one of 0 to 4."),
+        (
+            4,
+            {"folds": 5, "fold": 0},
+            "5 folds are more than the 4 groups of images to divide. Ask for fewer.",
+        ),
+        (
+            3,
+            {"folds": 2, "fold": 0},
+            "2 folds leave one group of images for train and val together. Ask for more folds, or"
+            " add images.",
+        ),
+    ],
+)
+def test_folds_mistakes(num_images: int, options: dict[str, int], message: str) -> None:
+    assert failure(numbered(num_images), **options) == message
+
+
 # Real data
 
 
@@ -318,6 +473,16 @@ def test_real_lfw_split() -> None:
         assert not people(dataset, split.train) & people(dataset, split.test)
         assert not people(dataset, split.val) & people(dataset, split.test)
     assert "In two parts, as the order of names has it: Raoul_Ruiz." in big.notes
+
+
+def test_real_lfw_folds() -> None:
+    dataset = open_dataset(require("lfw"))
+    splits = fold_splits(dataset, 5)
+    assert sorted(index for split in splits for index in split.test) == list(range(2927))
+    sizes = [len(split.test) for split in splits]
+    assert max(sizes) - min(sizes) <= 1
+    for split in splits:
+        assert not people(dataset, split.train + split.val) & people(dataset, split.test)
 
 
 def test_real_helen_layout_split() -> None:

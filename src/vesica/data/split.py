@@ -1,6 +1,8 @@
-"""Which samples train, choose the epoch, and test: in the order of names, or by hash."""
+"""Which samples train, choose the epoch, and test: in the order of names, by hash, or in folds."""
 
 import hashlib
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -44,6 +46,8 @@ def make_split(
     train: int | None = None,
     val: int | None = None,
     seed: int = 0,
+    folds: int = 0,
+    fold: int | None = None,
 ) -> Split:
     """Divide a data set into parts for training, validation and test.
 
@@ -52,21 +56,30 @@ def make_split(
     folders; what these leave open is decided by a hash of each sample's group, so that a group
     stays together and an image that is added moves no other.
 
+    Folds divide any set by the same hash into shares as equal as whole groups allow, each the test
+    part of one division; validation comes first from the fold after it, so that the divisions
+    share as few images for choosing the epoch as they can.
+
     Args:
         dataset: An opened data set.
         size: "big" uses all images; "small" 1000 and 100 of a whole face set, in proportion.
         train: Number of images for training in place of the split's own.
         val: Number of images for validation in place of the split's own.
         seed: Another seed is another hash. It says nothing about training.
+        folds: Divisions that test every image once between them; 0 is a single one, as above.
+        fold: Which of these divisions, from 0.
 
     Raises:
-        DataError: If a part would be empty, or more images are asked for than there are.
+        DataError: If a part would be empty, more images are asked for than there are, or the data
+            set's own parts leave no folds to choose.
     """
     if size not in ("big", "small"):
         raise DataError(f"Unknown size {size!r} of a split. Pass big or small.")
     for name, count in (("train", train), ("val", val)):
         if count is not None and count < 1:
             raise DataError(f"{count} images for {name}: expected at least 1.")
+    if folds or fold is not None:
+        return _split_in_folds(dataset, size, train, val, seed, folds, fold)
     if dataset.full_size is not None:
         return _split_by_name(dataset, dataset.full_size, size, train, val, seed)
     return _split_by_hash(dataset, size, train, val, seed)
@@ -133,7 +146,7 @@ def _split_by_hash(
         ("val", val, SMALL_VAL_SHARE),
     ):
         if count is not None:
-            parts[name] = _first(parts[name], count, name, draws)
+            parts[name] = _first(parts[name], count, name, [(draw.rank,) for draw in draws])
         elif size == "small":
             parts[name] = [index for index in parts[name] if draws[index].rank < share]
     empty = [name for name, indices in parts.items() if not indices]
@@ -144,6 +157,91 @@ def _split_by_hash(
             " Add images, or pass another --split-seed."
         )
     return _finish(dataset, parts, notes)
+
+
+def _split_in_folds(
+    dataset: Dataset,
+    size: Size,
+    train: int | None,
+    val: int | None,
+    seed: int,
+    folds: int,
+    fold: int | None,
+) -> Split:
+    samples = dataset.samples
+    fold_of = _deal(dataset, seed, folds)
+    if fold is None or not 0 <= fold < folds:
+        raise DataError(f"Fold {fold} of {folds}: expected one of 0 to {folds - 1}.")
+    order = [
+        ((fold_of[sample.group] - fold) % folds, _draw(seed, sample.group).rank)
+        for sample in samples
+    ]
+    parts: dict[str, list[int]] = {"train": [], "val": [], "test": []}
+    chosen = _groups_for_val(dataset, order)
+    for index, sample in enumerate(samples):
+        is_tested = fold_of[sample.group] == fold
+        name = "test" if is_tested else "val" if sample.group in chosen else "train"
+        parts[name].append(index)
+    for name, count, share in (
+        ("train", train, SMALL_TRAIN_SHARE),
+        ("val", val, SMALL_VAL_SHARE),
+    ):
+        if count is None and size == "small":
+            count = max(1, round(share * len(parts[name])))
+        if count is not None:
+            parts[name] = _first(parts[name], count, name, order)
+    sizes = sorted(Counter(fold_of[sample.group] for sample in samples).values())
+    note = (
+        f"{folds} folds of {sizes[0]} to {sizes[-1]} images, by hash with split seed {seed}: every"
+        " image is tested once."
+    )
+    return _finish(dataset, parts, [note])
+
+
+def _deal(dataset: Dataset, seed: int, folds: int) -> dict[str, int]:
+    """The fold of each group: the largest group first, each to the smallest fold so far.
+
+    Raises:
+        DataError: If the set cannot be divided so.
+    """
+    sizes = Counter(sample.group for sample in dataset.samples)
+    if folds < 2:
+        raise DataError(f"Folds of a split: expected at least 2, not {folds}.")
+    parts = {sample.part for sample in dataset.samples if sample.part}
+    if own := sorted(parts - {"train"}):
+        raise DataError(
+            f"The folders' own parts ({', '.join(own)}) say what is tested: leave out"
+            " --folds, or put all images into one folder."
+        )
+    if folds > len(sizes):
+        raise DataError(
+            f"{folds} folds are more than the {len(sizes)} groups of images to divide. Ask for"
+            " fewer."
+        )
+    fold_of: dict[str, int] = {}
+    filled = [0] * folds
+    for group in sorted(sizes, key=lambda group: (-sizes[group], _draw(seed, group).rank, group)):
+        fold_of[group] = filled.index(min(filled))
+        filled[fold_of[group]] += sizes[group]
+    if len(sizes) - max(Counter(fold_of.values()).values()) < 2:
+        raise DataError(
+            f"{folds} folds leave one group of images for train and val together. Ask for more"
+            " folds, or add images."
+        )
+    return fold_of
+
+
+def _groups_for_val(dataset: Dataset, order: list[tuple[int, float]]) -> set[str]:
+    """Groups of the other folds that fit into the share for validation; at least the smallest."""
+    places = {s.group: place for s, place in zip(dataset.samples, order, strict=True) if place[0]}
+    sizes = Counter(sample.group for sample in dataset.samples if sample.group in places)
+    num_left = max(1, round(VAL_SHARE / (1 - TEST_SHARE) * sizes.total()))
+    chosen = set()
+    for group in sorted(places, key=lambda group: places[group]):
+        if sizes[group] <= num_left:
+            chosen.add(group)
+            num_left -= sizes[group]
+    return chosen or {min(places, key=lambda group: (sizes[group], places[group]))}
 
 
 @dataclass(frozen=True)
@@ -162,14 +260,16 @@ def _draw(seed: int, group: str) -> _Draw:
     return _Draw("val" if share < TEST_SHARE + VAL_SHARE else "train", rank)
 
 
-def _first(indices: list[int], count: int, name: str, draws: list[_Draw]) -> list[int]:
+def _first(
+    indices: list[int], count: int, name: str, order: Sequence[tuple[float, ...]]
+) -> list[int]:
     if count > len(indices):
         raise DataError(
             f"{count} images for {name} are more than the {len(indices)} that the split has for it."
             " Ask for fewer, or add images."
         )
-    # Groups whole, as far as they fit: equal ranks are one group.
-    return sorted(sorted(indices, key=lambda index: (draws[index].rank, index))[:count])
+    # Groups whole, as far as they fit: equal places are one group.
+    return sorted(sorted(indices, key=lambda index: (*order[index], index))[:count])
 
 
 def _shared_groups(dataset: Dataset, parts: dict[str, list[int]]) -> dict[str, list[str]]:
