@@ -136,6 +136,14 @@ def test_arrays_are_decoded_once_for_all_splits(
     assert not set(rows.train) & set(rows.test)
 
 
+def test_folds_share_the_arrays_and_test_every_row_once(tmp_path: Path) -> None:
+    source, library = Source(path=str(make_photos(tmp_path / "photos"))), Library(tmp_path / "c")
+    folds = [source.model_copy(update={"folds": 3, "fold": fold}) for fold in range(3)]
+    rows = [library.rows(fold) for fold in folds]
+    assert np.sort(np.concatenate([row.test for row in rows])).tolist() == list(range(30))
+    assert all(library.arrays(fold, SIZE_PX) is library.arrays(source, SIZE_PX) for fold in folds)
+
+
 def test_small_objects_are_warned_of_by_the_networks_stride(tmp_path: Path) -> None:
     library, source = Library(tmp_path), Source(path="generated:num=60:size=64:density=0.05")
     warnings = [

@@ -21,7 +21,12 @@ from vesica.data.source import Frozen, Source
 SCHEMA = 2
 """Of a cell's identity."""
 
-LATER: dict[str, Any] = {"recipe.average": "none", "recipe.steps": 0}
+LATER: dict[str, Any] = {
+    "data.folds": 0,
+    "data.fold": None,
+    "recipe.average": "none",
+    "recipe.steps": 0,
+}
 """Fields that this schema did not begin with, as `recipe.name`, each with the value that changes
 nothing: a cell that has it keeps the key that it had without the field. That value is frozen here
 and has nothing to do with the field's default, which may change."""

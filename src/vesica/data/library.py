@@ -95,6 +95,8 @@ class Library:
                 train=source.train,
                 val=source.val,
                 seed=source.split_seed,
+                folds=source.folds,
+                fold=source.fold,
             )
         return self._splits[source]
 

@@ -20,6 +20,7 @@ class Source(Frozen):
     Attributes:
         path: A folder, a name of `DATA` with its options such as "generated:num=500", or the user's
             `FILE.py:FUNCTION`; no part of a cell's identity.
+        fold: Which of the `folds` is tested, from 0.
         fingerprint: Digest of names and contents; filled in by `resolve`.
     """
 
@@ -42,6 +43,12 @@ class Source(Frozen):
     train: int | None = Field(None, ge=1, description="Training images, instead of --split's.")
     val: int | None = Field(None, ge=1, description="Validation images, instead of --split's.")
     split_seed: int = Field(0, ge=0, description="Another division of a folder.")
+    folds: int = Field(
+        0,
+        ge=0,
+        description="Test every image once, by so many divisions of the set; groups stay together.",
+    )
+    fold: int | None = Field(None, ge=0)
     fingerprint: str = ""
 
     @property
