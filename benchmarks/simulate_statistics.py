@@ -25,7 +25,7 @@ from vesica.statistics import (
     sign_flip,
     signed_rank,
 )
-from vesica.statistics.verdict import half_width, mean_squares
+from vesica.statistics.interval import half_width, mean_squares
 
 Array = NDArray[np.float64]
 NUM_REPLICATES = 5000

@@ -18,7 +18,7 @@ from scipy.stats import chi2
 from scipy.stats import t as student_t
 
 from vesica.statistics import LEVEL, MARGIN
-from vesica.statistics.verdict import MeanSquares, half_width, mean_squares
+from vesica.statistics.interval import MeanSquares, half_width, mean_squares
 
 Array = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]

@@ -15,9 +15,9 @@ from vesica.statistics import (
     images_needed,
     power_at,
     seeds_needed,
-    verdict,
 )
-from vesica.statistics.verdict import Array, half_width, mean_squares
+from vesica.statistics import interval as interval_module
+from vesica.statistics.interval import Array, half_width, mean_squares
 
 NOISE = Noise(seed_sd=0.003, unit_sd=0.03, residual_sd=0.02)
 
@@ -46,7 +46,7 @@ def test_equivalence_agrees_with_the_interval(mean: float, spread: float, state:
 
 
 def test_equivalence_is_two_t_tests_where_seeds_are_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verdict, "SKEWNESS_ALLOWANCE", 0.0)
+    monkeypatch.setattr(interval_module, "SKEWNESS_ALLOWANCE", 0.0)
     rng = np.random.default_rng(0)
     table = 0.002 + 0.002 * rng.standard_normal((8, 1)) + 1e-8 * rng.standard_normal((8, 30))
     means = table.mean(axis=1)

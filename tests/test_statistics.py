@@ -12,19 +12,21 @@ from numpy.typing import NDArray
 from scipy.stats import ttest_1samp
 
 from vesica.statistics import INTERVAL_TOO_WIDE, Comparison, compare
-from vesica.statistics import verdict as verdict_module
+from vesica.statistics import interval as interval_module
+from vesica.statistics.interval import (
+    Array,
+    half_width,
+    mean_squares,
+    skewness_factor,
+    standard_error,
+)
 from vesica.statistics.verdict import (
     REAL_BUT_NEGLIGIBLE,
     SEED_NOISE_NOT_MEASURED,
     SMALLEST_P_VALUE,
     TOO_FEW_SEEDS,
     TOO_FEW_UNITS,
-    Array,
-    half_width,
-    mean_squares,
     p_value,
-    skewness_factor,
-    standard_error,
 )
 
 Case = tuple[int, int, float, float, str, str]
@@ -123,7 +125,7 @@ def test_a_stack_of_tables_equals_its_tables_one_by_one() -> None:
 
 @pytest.mark.parametrize("axis", [0, 1], ids=["over images", "over seeds"])
 def test_equals_a_t_test_when_one_effect_is_all(axis: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verdict_module, "SKEWNESS_ALLOWANCE", 0.0)
+    monkeypatch.setattr(interval_module, "SKEWNESS_ALLOWANCE", 0.0)
     shape = (1, 20) if axis == 0 else (5, 1)
     rng = np.random.default_rng(1)
     table = 0.01 + 0.03 * rng.standard_normal(shape) + 1e-7 * rng.standard_normal((5, 20))
@@ -361,6 +363,6 @@ def test_survives_json(num_seeds: int) -> None:
         (np.zeros((3, 15)), {"level": 95}, "level is 95"),
     ],
 )
-def test_bad_input_is_explained(difference: Array, options: dict[str, float], message: str) -> None:
+def test_bad_input_is_explained(difference: Array, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         compare(difference, **options)

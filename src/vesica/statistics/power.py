@@ -12,15 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from vesica.statistics.verdict import (
-    LEVEL,
-    MARGIN,
-    MIN_SEEDS,
-    MIN_UNITS,
-    Comparison,
-    MeanSquares,
-    half_width,
-)
+from vesica.statistics.interval import MeanSquares, half_width
+from vesica.statistics.verdict import LEVEL, MARGIN, MIN_SEEDS, MIN_UNITS, Comparison
 
 POWER = 0.8
 NUM_DRAWS = 4000
