@@ -13,13 +13,38 @@ SKEWNESS_ALLOWANCE = 6.0
 
 @dataclass(frozen=True)
 class MeanSquares:
-    """The three mean squares of a seed-by-unit table, one value per table."""
+    """The three mean squares of a seed-by-unit table, one value per table.
+
+    Attributes:
+        seed: Of the means of training runs.
+        unit: Of the means of units.
+        residual: Of what is left.
+        num_seeds: Training runs that each unit was tested by.
+        num_units: Test images, or groups of them.
+        num_folds: Independent sets of such runs, each for its part of the units.
+    """
 
     seed: Array
     unit: Array
     residual: Array
     num_seeds: int
     num_units: int
+    num_folds: float = 1.0
+
+    @property
+    def df_seed(self) -> float:
+        """Degrees of freedom of `seed`."""
+        return self.num_folds * (self.num_seeds - 1)
+
+    @property
+    def overlap(self) -> float:
+        """How often a unit counts: once, and if it trains other folds' networks, for that too.
+
+        Source:
+            Nadeau and Bengio 2003, Machine Learning 52, 239-281: 1 / K + n_test / n_train in place
+            of 1 / K; for K folds K / (K - 1) + 1 times as much.
+        """
+        return 1.0 if self.num_folds == 1 else 1 + self.num_folds / (self.num_folds - 1)
 
 
 def mean_squares(difference: Array) -> MeanSquares:
@@ -51,11 +76,11 @@ def mean_squares(difference: Array) -> MeanSquares:
 def standard_error(squares: MeanSquares) -> Array:
     """Standard error of the grand mean: `sqrt((MS_seed + MS_unit - MS_residual) / (S N))`.
 
-    The expected value of the numerator is never below that of MS_seed or of MS_unit, so neither is
-    the estimate.
+    MS_unit counts `overlap` times. The expected value of the numerator is never below that of
+    MS_seed or of MS_unit, so neither is the estimate.
     """
-    larger = np.maximum(squares.seed, squares.unit)
-    numerator = np.maximum(squares.seed + squares.unit - squares.residual, larger)
+    unit = squares.overlap * squares.unit
+    numerator = np.maximum(squares.seed + unit - squares.residual, np.maximum(squares.seed, unit))
     return np.sqrt(numerator / (squares.num_seeds * squares.num_units))
 
 
@@ -63,7 +88,8 @@ def half_width(squares: MeanSquares, alpha: float) -> Array:
     """Half the width of the interval that holds the true mean with probability 1 - `alpha`.
 
     With t_S, t_N the two-sided t quantiles of S - 1 and N - 1 degrees of freedom:
-    `sqrt((t_S^2 max(a_S MS_seed - MS_residual, 0) + t_N^2 a_N MS_unit) / (S N))`.
+    `sqrt((t_S^2 max(a_S MS_seed - MS_residual, 0) + t_N^2 a_N MS_unit) / (S N))`. Over K folds,
+    MS_seed has K (S - 1) degrees of freedom and MS_unit counts `overlap` times.
 
     Each mean square is multiplied by the squared t quantile of its own degrees of freedom: without
     the residual, this keeps the level for normal effects at any ratio of seed noise to unit noise
@@ -80,17 +106,18 @@ def half_width(squares: MeanSquares, alpha: float) -> Array:
         Banerjee 1960, Sankhya 22, 357-358; Johnson 1978, JASA 73, 536-544 (what skewness does);
         Satterthwaite 1946, Biometrics Bulletin 2, 110-114 (the alternative). To subtract the
         residual, which both other mean squares contain, is our own, and like a_S and a_N rests on
-        simulation: `benchmarks/simulate_verdict.py`.
+        simulation: `benchmarks/simulate_verdict.py`, and `simulate_folds.py` beside it.
     """
-    t_seed = student_t.isf(alpha / 2, squares.num_seeds - 1)
+    t_seed = student_t.isf(alpha / 2, squares.df_seed)
     t_unit = student_t.isf(alpha / 2, squares.num_units - 1)
-    seed = skewness_factor(squares.num_seeds, alpha) * squares.seed
+    seed = skewness_factor(squares.df_seed + 1, alpha) * squares.seed
     unit = skewness_factor(squares.num_units, alpha) * squares.unit
-    numerator = t_seed**2 * np.maximum(seed - squares.residual, 0) + t_unit**2 * unit
+    seed = np.maximum(seed - squares.residual, 0)
+    numerator = t_seed**2 * seed + t_unit**2 * squares.overlap * unit
     return np.asarray(np.sqrt(numerator / (squares.num_seeds * squares.num_units)))
 
 
-def skewness_factor(num: int, alpha: float) -> float:
+def skewness_factor(num: float, alpha: float) -> float:
     """Room for skewness in a mean square: `1 + 6 (1 + ln(0.05 / alpha)) / (num + 1/3)`, 1 or more.
 
     Fitted by simulation to exponential effects (skewness 2): for 3 to 300 of them and alpha of 0.05

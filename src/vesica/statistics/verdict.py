@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 from scipy.optimize import brentq
 
+from vesica.statistics.folds import Fold, mean_squares_over_folds
 from vesica.statistics.interval import (
     Array,
     MeanSquares,
@@ -70,7 +71,9 @@ def p_value(mean: float, squares: MeanSquares) -> float:
     return 1.0 if mean == 0 else _smallest_alpha(abs(mean), squares)
 
 
-def equivalence_p_value(difference: Array, *, margin: float = MARGIN) -> float:
+def equivalence_p_value(
+    difference: Array, fold: Fold | None = None, *, margin: float = MARGIN
+) -> float:
     """Is the difference within the margin? Two one-sided tests (TOST); the larger p-value.
 
     Each test asks whether the mean lies beyond one end of [-margin, margin]. The value is at most
@@ -81,6 +84,7 @@ def equivalence_p_value(difference: Array, *, margin: float = MARGIN) -> float:
 
     Args:
         difference: Challenger minus baseline, shape (seeds, units), two or more of each.
+        fold: As in `compare`.
         margin: The largest difference that does not matter, a fraction.
 
     Raises:
@@ -94,11 +98,17 @@ def equivalence_p_value(difference: Array, *, margin: float = MARGIN) -> float:
         raise ValueError("expected finite differences of two or more seeds and units")
     # From the mean to the nearer end: positive within the margin.
     room = margin - abs(float(difference.mean()))
-    alpha = _smallest_alpha(abs(room), mean_squares(difference))
+    alpha = _smallest_alpha(abs(room), _squares(difference, fold))
     return alpha / 2 if room >= 0 else 1 - alpha / 2
 
 
-def compare(difference: Array, *, margin: float = MARGIN, level: float = LEVEL) -> Comparison:
+def compare(
+    difference: Array,
+    fold: Fold | None = None,
+    *,
+    margin: float = MARGIN,
+    level: float = LEVEL,
+) -> Comparison:
     """Judge paired differences between a challenger and a baseline.
 
     By the interval: inside [-margin, margin] is `equivalent`, else excluding zero is `better` or
@@ -108,6 +118,9 @@ def compare(difference: Array, *, margin: float = MARGIN, level: float = LEVEL) 
 
     Args:
         difference: Challenger minus baseline, shape (seeds, units), fractions.
+        fold: Which networks tested each unit, shape (units,), where every unit is tested by those
+            of one fold and trains those of the others; see `mean_squares_over_folds`. None: the
+            networks of a seed are the same for all units, and the training set is as it is.
         margin: The largest difference that does not matter, a fraction.
         level: Probability with which the interval holds the true mean. For m comparisons at once,
             1 - 0.05 / m (Bonferroni).
@@ -121,7 +134,7 @@ def compare(difference: Array, *, margin: float = MARGIN, level: float = LEVEL) 
     low = high = error = p = seed_sd = unit_sd = residual_sd = None
     obstacle = _obstacle(num_seeds, num_units)
     if num_seeds > 1 and num_units > 1:
-        squares = mean_squares(difference)
+        squares = _squares(difference, fold)
         half = float(half_width(squares, 1 - level))
         low, high = mean - half, mean + half
         error = float(standard_error(squares))
@@ -151,6 +164,18 @@ def compare(difference: Array, *, margin: float = MARGIN, level: float = LEVEL) 
         unit_sd=unit_sd,
         residual_sd=residual_sd,
     )
+
+
+def _squares(difference: Array, fold: Fold | None) -> MeanSquares:
+    if fold is None:
+        return mean_squares(difference)
+    fold = np.asarray(fold)
+    if fold.shape != difference.shape[1:] or not np.issubdtype(fold.dtype, np.integer):
+        raise ValueError(
+            f"folds are {fold.dtype} of shape {fold.shape}, expected a whole number for each of"
+            f" {difference.shape[1]} units"
+        )
+    return mean_squares_over_folds(difference, fold)
 
 
 def _smallest_alpha(distance: float, squares: MeanSquares) -> float:
