@@ -30,7 +30,7 @@ format: $(READY)
 	$(BIN)/ruff format src tests benchmarks
 
 # False-positive rates and power of the verdict and of other tests, in full (about 10 minutes), and
-# of the verdict over folds, by training 15,000 small networks in each of 19 regimes (about 15).
+# of the verdict over folds, by training 15,000 small networks or more in each of 21 regimes (about 20).
 simulate: $(READY)
 	$(BIN)/python benchmarks/simulate_verdict.py
 	$(BIN)/python benchmarks/simulate_statistics.py

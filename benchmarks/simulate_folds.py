@@ -367,6 +367,8 @@ REGIMES = (
     replace(PLAIN, name="two seeds", seeds=2),
     replace(ROUGH, name="two seeds, runs vary", seeds=2),
     replace(ROUGH, name="two seeds, runs vary", num_units=30, folds=3, seeds=2),
+    replace(ODD, num_units=240, steps=40),
+    replace(ODD, name="training sets decide", outliers=0.4, steps=40),
     replace(ROUGH, name="seeds shared by folds", shares_seeds=True),
 )
 

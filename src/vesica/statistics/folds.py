@@ -21,7 +21,8 @@ def mean_squares_over_folds(difference: Array, fold: Fold) -> MeanSquares:
     times the variance of the seeds' means in fold f, added. What the training sets add cannot be
     seen in such a table: folds share most of their training images, so that their means hardly
     differ by it (Bengio and Grandvalet 2004: no unbiased estimate exists). `overlap` makes room for
-    it. So the interval is about new training sets of this size, too.
+    it. So the interval is about new training sets of this size, too; it may miss more often than it
+    says where these make more than half of the variance of the mean, as in the hardest simulations.
 
     Assumes that networks of one seed in different folds have random numbers of their own. K counts
     as N^2 / sum N_f^2, which is K where folds have equally many units. One fold is `mean_squares`.
