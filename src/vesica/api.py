@@ -80,7 +80,7 @@ def compare(
             f"{getattr(live[0], '__name__', live[0])}: other processes cannot find this function; "
             "put it into a file of its own, or pass jobs=1"
         )
-    console = Console(highlight=False, quiet=quiet)
+    console = Console(highlight=False, emoji=False, quiet=quiet)
     with Display(console) as display:
         ready = run.prepare(cells, jobs=1 if live else jobs, progress=display.preparing)
         run.train(ready, display.watcher(lambda: False, name_cells(ready.cells)))

@@ -27,7 +27,7 @@ def list_cache(
 
     root = (cache or default_cache()).expanduser()
     entries = find_entries(root, keys or [])
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     if root.exists() and not root.is_dir():
         raise DataError(f"{root}: is a file; pass the folder of a cache")
     if not root.exists():

@@ -130,7 +130,7 @@ def _judge_published(out: Path | None, *, as_json: bool) -> None:
     if out is not None:
         check_folder(out.expanduser())
     document = analyse()
-    console = Console(stderr=as_json, highlight=False)
+    console = Console(stderr=as_json, highlight=False, emoji=False)
     if not as_json:
         for block in section_blocks(published_sections(document)):
             console.print(block, end="\n\n")

@@ -60,7 +60,7 @@ def status(run: Folder) -> None:
     """Which cells of a run have finished, collapsed or failed, and which are still to do."""
     from vesica.run import name_cells, run_in
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     cells = run_in(run, None).status()
     names = name_cells([cell for cell, _ in cells])
     for cell, found in cells:
@@ -92,7 +92,7 @@ def report(
     found = run_in(run, cache)
     found.analysis = _analysis_of(found)
     found.judge(None if margin is None else margin / 100, split_names(metrics))
-    conclude(Console(stderr=as_json, highlight=False), found, as_json=as_json)
+    conclude(Console(stderr=as_json, highlight=False, emoji=False), found, as_json=as_json)
 
 
 def _analysis_of(run: "Run") -> "Analysis":

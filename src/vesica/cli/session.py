@@ -37,7 +37,7 @@ def execute(
     from vesica.errors import Stopped
     from vesica.progress import Display
 
-    console = Console(stderr=as_json, highlight=False)
+    console = Console(stderr=as_json, highlight=False, emoji=False)
     asked = split_names(metrics)
     read_metrics(asked)  # before anything trains
     with Display(console) as display, _asking_to_stop(console) as should_stop:
