@@ -29,10 +29,11 @@ format: $(READY)
 	$(BIN)/ruff check --fix src tests benchmarks
 	$(BIN)/ruff format src tests benchmarks
 
-# False-positive rates and power of the verdict and of other tests, in full (about 10 minutes), and
+# False-positive rates and power of the verdict and of other tests, in full (about half an hour), and
 # of the verdict over folds, by training 15,000 small networks or more in each of 21 regimes (about 20).
 simulate: $(READY)
 	$(BIN)/python benchmarks/simulate_verdict.py
+	$(BIN)/python benchmarks/simulate_looks.py
 	$(BIN)/python benchmarks/simulate_statistics.py
 	$(BIN)/python benchmarks/simulate_folds.py
 

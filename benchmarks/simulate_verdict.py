@@ -50,7 +50,8 @@ def mirrored(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
 def lognormal(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     """Mean 0, variance 1, skewness 1.75."""
     spread = np.exp(0.25)
-    return (np.exp(0.5 * rng.standard_normal(shape)) - spread**0.5) / np.sqrt(spread**2 - spread)
+    effect = np.exp(0.5 * rng.standard_normal(shape)) - spread**0.5
+    return np.asarray(effect / np.sqrt(spread**2 - spread))
 
 
 NORMAL = (normal, normal)

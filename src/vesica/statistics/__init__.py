@@ -1,11 +1,22 @@
 """Is one loss better than another, by how much, and is that more than luck? NumPy and SciPy only.
 
 `compare` gives the verdict on a run: seeds and images are both samples. `paired` answers what a
-short list of paired differences asks, `power` how many seeds or images a verdict takes.
+short list of paired differences asks, `power` how many seeds or images a verdict takes, `looks`
+what adding seeds until the verdict is clear costs.
 """
 
+from vesica.statistics.looks import Shares, share_interval, shares_at, spent
 from vesica.statistics.paired import holm, paired_t, sign_flip, sign_test, signed_rank
-from vesica.statistics.power import POWER, Need, Noise, images_needed, power_at, seeds_needed
+from vesica.statistics.power import (
+    POWER,
+    Limit,
+    Need,
+    Noise,
+    images_needed,
+    limit_of_images,
+    power_at,
+    seeds_needed,
+)
 from vesica.statistics.verdict import (
     INTERVAL_TOO_WIDE,
     LEVEL,
@@ -28,17 +39,23 @@ __all__ = [
     "POWER",
     "SMALLEST_P_VALUE",
     "Comparison",
+    "Limit",
     "Need",
     "Noise",
+    "Shares",
     "Verdict",
     "compare",
     "equivalence_p_value",
     "holm",
     "images_needed",
+    "limit_of_images",
     "paired_t",
     "power_at",
     "seeds_needed",
+    "share_interval",
+    "shares_at",
     "sign_flip",
     "sign_test",
     "signed_rank",
+    "spent",
 ]

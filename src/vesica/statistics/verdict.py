@@ -9,6 +9,7 @@ so both add to the uncertainty of the mean. A t-test over the images alone forge
 they matter, it finds a winner far more often than its 5 % (`benchmarks/simulate_verdict.py`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,12 +24,12 @@ from vesica.statistics.interval import (
     mean_squares,
     standard_error,
 )
+from vesica.statistics.looks import MIN_SEEDS, ONCE, Shares, shares_at
 
 Verdict = Literal["better", "worse", "equivalent", "undecided"]
 
 MARGIN = 0.005
 LEVEL = 0.95
-MIN_SEEDS = 3
 MIN_UNITS = 15
 SMALLEST_P_VALUE = 1e-12
 
@@ -66,13 +67,17 @@ class Comparison:
     residual_sd: float | None
 
 
-def p_value(mean: float, squares: MeanSquares) -> float:
+def p_value(mean: float, squares: MeanSquares, shares: Shares = ONCE) -> float:
     """The smallest alpha, down to 1e-12, whose interval around `mean` excludes zero; one table."""
-    return 1.0 if mean == 0 else _smallest_alpha(abs(mean), squares)
+    return 1.0 if mean == 0 else _smallest_alpha(abs(mean), squares, shares)
 
 
 def equivalence_p_value(
-    difference: Array, fold: Fold | None = None, *, margin: float = MARGIN
+    difference: Array,
+    fold: Fold | None = None,
+    *,
+    margin: float = MARGIN,
+    earlier: Sequence[int] | None = None,
 ) -> float:
     """Is the difference within the margin? Two one-sided tests (TOST); the larger p-value.
 
@@ -86,9 +91,11 @@ def equivalence_p_value(
         difference: Challenger minus baseline, shape (seeds, units), two or more of each.
         fold: As in `compare`.
         margin: The largest difference that does not matter, a fraction.
+        earlier: As in `compare`.
 
     Raises:
-        ValueError: If the differences are no finite table with two or more seeds and units.
+        ValueError: If the differences are no finite table with two or more seeds and units, or an
+            earlier look saw more seeds.
 
     Source:
         Schuirmann 1987, J. Pharmacokinetics and Biopharmaceutics 15, 657-680.
@@ -98,7 +105,8 @@ def equivalence_p_value(
         raise ValueError("expected finite differences of two or more seeds and units")
     # From the mean to the nearer end: positive within the margin.
     room = margin - abs(float(difference.mean()))
-    alpha = _smallest_alpha(abs(room), _squares(difference, fold))
+    shares = ONCE if earlier is None else shares_at(len(difference), earlier)
+    alpha = _smallest_alpha(abs(room), _squares(difference, fold), shares)
     return alpha / 2 if room >= 0 else 1 - alpha / 2
 
 
@@ -108,6 +116,7 @@ def compare(
     *,
     margin: float = MARGIN,
     level: float = LEVEL,
+    earlier: Sequence[int] | None = None,
 ) -> Comparison:
     """Judge paired differences between a challenger and a baseline.
 
@@ -124,21 +133,27 @@ def compare(
         margin: The largest difference that does not matter, a fraction.
         level: Probability with which the interval holds the true mean. For m comparisons at once,
             1 - 0.05 / m (Bonferroni).
+        earlier: Where seeds are added until the verdict is clear: the numbers of seeds already
+            looked at, () at the first look. The intervals of all looks, together, then hold the
+            true mean with that probability (`looks.shares_at`), and the p-value is that of this
+            look. None where the number of seeds was fixed beforehand.
 
     Raises:
-        ValueError: If the differences are no finite table, or margin or level are out of range.
+        ValueError: If the differences are no finite table, margin or level are out of range, or an
+            earlier look saw more seeds.
     """
     difference = _checked(difference, margin, level)
     num_seeds, num_units = difference.shape
     mean = float(difference.mean())
     low = high = error = p = seed_sd = unit_sd = residual_sd = None
+    shares = ONCE if earlier is None else shares_at(num_seeds, earlier)
     obstacle = _obstacle(num_seeds, num_units)
     if num_seeds > 1 and num_units > 1:
         squares = _squares(difference, fold)
-        half = float(half_width(squares, 1 - level))
+        half = float(half_width(squares, 1 - level, shares))
         low, high = mean - half, mean + half
         error = float(standard_error(squares))
-        p = None if obstacle else p_value(mean, squares)
+        p = None if obstacle else p_value(mean, squares, shares)
         seed_sd = _effect_sd(squares.seed, squares.residual, num_units)
         unit_sd = _effect_sd(squares.unit, squares.residual, num_seeds)
         residual_sd = float(np.sqrt(squares.residual))
@@ -178,15 +193,17 @@ def _squares(difference: Array, fold: Fold | None) -> MeanSquares:
     return mean_squares_over_folds(difference, fold)
 
 
-def _smallest_alpha(distance: float, squares: MeanSquares) -> float:
+def _smallest_alpha(distance: float, squares: MeanSquares, shares: Shares = ONCE) -> float:
     """The alpha, down to 1e-12, at which half of the interval is as wide as a distance."""
 
     def excess(log_alpha: float) -> float:
-        return float(half_width(squares, np.exp(log_alpha))) - distance
+        return float(half_width(squares, np.exp(log_alpha), shares)) - distance
 
     smallest = float(np.log(SMALLEST_P_VALUE))
     if excess(smallest) <= 0:
         return SMALLEST_P_VALUE
+    if excess(0.0) >= 0:  # a share of 1 is less than 1
+        return 1.0
     return float(np.exp(brentq(excess, smallest, 0.0, xtol=1e-12)))
 
 
