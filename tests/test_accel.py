@@ -19,7 +19,7 @@ import sys
 import torch
 from vesica.accel import faster
 from vesica.losses import LOSSES, parse_loss
-from vesica.networks.fcn import bfcn32s
+from vesica.networks import NETWORKS
 
 torch.manual_seed(0)
 found = {}
@@ -32,7 +32,7 @@ for shape in ((4, 9, 11), (2, 300, 400)):
             value = parse_loss(name)(again, target, **over)
             (gradient,) = torch.autograd.grad(value.sum(), again)
             found[f"{name} {shape} {list(over)}"] = value.detach(), gradient
-model = bfcn32s(width=8)
+model = NETWORKS["bfcn32s"](width=8)
 image, parameters = torch.rand(1, 3, 40, 48), [p for p in model.parameters() if p.requires_grad]
 optimizer = faster("rmsprop", torch.optim.RMSprop)(parameters, lr=1e-3, alpha=0.9, eps=1e-7)
 with torch.no_grad():

@@ -230,7 +230,7 @@ def test_bad_data_is_one_message_before_any_training(
         (["--losses", "bce,iuo"], ["'iuo'", "bce, focal, iou, jaccard_distance"]),
         (["--losses", "tversky:alhpa=1"], ["'alhpa'", "alpha, beta, smooth"]),
         (["--losses", ""], ["loss"]),
-        (["--model", "vgg"], ["'vgg'", "bfcn32s, fcresnet"]),
+        (["--model", "vgg"], ["'vgg'", "bfcn32s, bfcn16s", "smp:unet"]),
         (["--weights", "hedd"], ["'hedd'", "torchvision, hed"]),
         (["--weights", "hed", "--model", "fcresnet"], ["'hed'", "fcresnet"]),
         (["--weights", "hed:nowhere.h5", "--model", "bfcn32s"], ["nowhere.h5", "pip install"]),

@@ -169,7 +169,7 @@ def test_a_function_of_the_users_own(tmp_path: Path) -> None:
     split = library.split(source)
     tens = [{dataset.samples[i].group for i in part} for part in (split.train, split.val)]
     assert not tens[0] & tens[1]
-    assert library.describe(source, SIZE_PX)[0].startswith(
+    assert library.describe(source, SIZE_PX, 1)[0].startswith(
         "foreground, as mine.py:open_slides:level=2 gives it: 40 images; "
     )
 

@@ -10,7 +10,16 @@ import pytest
 
 from vesica import own
 from vesica.errors import DataError
-from vesica.spelling import Spelled, digests_in, name_of, note_files, read, shown, split_path
+from vesica.spelling import (
+    Spelled,
+    digests_in,
+    name_of,
+    note_files,
+    read,
+    shown,
+    split_path,
+    without_options,
+)
 
 
 def square(
@@ -73,6 +82,39 @@ def test_defaults_are_left_out() -> None:
 def test_what_cannot_be_read_is_one_sentence(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message.replace("(", r"\(")) as caught:
         read(text, TABLE, "shape")
+    assert "\n" not in str(caught.value)
+
+
+TWO = {"round": square, "smp:unet": square, "smp:fpn_2": square}
+
+
+@pytest.mark.parametrize("text", ["smp:unet", "smp:fpn_2:on=true:side=3", "round:side=4"])
+def test_a_name_of_a_table_may_have_two_words(text: str) -> None:
+    spelled = read(text, TWO, "shape")
+    assert str(spelled) == shown(text) == text
+    assert spelled.function(TWO) is square
+    assert without_options(text) == spelled.name
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("smp:u", "unknown shape 'smp:u'; there are: round, smp:unet, smp:fpn_2, or FILE.py"),
+        ("smp:Unet:side=3", "unknown shape 'smp:Unet'"),
+        ("smp:", "unknown shape 'smp:'"),
+        ("smp", "unknown shape 'smp'"),
+        ("smp:side=3", "unknown shape 'smp'"),
+        ("other:unet", "unknown shape 'other'"),
+        ("round:side", "'side' has no value; write side=VALUE"),
+        ("smp:unet:size=2", "shape 'smp:unet' has no parameter 'size'; it has: side, scale"),
+        ("smp:unet:side", "'side' has no value; write side=VALUE"),
+        ("smp:unet:side=1.5", "smp:unet:side=1.5: expected a whole number"),
+        ("smp:unet\n", "cannot read"),
+    ],
+)
+def test_two_words_have_the_same_errors(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        read(text, TWO, "shape")
     assert "\n" not in str(caught.value)
 
 

@@ -1,4 +1,4 @@
-"""BFCN-32s and FCResNet: shapes, what is frozen, how fresh layers start, pretrained weights."""
+"""The paper's networks and their finer kin: shapes, what is frozen, fresh layers, weights."""
 
 import importlib.util
 import math
@@ -21,18 +21,30 @@ from torch import Tensor, nn
 
 from vesica import metrics
 from vesica.accel.spectral import SpectralConv2d
+from vesica.data.library import MAP_STRIDES
 from vesica.data.synthetic import open_faces
 from vesica.errors import DataError
-from vesica.features import to_image
+from vesica.features import compute_features, to_image
 from vesica.losses import iou_loss
-from vesica.networks import FCN, NETWORKS, Weights, build_network, load_weights
+from vesica.networks import (
+    FCN,
+    NETWORKS,
+    Weights,
+    build_network,
+    default_weights,
+    load_weights,
+)
 from vesica.networks.weights import INSTALL_HED
 
 NONE = Weights("none")
 WIDTH = 8
-NAMES = ["bfcn32s", "fcresnet"]
+NAMES = [name for name in MAP_STRIDES if name != "unet"]
+PAPERS = ("bfcn32s", "fcresnet")
+FINER = [name for name in NAMES if name not in PAPERS]
 
 every_model = pytest.mark.parametrize("name", NAMES)
+finer_models = pytest.mark.parametrize("name", FINER)
+without_and_with_skips = pytest.mark.parametrize("name", [*PAPERS, "bfcn8s", "fcresnet8s"])
 SIZES = [(64, 64), (224, 224), (100, 130), (33, 65), (32, 32), (31, 1), (250, 250)]
 
 
@@ -79,6 +91,11 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
 
 def convolutions(module: nn.Module) -> list[nn.Conv2d | nn.ConvTranspose2d]:
     return [m for m in module.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
+
+
+def base_of(name: str) -> str:
+    """The paper's network that a finer one adds skips to."""
+    return "bfcn32s" if name.startswith("bfcn") else "fcresnet"
 
 
 def count(module: nn.Module) -> int:
@@ -140,12 +157,12 @@ def test_without_freezing_the_features_are_the_image(name: str) -> None:
 @every_model
 def test_frozen_layers_have_no_gradient(name: str) -> None:
     model = shared(name)
-    (features,) = model.features(noise(1, 3, 64, 64))
-    assert not features.requires_grad
+    assert not any(maps.requires_grad for maps in model.features(noise(1, 3, 64, 64)))
     frozen = model.encoder[: model.num_frozen]
     assert count(frozen) > 0
     assert not any(parameter.requires_grad for parameter in frozen.parameters())
-    trained = [model.encoder[model.num_frozen :], model.wide, model.score, model.upsample]
+    trained: list[nn.Module] = [model.encoder[model.num_frozen :], model.wide, model.score]
+    trained += [model.upsample, model.skip_scores, model.doublings]
     assert all(p.requires_grad for module in trained for p in module.parameters())
 
 
@@ -159,7 +176,7 @@ def step(model: FCN) -> None:
     optimizer.step()
 
 
-@every_model
+@without_and_with_skips
 @pytest.mark.parametrize("freeze", [True, False])
 def test_a_step_changes_what_trains_and_nothing_else(name: str, freeze: bool) -> None:
     model = build(name, NONE, freeze=freeze, init="keras")
@@ -197,6 +214,20 @@ def test_dropout_is_behind_each_wide_layer(name: str) -> None:
     kinds = [type(module) for module in wide]
     assert kinds == [SpectralConv2d, nn.ReLU, nn.Dropout] * (len(kinds) // 3)
     assert {module.p for module in wide if isinstance(module, nn.Dropout)} == {0.3}
+
+
+def test_one_value_per_channel_does_not_end_a_training() -> None:
+    # At 32x32 pixels an image leaves one value per channel to res5.
+    model, image = build("fcresnet", NONE, freeze=False).train(), noise(1, 3, 32, 32)
+    before = copy(model.state_dict())
+    torch.autograd.backward(model(image).sum())
+    after = model.state_dict()
+    assert all(module.training for module in model.encoder.modules())
+    moved = {key for key in before if not torch.equal(before[key], after[key])}
+    assert any(key.startswith("encoder.6.") for key in moved)
+    assert not any(key.startswith("encoder.7.2.") for key in moved)
+    model(noise(2, 3, 32, 32))
+    assert any(not torch.equal(t, after[k]) for k, t in before.items() if "7.2.bn3.run" in k)
 
 
 # The paper's networks
@@ -247,6 +278,101 @@ def test_fcresnet_is_the_papers() -> None:
     assert features.shape == (1, 1024, 14, 14)
 
 
+# Skips
+
+
+@every_model
+def test_stride_is_what_is_left_to_the_last_upsampling(name: str) -> None:
+    model = on_paper(name)
+    assert model.stride == MAP_STRIDES[name] == model.upsample.stride[0]
+    assert 2 ** len(model.skip_scores) * model.stride == 32
+
+
+def test_frozen_maps_are_those_that_skips_leave_from() -> None:
+    shapes = {}
+    for name in FINER:
+        features = on_paper(name).features(torch.empty(1, 3, 224, 224, device="meta"))
+        shapes[name] = [tuple(maps.shape[1:]) for maps in features]
+    assert shapes == {
+        "bfcn16s": [(512, 14, 14)],
+        "bfcn8s": [(256, 28, 28), (512, 14, 14)],
+        "fcresnet16s": [(1024, 14, 14)],
+        "fcresnet8s": [(512, 28, 28), (1024, 14, 14)],
+    }
+
+
+@finer_models
+def test_the_same_seed_gives_what_both_have_the_same_tensors(name: str) -> None:
+    base, finer = shared(base_of(name)).state_dict(), shared(name).state_dict()
+    assert set(finer) - set(base) == {key for key in finer if key.startswith(("skip", "doubl"))}
+    both = [key for key in base if not key.startswith("upsample")]
+    assert all(torch.equal(base[key], finer[key]) for key in both)
+
+
+def by_hand(name: str, state: dict[str, Tensor], image: Tensor) -> Tensor:
+    """A forward pass as the papers draw it, with nothing of ours but the tensors."""
+    parts = list(torchvisions(base_of(name)).children())[:-2]
+    layers = nn.Sequential(*(parts[0].children() if len(parts) == 1 else parts))
+    encoder = {k.removeprefix("encoder."): t for k, t in state.items() if k.startswith("encoder.")}
+    layers.load_state_dict(encoder, assign=True)
+    behind = {"bfcn8s": (17, 24, 31), "fcresnet8s": (6, 7, 8)}[name]
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    maps, found = (image - mean[:, None, None]) / std[:, None, None], {}
+    for number, layer in enumerate(layers.eval(), 1):
+        maps = layer(maps)
+        found[number] = maps.clone()  # the next layer may write into it
+    third, fourth, last = (found[number] for number in behind)
+
+    def convolve(part: str, given: Tensor) -> Tensor:
+        weight, bias = state[f"{part}.weight"], state[f"{part}.bias"]
+        return nn.functional.conv2d(given, weight, bias, padding=weight.shape[-1] // 2)
+
+    def enlarge(part: str, given: Tensor, factor: int) -> Tensor:
+        weight, bias = state[f"{part}.weight"], state[f"{part}.bias"]
+        return nn.functional.conv_transpose2d(given, weight, bias, factor, factor // 2)
+
+    for part in ("wide.0", "wide.2") if name == "bfcn8s" else ("wide.0",):
+        last = convolve(part, last).relu()
+    scores = enlarge("doublings.0", convolve("score", last), 2) + convolve("skip_scores.0", fourth)
+    scores = enlarge("doublings.1", scores, 2) + convolve("skip_scores.1", third)
+    return enlarge("upsample", scores, 8)
+
+
+@pytest.mark.parametrize("name", ["bfcn8s", "fcresnet8s"])
+def test_a_pass_with_skips_equals_one_by_hand(name: str) -> None:
+    model, image = shared(name), noise(2, 3, 64, 96)
+    with torch.inference_mode():
+        expected = by_hand(name, copy(model.state_dict()), image)
+        actual = model(image)
+    assert expected.std() > 0
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4 * float(expected.std()))
+
+
+@finer_models
+def test_skips_matter_from_the_start(name: str) -> None:
+    model = build(name, NONE).train()
+    assert all(score.weight.count_nonzero() == 0 for score in convolutions(model.skip_scores))
+    logits = model(noise(2, 3, 64, 64))
+    torch.autograd.backward((logits * noise(*logits.shape, seed=1)).sum())
+    for score in convolutions(model.skip_scores):
+        assert score.weight.grad is not None
+        assert score.weight.grad.count_nonzero() > 0.3 * score.weight.numel()
+
+
+@pytest.mark.parametrize("name", ["bfcn8s", "fcresnet8s"])
+def test_kept_maps_give_what_the_image_gives(name: str, tmp_path: Path) -> None:
+    model = shared(name)
+    stored = np.random.default_rng(0).integers(0, 256, (3, 40, 40, 3), np.uint8)
+    rows = np.arange(3)
+    kept = compute_features(
+        model, stored, rows, tmp_path / "f", device=torch.device("cpu"), precision="fp32"
+    )
+    assert len(kept) == 2
+    with torch.inference_mode():
+        logits = model.head(tuple(maps.rows(rows) for maps in kept), (40, 40))
+        torch.testing.assert_close(logits, model(to_image(stored)))
+
+
 # Fresh layers
 
 
@@ -258,18 +384,24 @@ def test_fcn_init_starts_from_probability_one_half(name: str) -> None:
             assert model(noise(1, 3, 64, 64, seed=seed)).count_nonzero() == 0
 
 
-def test_fcn_init_upsamples_bilinearly() -> None:
-    upsample = fresh_fcn("bfcn32s").upsample
+@pytest.mark.parametrize("factor", [32, 16, 8, 2])
+def test_fcn_init_upsamples_bilinearly(factor: int) -> None:
+    by_factor = {module.stride[0]: module for name in NAMES for module in upsamplings(name)}
+    upsample = by_factor[factor]
     rows, columns = torch.meshgrid(torch.arange(4.0), torch.arange(5.0), indexing="ij")
     ramp = 3 * rows - 2 * columns + 1
     with torch.inference_mode():
         actual = upsample(ramp[None, None])[0, 0]
-    assert actual.shape == (4 * 32, 5 * 32)
-    # A pixel's centre lies at (index + 1/2) / 32 - 1/2 on the grid of the map.
-    row, column = ((torch.arange(n * 32) + 0.5) / 32 - 0.5 for n in (4, 5))
+    assert actual.shape == (4 * factor, 5 * factor)
+    # A pixel's centre lies at (index + 1/2) / factor - 1/2 on the grid of the map.
+    row, column = ((torch.arange(n * factor) + 0.5) / factor - 0.5 for n in (4, 5))
     expected = 3 * row[:, None] - 2 * column[None, :] + 1
-    inside = (slice(16, -16), slice(16, -16))
+    inside = (slice(factor // 2, -factor // 2), slice(factor // 2, -factor // 2))
     torch.testing.assert_close(actual[inside], expected[inside], rtol=1e-5, atol=1e-5)
+
+
+def upsamplings(name: str) -> list[nn.ConvTranspose2d]:
+    return [m for m in fresh_fcn(name).modules() if isinstance(m, nn.ConvTranspose2d)]
 
 
 @every_model
@@ -296,7 +428,7 @@ def test_keras_init_is_glorot_uniform(name: str) -> None:
         assert layer.bias is None or layer.bias.count_nonzero() == 0
 
 
-@every_model
+@without_and_with_skips
 @pytest.mark.parametrize(("init", "existing"), [("fcn", fresh_fcn), ("keras", shared)])
 def test_seed_decides_the_tensors(name: str, init: str, existing: Callable[[str], FCN]) -> None:
     first = existing(name).state_dict()
@@ -307,7 +439,7 @@ def test_seed_decides_the_tensors(name: str, init: str, existing: Callable[[str]
     assert all(torch.equal(first[key], again[key]) for key in first)
     drawn = {key for key in first if first[key].ndim == 4}
     if init == "fcn":
-        drawn -= {"score.weight", "upsample.weight"}
+        drawn = {key for key in drawn if key.startswith(("encoder", "wide"))}
     assert {key for key in first if not torch.equal(first[key], other[key])} == drawn
 
 
@@ -348,6 +480,19 @@ def torchvision_state(name: str) -> dict[str, Tensor]:
         else:
             state[key] = 0.05 * torch.rand(tensor.shape, generator=generator)
     return state
+
+
+@pytest.mark.parametrize("name", ["bfcn32s", "fcresnet"])
+def test_networks_of_one_encoder_have_the_same_weights(name: str, tmp_path: Path) -> None:
+    save_file(torchvision_state(name), tmp_path / "net.safetensors")
+    spelling = f"torchvision:{tmp_path / 'net.safetensors'}"
+    family = [other for other in NAMES if base_of(other) == name]
+    assert len(family) == 3
+    assert len({load_weights(spelling, other).digest for other in family}) == 1
+    assert {default_weights(other) for other in family} == {"torchvision"}
+    finest = build(family[-1], load_weights(spelling, family[-1]))
+    first = torchvision_state(name)["features.0.weight" if name == "bfcn32s" else "conv1.weight"]
+    assert torch.equal(finest.encoder.state_dict()["0.weight"], first)
 
 
 @pytest.mark.parametrize("name", ["bfcn32s", "fcresnet"])
@@ -664,6 +809,17 @@ def test_hed_sees_bgr_from_0_to_255_minus_the_mean(hed_model: FCN, hed_path: Pat
             expected[:, row, column] += np.tensordot(window, weight, axes=3)
     np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=0.02)
     assert np.ptp(expected) > 100
+
+
+@pytest.mark.parametrize("name", ["bfcn16s", "bfcn8s"])
+def test_hed_in_networks_with_skips(name: str, hed: Weights, hed_model: FCN) -> None:
+    weights, image = load_weights("hed", name), noise(1, 3, 64, 64)
+    assert (weights.digest, weights.normalise) == (hed.digest, hed.normalise)
+    model = build(name, weights).eval()
+    with torch.inference_mode():
+        torch.testing.assert_close(model.features(image)[-1], hed_model.features(image)[0])
+        wide = [net.wide(net.encoder(image)) for net in (model, hed_model)]
+    torch.testing.assert_close(*wide)
 
 
 def test_hed_by_its_path_is_the_same(hed: Weights, hed_path: Path) -> None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from vesica import spelling
 from vesica.data.augment import MIRRORS, augment, read_augmentation
-from vesica.data.library import Library, Progress
+from vesica.data.library import MAP_STRIDES, Library, Progress
 from vesica.data.source import Source
 from vesica.features import (
     Images,
@@ -36,10 +37,10 @@ from vesica.networks import (
     build_network,
     check_network,
     default_weights,
+    is_foreign,
     load_weights,
     read_network,
 )
-from vesica.networks.fcn import STRIDE
 from vesica.optim import (
     average_share,
     rate_factor,
@@ -64,7 +65,7 @@ class Materials:
 
     cache: Path
     progress: Progress = lambda what, done, total: None
-    _weights: dict[tuple[str, str], Weights] = field(default_factory=dict)
+    _weights: dict[tuple[Any, ...], Weights] = field(default_factory=dict)
     _frozen: dict[tuple[str, str, int], str] = field(default_factory=dict)
     _strides: dict[str, int] = field(default_factory=dict)
     _checked: set[tuple[str, int]] = field(default_factory=set)
@@ -74,11 +75,12 @@ class Materials:
 
     def weights(self, cell: Cell) -> Weights:
         """The pretrained encoder."""
-        network = read_network(cell.model).name
-        name = default_weights(network) if cell.weights == "default" else cell.weights
-        if (name, network) not in self._weights:
-            self._weights[name, network] = load_weights(name, network)
-        return self._weights[name, network]
+        network = read_network(cell.model)
+        name = default_weights(network.name) if cell.weights == "default" else cell.weights
+        key = (name, network.name, dict(network.options).get("encoder"))
+        if key not in self._weights:
+            self._weights[key] = load_weights(name, network)
+        return self._weights[key]
 
     def network(self, cell: Cell) -> Network:
         """The network as the cell's training finds it."""
@@ -159,7 +161,7 @@ class Materials:
         key = features_key(
             cell.data.fingerprint,
             self.frozen(cell),
-            str(spelled) if spelled.digest else spelled.name,
+            str(spelled) if is_foreign(spelled) else spelled.name,
             cell.size,
             cell.recipe.precision,
             is_mirrored,
@@ -173,7 +175,9 @@ class Materials:
             sentence
             for cell in images.values()
             for sentence in self.library.describe(
-                cell.data, cell.size, self._strides.get(cell.model, STRIDE)
+                cell.data,
+                cell.size,
+                self._strides.get(cell.model) or MAP_STRIDES.get(cell.network_name, 1),
             )
         ]
         return list(dict.fromkeys(sentences))
@@ -213,7 +217,7 @@ class Materials:
         return {"max_epochs": math.ceil(cell.recipe.steps / per_epoch), "steps": 0}
 
     def check(self, cell: Cell) -> None:
-        """Open what a resolved cell needs, and try a network of the user's own.
+        """Open what a resolved cell needs, and try a foreign network.
 
         Raises:
             DataError: If something cannot be had, or does not fit.
@@ -221,8 +225,9 @@ class Materials:
         self.library.split(cell.data)
         num_classes = self.library.arrays(cell.data, cell.size).masks.shape[1]
         network = read_network(cell.model)
-        if network.digest and (cell.model, cell.size) not in self._checked:
-            check_network(self.network(cell), network.name, cell.size, num_classes)
+        if is_foreign(network) and (cell.model, cell.size) not in self._checked:
+            name = network.name if network.digest else str(network)
+            check_network(self.network(cell), name, cell.size, num_classes)
             self._checked.add((cell.model, cell.size))
         rate_factor(read_schedule(cell.recipe.schedule), 0.0, cell.recipe.max_epochs)
         average_share(read_average(cell.recipe.average), 1, cell.recipe.max_epochs)

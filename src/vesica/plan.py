@@ -54,7 +54,8 @@ SHORTHANDS = {
     "freeze": Shorthand(
         "model",
         str,
-        "paper: all but the last block and the head; none; auto: none without pretrained weights.",
+        "paper: all but the last block and the head; none; auto: none without pretrained weights. "
+        "Of smp:NAME: encoder or none.",
     ),
     "lr": Shorthand("optimizer", float, "Learning rate, as --optimizer NAME:lr=1e-3."),
 }
@@ -112,14 +113,14 @@ class Cell(Frozen):
     data: Source
     model: str = Field(
         "bfcn32s",
-        description="A name such as bfcn32s (VGG-16), fcresnet (ResNet-50) or bfcn32s:width=512, "
-        "or FILE.py:FUNCTION.",
+        description="A name such as bfcn32s (VGG-16), bfcn8s (finer), fcresnet (ResNet-50), "
+        "bfcn32s:width=512 or smp:unet:encoder=resnet34, or FILE.py:FUNCTION.",
     )
     size: int = Field(224, ge=32, le=4096, description="Images are resized to size x size pixels.")
     weights: str = Field(
         "default",
-        description="Pretrained encoder: torchvision (ImageNet's), hed (VGG-16), none; NAME:PATH "
-        "reads a file. default: torchvision where the network has such.",
+        description="Pretrained encoder: torchvision (ImageNet's), hed (VGG-16), smp (of networks "
+        "smp:NAME), none; NAME:PATH reads a file. default: torchvision or smp, if there is such.",
     )
     weights_digest: str = ""
     loss: str = "iou"

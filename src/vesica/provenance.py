@@ -9,6 +9,8 @@ from typing import Any
 from vesica import __version__
 
 PACKAGES = ("torch", "torchvision", "lightning-fabric", "numpy", "scipy", "pillow")
+WHERE_LOADED = {"segmentation_models_pytorch": "segmentation-models-pytorch", "timm": "timm"}
+"""Packages by their modules' names: a result depends on them if they were loaded for it."""
 
 
 def command_line() -> str:
@@ -20,7 +22,8 @@ def command_line() -> str:
 def versions() -> dict[str, str]:
     """Vesica's, Python's and those of the packages that results depend on."""
     known = {"vesica": __version__, "python": platform.python_version()}
-    return known | {name: version(name) for name in PACKAGES}
+    loaded = [name for module, name in WHERE_LOADED.items() if module in sys.modules]
+    return known | {name: version(name) for name in (*PACKAGES, *loaded)}
 
 
 def device_name(device: Any) -> str:

@@ -1,5 +1,7 @@
 """Names with options: `name:key=value` of a visible table, or `file.py:function:key=value`.
 
+A name of a table may have two words, as `smp:unet`.
+
 Losses, networks, data sets, augmentations, optimisers and schedules are all spelled so. A name of
 a table is a key of a dict; any other is a function in a user's own file. What is kept of it is
 `file.py@digest:function`: the name without folders and the digest of the content, so that a changed
@@ -27,6 +29,7 @@ MAX_LENGTH = 1000
 NUMBER = re.compile(r"[-+]?(\d{1,20}(\.\d{0,20})?|\.\d{1,20})([eE][-+]?\d{1,3})?", re.ASCII)
 WHOLE = re.compile(r"[-+]?\d{1,18}", re.ASCII)
 TABLED = re.compile(r"(?P<name>[a-z][a-z_0-9]*)(?P<options>(:.*)?)", re.ASCII)
+TWO_WORDS = re.compile(r"(?P<name>[a-z][a-z_0-9]*:[^:=]*)(?P<options>(:.*)?)", re.ASCII)
 OWN = re.compile(
     r"(?P<file>[^:]+\.py|<\w+>)(@(?P<digest>[0-9a-f]{12}))?(?P<function>:[A-Za-z_]\w*(?![\w=]))?"
     r"(?P<options>(:.*)?)",
@@ -100,7 +103,7 @@ def read(text: str, table: Table, what: str, *, common: Iterable[str] = ()) -> S
         raise ValueError(f"{what} {text[:40]!r}...: {len(text):,} characters; a name is shorter")
     if is_own(text) and (match := OWN.fullmatch(text)):
         spelled = _read_own(match, what)
-    elif (match := TABLED.fullmatch(text)) and match["name"] in table:
+    elif (match := _match_table(text, table)) and match["name"] in table:
         spelled = Spelled(match["name"])
     elif match:
         raise ValueError(f"unknown {what} {match['name']!r}; there are: {_known(table)}")
@@ -226,6 +229,13 @@ def read_number(text: str) -> float | None:
     """A finite number in ASCII digits, not too many; None if it is none."""
     value = float(text) if NUMBER.fullmatch(text) else math.nan
     return value if math.isfinite(value) else None
+
+
+def _match_table(text: str, table: Table) -> re.Match[str] | None:
+    match = TABLED.fullmatch(text)
+    if match and any(key.startswith(f"{match['name']}:") for key in table):
+        return TWO_WORDS.fullmatch(text) or match
+    return match
 
 
 def _known(table: Table) -> str:

@@ -18,8 +18,13 @@ from vesica.data.source import Source
 from vesica.data.split import Split, make_split
 from vesica.errors import DataError
 
-MAP_STRIDE = 32
-"""Pixels between two values that the paper's networks predict before the up-sampling."""
+MAP_STRIDES = {
+    **dict.fromkeys(("bfcn32s", "fcresnet"), 32),
+    **dict.fromkeys(("bfcn16s", "fcresnet16s"), 16),
+    **dict.fromkeys(("bfcn8s", "fcresnet8s"), 8),
+    "unet": 2,
+}
+"""Pixels between two values that a network predicts before the last up-sampling."""
 
 NUM_LOOKED_AT = 200
 """Training masks among which the size of objects is measured."""
@@ -120,7 +125,7 @@ class Library:
             )
         return self._arrays[key]
 
-    def describe(self, source: Source, size_px: int, stride_px: int = MAP_STRIDE) -> list[str]:
+    def describe(self, source: Source, size_px: int, stride_px: int) -> list[str]:
         """What a user should know of these images before training, a sentence each.
 
         Args:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from vesica import provenance, statistics
-from vesica.data.library import Library
+from vesica.data.library import MAP_STRIDES, Library
 from vesica.errors import DataError
 from vesica.judge.baselines import score_baselines
 from vesica.judge.metrics import score_own
@@ -139,7 +139,8 @@ def _baselines(cell: Cell, library: Library) -> tuple[dict[str, MeanScores], lis
         return {}, [f"No scores without a network: {error}"]
     found = score_baselines(arrays, split)
     baselines = {name: MeanScores(**scores) for name, scores in found.items()}
-    return baselines, library.describe(cell.data, cell.size)
+    stride_px = MAP_STRIDES.get(cell.network_name, 1)
+    return baselines, library.describe(cell.data, cell.size, stride_px)
 
 
 def _loss_row(loss: str, ended: Sequence[EndedCell], own: dict[str, float]) -> LossRow:

@@ -1,29 +1,48 @@
 """Every network by its name, and how one is built, with which weights, from which seed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from torch import nn
 
 from vesica import spelling
 from vesica.errors import DataError
-from vesica.networks.fcn import FCN, bfcn32s, fcresnet
-from vesica.networks.protocol import Network, Whole
+from vesica.networks.fcn import FCN, bfcn, fcresnet
+from vesica.networks.protocol import Network, Whole, let_norms_rest
+from vesica.networks.smp import ARCHITECTURES, load_smp, smp_network
 from vesica.networks.unet import unet
-from vesica.networks.weights import WEIGHTS, Weights, load_weights
-from vesica.spelling import Spelled
+from vesica.networks.weights import WEIGHTS, Pretrained, Weights
+from vesica.spelling import Spelled, split_path
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
-    "bfcn32s": bfcn32s,
-    "fcresnet": fcresnet,
+    "bfcn32s": partial(bfcn, 32),
+    "bfcn16s": partial(bfcn, 16),
+    "bfcn8s": partial(bfcn, 8),
+    "fcresnet": partial(fcresnet, 32),
+    "fcresnet16s": partial(fcresnet, 16),
+    "fcresnet8s": partial(fcresnet, 8),
     "unet": unet,
+    **{f"smp:{name}": partial(smp_network, name, encoder=e) for name, e in ARCHITECTURES.items()},
 }
+
+FITTING: dict[str, Mapping[str, Pretrained]] = {
+    **dict.fromkeys(["bfcn32s", "bfcn16s", "bfcn8s"], WEIGHTS["vgg16"]),
+    **dict.fromkeys(["fcresnet", "fcresnet16s", "fcresnet8s"], WEIGHTS["resnet50"]),
+    "unet": WEIGHTS["lite0"],
+    **{
+        f"smp:{name}": {"smp": Pretrained(partial(load_smp, name, encoder=encoder))}
+        for name, encoder in ARCHITECTURES.items()
+    },
+}
+"""The weights that fit a network, by its name and theirs; it starts from the first unless told."""
 
 OF_THE_CELL = ("weights",)
 """Parameters that a network's name does not spell."""
 
 __all__ = [
     "FCN",
+    "FITTING",
     "NETWORKS",
     "Network",
     "Weights",
@@ -31,6 +50,7 @@ __all__ = [
     "build_network",
     "check_network",
     "default_weights",
+    "is_foreign",
     "load_weights",
     "read_network",
 ]
@@ -47,7 +67,38 @@ def read_network(text: str) -> Spelled:
 
 def default_weights(name: str) -> str:
     """What a network starts from unless it is said; "none" where it has no pretrained weights."""
-    return next((weights for weights, by_network in WEIGHTS.items() if name in by_network), "none")
+    return next(iter(FITTING.get(name, {})), "none")
+
+
+def is_foreign(network: Spelled) -> bool:
+    """Whether it is a user's own or another library's.
+
+    Such a one is tried on an image before it trains, and what its frozen layers compute depends on
+    its options too.
+    """
+    return bool(network.digest) or network.name.startswith("smp:")
+
+
+def load_weights(text: str, network: Spelled | str) -> Weights:
+    """Read `none`, `NAME` or `NAME:PATH` for a network.
+
+    Raises:
+        DataError: If the weights do not exist for that network or cannot be read.
+    """
+    network = read_network(network) if isinstance(network, str) else network
+    name, path = split_path(text)
+    if name == "none" and path is None:
+        return Weights("none")
+    known = dict.fromkeys(known for fitting in FITTING.values() for known in fitting)
+    if name not in known:
+        listed = ", ".join(["none", *known])
+        raise DataError(f"unknown weights {text!r}; there are: {listed} (NAME or NAME:PATH)")
+    fitting = FITTING.get(network.name, {})
+    if name not in fitting:
+        listed = ", ".join(["none", *fitting])
+        raise DataError(f"weights {name!r} do not fit {network.name}; use one of: {listed}")
+    encoder = {key: value for key, value in network.options if key == "encoder"}
+    return Weights(name, fitting[name].load(path, **encoder), fitting[name].normalise)
 
 
 def build_network(network: Spelled | str, weights: Weights, seed: int) -> Network:
@@ -68,12 +119,13 @@ def build_network(network: Spelled | str, weights: Weights, seed: int) -> Networ
     if not isinstance(made, nn.Module):
         raise DataError(f"{network.name}: gives {type(made).__name__}, expected a torch.nn.Module")
     built = made if isinstance(made, Network) else Whole(made)
+    let_norms_rest(built)
     built.freeze()
     return built
 
 
 def check_network(network: Network, name: str, size_px: int, num_classes: int) -> None:
-    """Try a network of the user's own on one image.
+    """Try a foreign network on one image.
 
     Raises:
         DataError: If it fails, or its logits have another shape than (1, classes, height, width).
@@ -84,9 +136,12 @@ def check_network(network: Network, name: str, size_px: int, num_classes: int) -
         with torch.inference_mode():
             logits = network.eval()(image)
     except (Exception, SystemExit) as error:
+        mend = (
+            "pass another encoder, or" if name.startswith("smp:") else "mend the network, or pass"
+        )
         raise DataError(
             f"{name}: fails on an image of {size_px}x{size_px} pixels "
-            f"({spelling.own.say_error(error)}); mend the network, or pass another --size"
+            f"({spelling.own.say_error(error)}); {mend} another --size"
         ) from None
     found = tuple(getattr(logits, "shape", ()))
     if found != shape:

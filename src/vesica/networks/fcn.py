@@ -1,4 +1,4 @@
-"""The paper's networks: BFCN-32s (VGG-16) and FCResNet (ResNet-50)."""
+"""The paper's networks, BFCN-32s (VGG-16) and FCResNet (ResNet-50), and those with finer maps."""
 
 import functools
 from collections.abc import Sequence
@@ -11,9 +11,8 @@ from torchvision.models import resnet50
 from torchvision.models.vgg import cfgs, make_layers
 
 from vesica.accel import faster
-from vesica.errors import DataError
 from vesica.networks.protocol import Network, crop, pad
-from vesica.networks.weights import Weights
+from vesica.networks.weights import Weights, fill_encoder
 from vesica.shapes import Features, ImageBatch, LogitMaps
 
 STRIDE = 32
@@ -21,6 +20,7 @@ STRIDE = 32
 
 Init = Literal["fcn", "keras"]
 Freeze = Literal["auto", "paper", "none"]
+Stride = Literal[32, 16, 8]
 NONE = Weights("none")
 MAX_WIDTH = 65536
 
@@ -51,9 +51,10 @@ class Normalise(nn.Module):
 
 
 class FCN(Network):
-    """An encoder, convolutions in place of its classifier, and one learned 32-fold up-sampling.
+    """An encoder, convolutions in place of its classifier, and a learned up-sampling.
 
-    Normalisation and channel order are buffers.
+    Without skips it is 32-fold at once. Each skip adds scores of a map twice as fine, and what is
+    left to the last up-sampling is half. Normalisation and channel order are buffers.
 
     Args:
         encoder: Layers from a normalised image to a map 32 times smaller.
@@ -62,12 +63,12 @@ class FCN(Network):
         width: Channels of the wide layers (the paper: 4096).
         num_wide: 1 for the 7x7 layer alone, 2 for a 1x1 layer of the same width behind it.
         dropout: Probability behind each wide layer (the paper names none, FCN has 0.5).
+        skips: Maps of the encoder that are scored too, from the coarsest, each twice as fine as
+            the one before: how many layers lie before it, and its channels.
 
     Raises:
         ValueError: If width or dropout are out of range.
     """
-
-    stride = STRIDE
 
     def __init__(
         self,
@@ -78,6 +79,7 @@ class FCN(Network):
         width: int,
         num_wide: int,
         dropout: float,
+        skips: Sequence[tuple[int, int]] = (),
     ) -> None:
         super().__init__()
         if not 1 <= width <= MAX_WIDTH:
@@ -93,34 +95,59 @@ class FCN(Network):
             wide += [nn.Dropout(dropout)] if dropout else []
         self.wide = nn.Sequential(*wide)
         self.score = _conv2d(width, 1, 1)
-        self.upsample = nn.ConvTranspose2d(1, 1, 2 * STRIDE, STRIDE, padding=STRIDE // 2)
+        self.stride = STRIDE >> len(skips)
+        self.upsample = _upsampling(self.stride)
+        # Drawn after all that a network without skips has: the same seed gives both the same.
+        self.skips = tuple(sorted(layers for layers, _ in skips))
+        self.skip_scores = nn.ModuleList(_conv2d(channels, 1, 1) for _, channels in skips)
+        self.doublings = nn.ModuleList(_upsampling(2) for _ in skips)
 
     def frozen(self) -> Sequence[nn.Module]:
         """What normalises, and the first layers of the encoder."""
         return self.normalise, self.encoder[: self.num_frozen]
 
     def features(self, image: ImageBatch) -> Features:
-        """The frozen layers' map; where nothing is frozen, the image itself."""
+        """The frozen layers' maps that skips need, and the last; the image if none is frozen."""
         if self.num_frozen == 0:
             return (image,)
-        return (self.encoder[: self.num_frozen](self.normalise(pad(image, STRIDE))),)
+        return self._encode(self.normalise(pad(image, STRIDE)), 0, self.num_frozen)
 
     def head(self, features: Features, size: tuple[int, int]) -> LogitMaps:
         """Logits of shape (batch, 1, *size) from what `features` gave."""
-        (maps,) = features
+        *skipped, maps = features
         if self.num_frozen == 0:
             maps = self.normalise(pad(maps, STRIDE))
-        maps = self.encoder[self.num_frozen :](maps)
+        if self.num_frozen in self.skips:
+            skipped.append(maps)
+        *later, maps = self._encode(maps, self.num_frozen, len(self.encoder))
         scores = self.score(self.wide(maps))
+        finer = zip(self.skip_scores, reversed([*skipped, *later]), strict=True)
+        added = [score(skip) for score, skip in finer]
         with _uncast(scores.device.type):  # ten times slower in bfloat16 on a CPU
-            logits = self.upsample(scores.to(self.upsample.weight.dtype))
+            scores = scores.to(self.upsample.weight.dtype)
+            for double, more in zip(self.doublings, added, strict=True):
+                scores = double(scores) + more
+            logits = self.upsample(scores)
         return crop(logits, size)
+
+    def _encode(self, maps: Tensor, first: int, last: int) -> Features:
+        """What some of the encoder's layers give: at each skip on the way, and at the end."""
+        found = []
+        for stop in (*(layers for layers in self.skips if first < layers < last), last):
+            maps, first = self.encoder[first:stop](maps), stop
+            found.append(maps)
+        return tuple(found)
 
 
 def _conv2d(num_in: int, num_out: int, kernel: int) -> nn.Conv2d:
     """With padding "same"."""
     plain = functools.partial(nn.Conv2d, padding="same")
     return faster("conv2d", plain)(num_in, num_out, kernel)
+
+
+def _upsampling(factor: int) -> nn.ConvTranspose2d:
+    """A learned one of one channel; a kernel as wide as two steps can be bilinear."""
+    return nn.ConvTranspose2d(1, 1, 2 * factor, factor, padding=factor // 2)
 
 
 def _uncast(device_type: str) -> AbstractContextManager[Any]:
@@ -130,7 +157,9 @@ def _uncast(device_type: str) -> AbstractContextManager[Any]:
     return nullcontext()
 
 
-def bfcn32s(
+def bfcn(
+    stride: Stride,
+    /,
     *,
     weights: Weights = NONE,
     width: int = 4096,
@@ -138,9 +167,10 @@ def bfcn32s(
     dropout: float = 0.0,
     freeze: Freeze = "auto",
 ) -> FCN:
-    """BFCN-32s: VGG-16, a 7x7 and a 1x1 wide layer; all frozen but block 5 and the head.
+    """BFCN-32s, -16s or -8s: VGG-16, a 7x7 and a 1x1 wide layer; all frozen but block 5 and head.
 
     Args:
+        stride: Pixels between two scores: 16 adds those of the fourth pooling, 8 of the third too.
         weights: Of the encoder.
         width: Channels of the wide layers.
         init: How fresh layers start: "fcn" (Shelhamer et al.) or "keras" (Glorot uniform).
@@ -149,18 +179,21 @@ def bfcn32s(
             "paper" with pretrained weights and "none" without.
 
     Source:
-        van Beers et al. 2019, 2.1.1, after Shelhamer et al. 2017.
+        van Beers et al. 2019, 2.1.1, after Shelhamer et al. 2017; skips: there, 4.3.
     """
-    block_5 = 24  # conv5_1 in torchvision's numbering; layer 23 is the fourth pooling
+    pool_3, pool_4 = 17, 24  # layers up to them, in torchvision's numbering; then comes conv5_1
     encoder = make_layers(cfgs["D"], batch_norm=False)
     # Not in ResNet: batch norm is slow on maps stored pixel by pixel.
     faster("convolutions", lambda module: None)(encoder)
-    frozen = block_5 if is_frozen(freeze, weights) else 0
-    model = FCN(encoder, frozen, 512, width=width, num_wide=2, dropout=dropout)
-    return start(model, "bfcn32s", weights, init)
+    frozen = pool_4 if is_frozen(freeze, weights) else 0
+    skips = _skips_of(stride, (pool_4, 512), (pool_3, 256))
+    model = FCN(encoder, frozen, 512, width=width, num_wide=2, dropout=dropout, skips=skips)
+    return start(model, f"bfcn{stride}s", weights, init)
 
 
 def fcresnet(
+    stride: Stride,
+    /,
     *,
     weights: Weights = NONE,
     width: int = 4096,
@@ -168,10 +201,11 @@ def fcresnet(
     dropout: float = 0.0,
     freeze: Freeze = "auto",
 ) -> FCN:
-    """FCResNet: ResNet-50 and one 7x7 wide layer; all frozen but res5 and the head.
+    """FCResNet, of stride 32, 16 or 8: ResNet-50, a 7x7 wide layer; all frozen but res5 and head.
 
     Args:
-        weights, width, init, dropout, freeze: As for `bfcn32s`.
+        stride: Pixels between two scores: 16 adds those of res4, 8 of res3 too.
+        weights, width, init, dropout, freeze: As for `bfcn`.
 
     Source:
         van Beers et al. 2019, 2.1.2.
@@ -179,9 +213,16 @@ def fcresnet(
     net = resnet50()
     stem: list[Any] = [net.conv1, net.bn1, net.relu, net.maxpool]
     encoder = nn.Sequential(*stem, net.layer1, net.layer2, net.layer3, net.layer4)
-    res5 = len(encoder) - 1 if is_frozen(freeze, weights) else 0
-    model = FCN(encoder, res5, 2048, width=width, num_wide=1, dropout=dropout)
-    return start(model, "fcresnet", weights, init)
+    res_3, res_4 = 6, 7  # layers up to them
+    frozen = res_4 if is_frozen(freeze, weights) else 0
+    skips = _skips_of(stride, (res_4, 1024), (res_3, 512))
+    model = FCN(encoder, frozen, 2048, width=width, num_wide=1, dropout=dropout, skips=skips)
+    return start(model, "fcresnet" if stride == STRIDE else f"fcresnet{stride}s", weights, init)
+
+
+def _skips_of(stride: Stride, *known: tuple[int, int]) -> Sequence[tuple[int, int]]:
+    """As many skips as bring the scores down to a stride."""
+    return known[: (STRIDE // stride).bit_length() - 1]
 
 
 def is_frozen(freeze: Freeze, weights: Weights) -> bool:
@@ -200,11 +241,7 @@ def start(model: FCN, name: str, weights: Weights, init: Init) -> FCN:
         initialise_output(model)
     model.normalise = Normalise(**weights.normalise)
     if weights.state:
-        try:
-            model.encoder.load_state_dict(weights.state)
-        except RuntimeError as error:
-            first = str(error).splitlines()[1].strip()
-            raise DataError(f"weights {weights.name!r} do not fit {name}: {first}") from None
+        fill_encoder(model.encoder, weights.state, weights.name, name)
     return model
 
 
@@ -227,7 +264,7 @@ def initialise(module: nn.Module, init: str, generator: torch.Generator) -> None
 
 
 def initialise_output(model: FCN) -> None:
-    """Score layer zero, up-sampling bilinear.
+    """Score layers zero, up-samplings bilinear.
 
     A bilinear up-sampling behind a random score layer saturates at once and can stay at
     all-foreground for good; behind a zero one, training starts from probability 1/2.
@@ -235,7 +272,10 @@ def initialise_output(model: FCN) -> None:
     Source:
         Shelhamer et al. 2017.
     """
-    nn.init.zeros_(model.score.weight)
-    kernel = 1 - (torch.arange(2 * STRIDE) + 0.5 - STRIDE).abs() / STRIDE
-    with torch.no_grad():
-        model.upsample.weight.copy_(kernel[:, None] * kernel[None, :])
+    for score in (model.score, *model.skip_scores):
+        nn.init.zeros_(score.weight)
+    for upsample in (model.upsample, *model.doublings):
+        (factor, _) = upsample.stride
+        kernel = 1 - (torch.arange(2 * factor) + 0.5 - factor).abs() / factor
+        with torch.no_grad():
+            upsample.weight.copy_(kernel[:, None] * kernel[None, :])

@@ -13,7 +13,7 @@ is wrapped by `Whole` and trains whole.
 """
 
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -90,6 +90,27 @@ class Whole(Network):
         if len(shape) != 4 or shape[2:] != tuple(image.shape[2:]):
             raise ValueError(f"gives {shape or type(logits)} for an image of {tuple(image.shape)}")
         return crop(logits, size)
+
+
+def let_norms_rest(network: nn.Module) -> None:
+    """Let batch norm use its running statistics where a batch has one value per channel.
+
+    One value has no spread, and PyTorch raises: a last batch of one image would end the training.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            layer.register_forward_pre_hook(_rest)
+            layer.register_forward_hook(_wake)
+
+
+def _rest(layer: Any, given: tuple[Tensor, ...]) -> None:
+    if layer.training and given and given[0].numel() == given[0].shape[1]:
+        layer.training, layer.is_resting = False, True
+
+
+def _wake(layer: Any, given: tuple[Tensor, ...], found: Tensor) -> None:
+    if getattr(layer, "is_resting", False):
+        layer.training, layer.is_resting = True, False
 
 
 def pad(image: ImageBatch, multiple: int) -> ImageBatch:

