@@ -4,13 +4,13 @@ For `vesica compare benchmarks/sets.py:cracks` and plans; a file of one's own is
 sets lie side by side in the folder that the environment variable VESICA_SETS names: helen,
 celebamask, cracks, weeds, chest, polyps, horses, flood.
 
-`val` is the share of the images that validate where that is to be more than usual, as in choosing a
-recipe: a tenth is then for testing. Without it the set is divided as it says itself, or by Vesica.
+`val` and `test` are the shares of the images that validate and test where these are to be others
+than usual, as in choosing a recipe. Without `val` a set is divided as it says itself, or by Vesica.
 """
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,151 +22,121 @@ from vesica.errors import DataError
 HALF = 127
 """Masks in grey ramps, as JPEG makes them, are foreground above it."""
 
+Shares = tuple[float, float]
+Parts = Sequence[str | None] | None
 
-def eyes(*, val: float = 0.0) -> Dataset:
+
+def eyes(*, val: float = 0.0, test: float = 0.1) -> Dataset:
     """HELEN's eyes, half a percent of the pixels; divided as HELEN is."""
     root = _root("helen")
     names = _names(root / "images")
-    test = {line.split(",")[1].strip() for line in (root / "testing.txt").read_text().splitlines()}
+    lines = (root / "testing.txt").read_text().splitlines()
+    tested = {line.split(",")[1].strip() for line in lines}
+    own: Parts = ["test" if name in tested else None for name in names]
 
     def files(name: str) -> list[Path]:
-        parts = [root / "labels" / name / f"{name}_lbl{part:02}.png" for part in (4, 5)]
-        return [root / "images" / f"{name}.jpg", *parts]
+        labels = [root / "labels" / name / f"{name}_lbl{part:02}.png" for part in (4, 5)]
+        return [root / "images" / f"{name}.jpg", *labels]
 
-    def read(name: str) -> tuple[np.ndarray, np.ndarray]:
-        image, *parts = files(name)
-        return _rgb(image), sum(_grey(part).astype(int) for part in parts) > HALF
+    def mask(labels: list[Path]) -> np.ndarray:
+        return sum(_grey(label).astype(int) for label in labels) > HALF
 
-    return Dataset.of(
-        names,
-        read,
-        files=[files(name) for name in names],
-        parts=_parts(names, val) or ["test" if name in test else None for name in names],
-        target="eyes",
-    )
+    return _of("eyes", names, files, mask, (val, test), own)
 
 
-def brows(*, val: float = 0.0) -> Dataset:
+def brows(*, val: float = 0.0, test: float = 0.1) -> Dataset:
     """The brows of CelebAMask-HQ, index 6 and 7."""
-    return _pairs(
-        "celebamask", "images", "labels", lambda m: np.isin(m, (6, 7)), target="brows", val=val
-    )
+    folders = "celebamask/images", "celebamask/labels"
+    return _pairs("brows", folders, lambda m: np.isin(m, (6, 7)), (val, test))
 
 
-def cracks(*, val: float = 0.0) -> Dataset:
+def cracks(*, val: float = 0.0, test: float = 0.1) -> Dataset:
     """Cracks in pavement: `x.jpg` beside `x_mask.png`."""
     root = _root("cracks")
     names = [name for name in _names(root) if not name.endswith("_mask")]
-    return _of(
-        names, root, "{}.jpg", root, "{}_mask.png", lambda m: m > HALF, target="cracks", val=val
-    )
+
+    def files(name: str) -> list[Path]:
+        return [root / f"{name}.jpg", root / f"{name}_mask.png"]
+
+    return _of("cracks", names, files, lambda masks: _grey(masks[0]) > HALF, (val, test))
 
 
-def weeds(*, val: float = 0.0) -> Dataset:
+def weeds(*, val: float = 0.0, test: float = 0.1) -> Dataset:
     """Weeds among crops, red in the annotation."""
     root = _root("weeds")
     names = [name.removesuffix("_image") for name in _names(root / "images")]
-    return Dataset.of(
-        names,
-        lambda name: (
-            _rgb(root / "images" / f"{name}_image.jpg"),
-            _rgb(root / "annotations" / f"{name}_annotation.png")[..., 0] > HALF,
-        ),
-        files=[
-            [root / "images" / f"{name}_image.jpg", root / "annotations" / f"{name}_annotation.png"]
-            for name in names
-        ],
-        parts=_parts(names, val),
-        target="weeds",
-    )
+
+    def files(name: str) -> list[Path]:
+        mask = root / "annotations" / f"{name}_annotation.png"
+        return [root / "images" / f"{name}_image.jpg", mask]
+
+    return _of("weeds", names, files, lambda masks: _rgb(masks[0])[..., 0] > HALF, (val, test))
 
 
-def heart(*, val: float = 0.0) -> Dataset:
+def heart(*, val: float = 0.0, test: float = 0.1) -> Dataset:
     """The heart in chest radiographs, mask value 250."""
-    return _pairs("chest", "images", "masks", lambda m: m == 250, target="heart", val=val)
+    return _pairs("heart", ("chest/images", "chest/masks"), lambda m: m == 250, (val, test))
 
 
-def polyps(*, val: float = 0.0) -> Dataset:
+def polyps(*, val: float = 0.0, test: float = 0.1) -> Dataset:
     """Polyps in endoscopy, masks as JPEG."""
-    return _pairs("polyps", "images", "masks", lambda m: m > HALF, target="polyps", val=val)
+    return _pairs("polyps", ("polyps/images", "polyps/masks"), lambda m: m > HALF, (val, test))
 
 
-def horses(*, val: float = 0.0) -> Dataset:
+def horses(*, val: float = 0.0, test: float = 0.1) -> Dataset:
     """Horses, masks as JPEG, some of them a pixel off in size."""
-    return _pairs("horses", "rgb", "figure_ground", lambda m: m > HALF, target="horses", val=val)
+    return _pairs("horses", ("horses/rgb", "horses/figure_ground"), lambda m: m > HALF, (val, test))
 
 
-def flood(*, val: float = 0.0) -> Dataset:
+def flood(*, val: float = 0.0, test: float = 0.1) -> Dataset:
     """Flooded areas from the air."""
-    return _pairs("flood", "Image", "Mask", lambda m: m > HALF, target="flood", val=val)
-
-
-Rule = Callable[[np.ndarray], np.ndarray]
+    return _pairs("flood", ("flood/Image", "flood/Mask"), lambda m: m > HALF, (val, test))
 
 
 def _pairs(
-    folder: str,
-    images: str,
-    masks: str,
-    rule: Rule,
-    *,
     target: str,
-    val: float,
+    folders: tuple[str, str],
+    is_foreground: Callable[[np.ndarray], np.ndarray],
+    shares: Shares,
 ) -> Dataset:
     """A folder of images and one of masks, of the same names."""
-    root = _root(folder)
-    suffixes = {file.suffix for file in (root / masks).iterdir()}
-    image = {file.suffix for file in (root / images).iterdir()}
-    names = _names(root / images)
-    return _of(
-        names,
-        root / images,
-        "{}" + image.pop(),
-        root / masks,
-        "{}" + suffixes.pop(),
-        rule,
-        target=target,
-        val=val,
-    )
+    places = [_root(folder) for folder in folders]
+    suffixes = [next(place.iterdir()).suffix for place in places]
+
+    def files(name: str) -> list[Path]:
+        return [place / f"{name}{suffix}" for place, suffix in zip(places, suffixes, strict=True)]
+
+    names = _names(places[0])
+    return _of(target, names, files, lambda masks: is_foreground(_grey(masks[0])), shares)
 
 
 def _of(
-    names: list[str],
-    images: Path,
-    image: str,
-    masks: Path,
-    mask: str,
-    rule: Rule,
-    *,
     target: str,
-    val: float,
+    names: list[str],
+    files: Callable[[str], list[Path]],
+    mask: Callable[[list[Path]], np.ndarray],
+    shares: Shares,
+    own: Parts = None,
 ) -> Dataset:
-    def files(name: str) -> list[Path]:
-        return [images / image.format(name), masks / mask.format(name)]
-
     def read(name: str) -> tuple[np.ndarray, np.ndarray]:
-        pixels, found = _rgb(files(name)[0]), _grey(files(name)[1])
+        image, *masks = files(name)
+        pixels, found = _rgb(image), mask(masks)
         if found.shape != pixels.shape[:2]:
             size = pixels.shape[1::-1]
             found = np.array(Image.fromarray(found).resize(size, Image.Resampling.NEAREST))
-        return pixels, rule(found)
+        return pixels, found
 
+    parts = _parts(names, *shares) if shares[0] else own
     return Dataset.of(
-        names,
-        read,
-        files=[files(name) for name in names],
-        parts=_parts(names, val),
-        target=target,
+        names, read, files=[files(name) for name in names], parts=parts, target=target
     )
 
 
-def _parts(names: list[str], val: float) -> list[str] | None:
-    """A tenth to test, so many to validate, by a hash of the names; None: not asked for."""
-    if not val:
-        return None
+def _parts(names: list[str], val: float, test: float) -> list[str]:
+    """By a hash of the names."""
     digests = {name: hashlib.sha256(name.encode()).digest() for name in names}
     order = sorted(names, key=digests.__getitem__)
-    num_test, num_val = len(names) // 10, round(val * len(names))
+    num_test, num_val = round(test * len(names)), round(val * len(names))
     parts = dict.fromkeys(order[:num_test], "test")
     parts |= dict.fromkeys(order[num_test : num_test + num_val], "val")
     return [parts.get(name, "train") for name in names]

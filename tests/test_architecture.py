@@ -48,6 +48,7 @@ ORDER = [
     "paper",
     "progress",
     "run",
+    "until",
     "api",
     "cli",
     "__main__",

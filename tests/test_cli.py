@@ -17,6 +17,9 @@ from vesica.data.synthetic import open_faces
 
 TINY = ["--model", f"{tiny.TINY}:width=8", "--size", "64", "--batch", "8", "--lr", "1e-3"]
 
+LEARNS = ["--size", "64", "--steps", "60"]
+"""The default network, for long enough to be better than a constant mask."""
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -59,7 +62,7 @@ def vesica(
 
 
 def test_compare_runs_from_a_folder_to_a_verdict(vesica: Terminal, folder: Path) -> None:
-    arguments = ["compare", folder, *TINY, "--epochs", 2, "--seeds", 2, "--out", "run"]
+    arguments = ["compare", folder, *LEARNS, "--seeds", 2, "--out", "run"]
     code, out, err = vesica(*arguments)
     assert (code, err) == (0, "")
     assert "4 cells: bce, iou with 2 seeds" in out
@@ -116,7 +119,7 @@ def test_an_interrupted_run_of_an_earlier_day_goes_on(vesica: Terminal, folder: 
 
 
 def test_a_failed_run_shows_in_the_exit_code(vesica: Terminal, folder: Path) -> None:
-    base = ["compare", folder, *TINY, "--epochs", 1, "--seeds", 1, "--lr", 1e38]
+    base = ["compare", folder, *TINY, "--epochs", 1, "--seeds", 1, "--lr", 1e36]
     code, out, _ = vesica(*base, "--out", "run")
     assert code == 1
     assert "not finite" in out
@@ -149,9 +152,7 @@ def test_all_bad_files_are_in_one_message(vesica: Terminal, folder: Path) -> Non
 
 
 def test_json_is_alone_on_standard_output(vesica: Terminal, folder: Path) -> None:
-    code, out, err = vesica(
-        "compare", folder, *TINY, "--epochs", 1, "--seeds", 1, "--out", "run", "--json"
-    )
+    code, out, err = vesica("compare", folder, *LEARNS, "--seeds", 1, "--out", "run", "--json")
     assert code == 0
     assert json.loads(out) == json.loads(Path("run/results.json").read_text())
     assert "seed noise not measured" in err
@@ -166,10 +167,10 @@ def test_dry_run_says_the_cost_and_leaves_nothing(vesica: Terminal, folder: Path
 
 
 def test_long_runs_are_told_of_a_shorter_one(vesica: Terminal, folder: Path) -> None:
-    big = ["--weights", "none", "--size", 160, "--width", 64, "--epochs", 100000, "--batch", 1]
+    big = ["--weights", "none", "--size", 160, "--epochs", 100000, "--batch", 1]
     code, out, _ = vesica("compare", folder, *big, "--seeds", 99, "--out", "run", "--dry-run")
     assert code == 0
-    assert "--size 128 --width 512" in out
+    assert "a smaller --size or fewer --steps" in out
 
 
 def break_data(folder: Path, how: str) -> None:
@@ -305,7 +306,7 @@ def test_another_setting_in_the_same_folder(vesica: Terminal, folder: Path) -> N
     before = {path: path.read_bytes() for path in Path("run").rglob("*.json")}
     code, _, err = vesica(*base, "--patience", 3)
     assert code == 2
-    assert "recipe.patience was 20, now 3" in err
+    assert "recipe.patience was 0, now 3" in err
     assert before == {path: path.read_bytes() for path in Path("run").rglob("*.json")}
 
 
@@ -379,6 +380,6 @@ def test_real_faces_in_helens_layout(vesica: Terminal) -> None:
 
 def test_real_microscope_images(vesica: Terminal) -> None:
     data = require("nuclei")
-    code, out, _ = vesica("compare", data, *TINY, "--epochs", 1, "--seeds", 3, "--out", "run")
+    code, out, _ = vesica("compare", data, *LEARNS, "--seeds", 3, "--out", "run")
     assert code == 0
-    assert "too few test images" in out
+    assert "too few test images" in " ".join(out.split())

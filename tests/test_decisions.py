@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from tiny import tiny_cell
 
 from vesica import metrics, statistics
-from vesica.judge import Setting, judge_run
+from vesica.judge import Place, Setting, judge_run
+from vesica.judge.histograms import DECISIONS, calibration_error_of
 from vesica.judge.pairs import compare_decisions
-from vesica.judge.setting import DECISIONS, calibration_error_of
 from vesica.materials import Materials
 from vesica.plan import Cell, across, replace
 from vesica.results import (
@@ -79,7 +79,7 @@ def finish(
 
 def decide(old: list[EndedCell], new: list[EndedCell], level: float = 0.95) -> SimpleNamespace:
     cells = [*old, *new]
-    ended = {(found.cell.loss, found.cell.seed): found for found in cells}
+    ended = {Place.of(found.cell): found for found in cells}
     setting = Setting("", tuple(found.cell for found in cells), ended)
     return SimpleNamespace(**compare_decisions(setting, ("bce", "iou"), setting.seeds, level))
 
@@ -266,7 +266,8 @@ def test_without_histograms_only_one_half_is_left(how: str, tmp_path: Path) -> N
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Cell], Materials]:
     run, materials = tmp_path_factory.mktemp("run"), Materials(tmp_path_factory.mktemp("cache"))
-    cells = across(tiny_cell("generated:num=200:size=64"), seed=range(3), loss=["bce", "iou"])
+    base = tiny_cell("generated:num=200:size=64:density=0.4", max_epochs=12, lr=3e-3)
+    cells = across(base, seed=range(3), loss=["bce", "iou"])
     resolved = check_plan(cells, materials)
     enter_run(run, resolved)
     run_cells(resolved, run, materials, Watcher())

@@ -35,7 +35,13 @@ def test_they_report_what_they_reported(folder: Path, tmp_path: Path) -> None:
     before = json.loads((folder / "results.json").read_text())
     findings = run.judge(before["margin"]).findings
     for group, old in zip(findings.groups, before["groups"], strict=True):
+        assert [row.iou_per_image for row in group.losses] == [
+            pytest.approx(row["iou_per_image"], abs=1e-12) for row in old["losses"]
+        ]
         for pair, was in zip(group.comparisons, old["comparisons"], strict=True):
+            if any(f.num_failed == f.num_runs for f in pair.failures):
+                assert "no seed with which both trained" in pair.reason  # a rule of today
+                continue
             assert (pair.verdict, pair.reason) == (was["verdict"], was["reason"])
             found = pair.model_dump()
             for name in ("mean", "low", "high", "p_value"):

@@ -9,6 +9,7 @@ from vesica import metrics, statistics
 from vesica.data.library import Library
 from vesica.files import write_json, write_text
 from vesica.judge import difference_of, judge_run, read_settings
+from vesica.judge.pairs import NOTHING_LEARNED
 from vesica.plan import Cell, across, replace
 from vesica.report.tables import say_needs, say_tests
 from vesica.results import (
@@ -19,7 +20,9 @@ from vesica.results import (
     RunPlan,
     TestScores,
     cell_folder,
+    read_scores,
     read_table,
+    write_histograms,
     write_model,
     write_scores,
 )
@@ -108,34 +111,86 @@ def test_one_seed_has_no_p_value(tmp_path: Path) -> None:
     assert "seed noise not measured" in document.verdict
 
 
-def test_collapsed_counts_and_is_named_failed_and_missing_block(tmp_path: Path) -> None:
-    cells = cells_of(["bce", "iou"], 3)
+def test_unfinished_runs_block_and_failed_ones_are_left_out(tmp_path: Path) -> None:
+    cells = cells_of(["bce", "iou"], 4)
     for cell in cells[:-1]:
-        fabricate(tmp_path, cell, ious(cell.seed, 0.05 if cell.loss == "iou" else 0.0))
+        fabricate(tmp_path, cell, ious(cell.seed, 0.05 if cell.loss == "iou" else 0.0, 0.001))
     document = judge(tmp_path, cells)
     assert document.verdict.startswith("Undecided")
     assert "1 run not finished" in document.verdict
 
     fabricate(tmp_path, cells[-1], np.zeros(NUM_UNITS), status="collapsed", reason="one class")
-    document = judge(tmp_path, cells)
-    assert "Counted in, though collapsed to one class: iou seed 2." in document.verdict
+    comparison = comparison_of(judge(tmp_path, cells))
+    assert (comparison.verdict, comparison.num_seeds) == ("better", 3)
+    assert comparison.dropped_seeds == (3,)
+    assert [f.num_failed for f in comparison.failures] == [0, 1]
+    # Clopper-Pearson by hand: of 4, none fails with (1 - p)^4 = 0.025 at p = 0.602.
+    assert comparison.failures[0].high == pytest.approx(1 - 0.025 ** (1 / 4))
+    assert comparison.failures[1].low == pytest.approx(1 - 0.975 ** (1 / 4))
 
     failed = {"status": "failed", "reason": "the training loss is not finite in epoch 1"}
     write_json(cell_folder(tmp_path, cells[0]) / "result.json", failed)
     document = judge(tmp_path, cells)
-    assert "1 run failed" in document.verdict
-    assert document.groups[0].comparisons[0].verdict == "undecided"
+    assert "Left out: bce failed in 1 of 4 runs" in document.verdict
+    comparison = comparison_of(document)
+    assert (comparison.verdict, comparison.num_seeds) == ("undecided", 2)
+    assert [cell.reason for cell in comparison.failed] == [failed["reason"], NOTHING_LEARNED]
     assert read_table(tmp_path / "results.csv")[0]["status"] == "failed"
 
 
-def test_when_every_run_of_a_loss_collapsed_nothing_is_better(tmp_path: Path) -> None:
+def test_when_every_run_of_a_loss_failed_nothing_is_better(tmp_path: Path) -> None:
     cells = cells_of(["bce", "iou"], 3)
     for cell in cells:
         status = "collapsed" if cell.loss == "bce" else "finished"
         fabricate(tmp_path, cell, ious(cell.seed, -0.3 * (cell.loss == "bce")), status=status)
     verdict = judge(tmp_path, cells).verdict
     assert verdict.startswith("Undecided")
-    assert "every run of bce collapsed to one class" in verdict
+    assert "no seed with which both trained (bce failed in 3 of 3 runs, a share of" in verdict
+
+
+def with_histograms(found: EndedCell, foreground: int, val_iou: float) -> None:
+    """Validation images whose foreground has probabilities in a bin, and so much background too.
+
+    A tenth of each image is foreground, so that the best constant mask scores 0.1.
+    """
+    val = np.zeros((10, 2, 256), dtype=np.int32)
+    wrong = round(100 / val_iou) - 100
+    val[:, 1, foreground], val[:, 0, foreground], val[:, 0, 10] = 100, wrong, 900 - wrong
+    counts = read_scores(found).counts
+    test = np.zeros((NUM_UNITS, 2, 256), dtype=np.int32)
+    test[:, 1, 200], test[:, 1, 10] = counts.tp, counts.fn
+    write_histograms(found.folder / "histograms.npz", val=val, test=test)
+
+
+@pytest.mark.parametrize(("val_iou", "has_trained"), [(0.102, False), (0.5, True)])
+def test_what_has_trained_is_said_by_validation_images_alone(
+    val_iou: float, has_trained: bool, tmp_path: Path
+) -> None:
+    """At the threshold that suits a run best it must be better than the best constant mask."""
+    for cell in (cells := cells_of(["bce", "iou"], 3)):
+        found = fabricate(tmp_path, cell, ious(cell.seed, 0.05 * (cell.loss == "iou"), 0.001))
+        with_histograms(found, 100, val_iou if (cell.loss, cell.seed) == ("iou", 1) else 0.5)
+    comparison = comparison_of(judge(tmp_path, cells))
+    assert comparison.num_seeds == 2 + has_trained
+    assert comparison.dropped_seeds == (() if has_trained else (1,))
+
+
+def test_a_verdict_by_the_threshold_is_none(tmp_path: Path) -> None:
+    """A loss draws nothing at 1/2, and draws well at the threshold that validation images give."""
+    for cell in (cells := cells_of(["bce", "iou"], 3)):
+        is_bce = cell.loss == "bce"
+        found = fabricate(
+            tmp_path,
+            cell,
+            ious(cell.seed, -0.3 * is_bce, 0.001),
+            status="collapsed" if is_bce else "finished",
+        )
+        with_histograms(found, 100 if is_bce else 200, 0.8)
+    document = judge(tmp_path, cells)
+    comparison = comparison_of(document)
+    assert comparison.excludes_zero
+    assert comparison.verdict == "undecided"
+    assert "by the threshold: at 1/2 bce predicts one class in 3 of 3 runs" in document.verdict
 
 
 def test_only_equal_seeds_are_subtracted(tmp_path: Path) -> None:

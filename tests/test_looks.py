@@ -169,7 +169,7 @@ def test_a_smaller_alpha_is_never_narrower(
         assert (wide >= narrow).all()
 
 
-@pytest.mark.parametrize("case", HARDEST, ids=str)
+@pytest.mark.parametrize("case", HARDEST, ids=range(len(HARDEST)))
 def test_no_look_finds_a_difference_where_there_is_none(case: Case) -> None:
     rates = missed_at_any_look(drawn(case, LOOKS[-1]), shared).mean(axis=1)
     assert rates[-1] <= not_above(0.05)

@@ -274,9 +274,9 @@ def test_paths_are_no_part_of_the_key() -> None:
 
 
 @every_field
-def test_setting_is_all_but_loss_seed_and_paths(name: str) -> None:
+def test_setting_is_all_but_loss_seed_fold_and_paths(name: str) -> None:
     is_same = replace(RESOLVED, **{name: OTHER[name]}).setting() == RESOLVED.setting()
-    assert is_same == (name in ("loss", "seed", "path"))
+    assert is_same == (name in ("loss", "seed", "fold", "path"))
 
 
 @pytest.mark.parametrize("cell", [RESOLVED, Cell.model_validate({"data": {"path": "x"}})])

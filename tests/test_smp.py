@@ -331,7 +331,7 @@ def test_weights_of_other_networks() -> None:
     message = refusal("hed")
     assert message == "weights 'hed' do not fit smp:unet; use one of: none, smp"
     assert refusal("smp", "bfcn32s").endswith("use one of: none, torchvision, hed")
-    assert "there are: none, torchvision, hed, smp" in refusal("imagenet")
+    assert "there are: none, torchvision, hed, lite0, smp" in refusal("imagenet")
 
 
 # In a run

@@ -6,8 +6,9 @@ from typing import Any
 
 from vesica import spelling
 from vesica.errors import DataError
-from vesica.plan import across, cell_of
+from vesica.plan import cell_of, seeds_and_folds
 from vesica.run import Run, name_cells, run_in
+from vesica.until import MAX_SEEDS, Looks, looks_up_to, read_duration
 
 Named = str | Callable[..., Any]
 """A name, or the function itself."""
@@ -19,7 +20,10 @@ def compare(
     *,
     loss: Named | None = None,
     model: Named | None = None,
-    seeds: int = 3,
+    recipe: str = "modern",
+    seeds: int | None = None,
+    max_seeds: int = MAX_SEEDS,
+    budget: str | None = None,
     out: str | Path | None = None,
     cache: str | Path | None = None,
     margin: float = 0.5,
@@ -38,7 +42,11 @@ def compare(
         losses: To compare; the first is the baseline of the others.
         loss: One more.
         model: The network.
-        seeds: Runs per loss; below 3 there is no verdict.
+        recipe: "modern" or "paper": what every option is that is not given.
+        seeds: Runs per loss; below 3 there is no verdict. None: from 3 on they are added until the
+            verdict is clear, or cannot become so.
+        max_seeds: Most seeds to add up to.
+        budget: Most time to spend on adding seeds, such as "2h".
         out: The run's folder; a finished part of it is not trained again.
         cache: Folder of decoded images and frozen layers' output.
         margin: Differences smaller than this do not matter, in points of IoU.
@@ -54,13 +62,13 @@ def compare(
     Example:
         >>> import vesica
         >>> run = vesica.compare(
-        ...     "generated:num=60:size=48", losses=["bce", "iou"], model="bfcn32s:width=4",
-        ...     weights="none", size=32, seeds=1, epochs=1, out="run", cache="cache", quiet=True,
+        ...     "generated:num=60:size=64:density=0.4", losses=["bce", "iou"], size=64, seeds=1,
+        ...     steps=40, out="run", cache="cache", quiet=True,
         ... )
         >>> run.verdict[:40]
         'Undecided on generated, face: iou minus '
         >>> len(run.table()), run.report().name, type(run.best("iou")).__name__
-        (2, 'report.html', 'FCN')
+        (2, 'report.html', 'UNet')
     """
     from rich.console import Console
 
@@ -71,9 +79,14 @@ def compare(
         raise ValueError("losses is empty; name at least one, two to compare them")
     given = {"model": model, **fields}
     spelled = {name: _spell(value, name) for name, value in given.items()}
-    base = cell_of(_spell(data, "data"), spelled)
-    cells = across(base, seed=range(seeds), loss=[_spell(name, "loss") for name in names])
-    run = run_in(out, cache, base.data.name.replace(":", "-"))
+    base = cell_of(_spell(data, "data"), spelled, recipe)
+    spelled_losses = [_spell(name, "loss") for name in names]
+    run = run_in(out, cache, base.data.name.replace(":", "-"), grows=True)
+    looks = Looks(
+        lambda num_seeds: seeds_and_folds(base, num_seeds, spelled_losses),
+        looks_up_to(max_seeds) if seeds is None else (seeds,),
+        None if budget is None else read_duration(budget),
+    )
     live = [name for name in (data, *names, *given.values()) if _is_of_this_process(name)]
     if live and (jobs or 1) > 1:
         raise DataError(
@@ -82,9 +95,14 @@ def compare(
         )
     console = Console(highlight=False, emoji=False, quiet=quiet)
     with Display(console) as display:
-        ready = run.prepare(cells, jobs=1 if live else jobs, progress=display.preparing)
-        run.train(ready, display.watcher(lambda: False, name_cells(ready.cells)))
-    run.judge(margin / 100)
+        for ready in looks.over(
+            run,
+            lambda cells: run.prepare(cells, jobs=1 if live else jobs, progress=display.preparing),
+        ):
+            run.train(ready, display.watcher(lambda: False, name_cells(ready.cells)))
+            run.judge(margin / 100)
+    if looks.why_ended:
+        console.print(looks.why_ended, markup=False)
     run.report()
     return run
 
@@ -106,7 +124,7 @@ def _tables() -> dict[str, spelling.Table]:
     from vesica.data.augment import AUGMENTATIONS
     from vesica.losses import LOSSES
     from vesica.networks import NETWORKS
-    from vesica.optim import OPTIMIZERS, SCHEDULES
+    from vesica.optim import AVERAGES, OPTIMIZERS, SCHEDULES
 
     return {
         "data": DATA,
@@ -115,6 +133,7 @@ def _tables() -> dict[str, spelling.Table]:
         "optimizer": OPTIMIZERS,
         "schedule": SCHEDULES,
         "augment": AUGMENTATIONS,
+        "average": AVERAGES,
     }
 
 

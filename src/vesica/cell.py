@@ -91,7 +91,7 @@ def _run(
             rows.train,
             rows.val,
             recipe=cell.recipe,
-            seed=cell.seed,
+            seed=cell.stream,
             fabric=fabric,
             checkpoint=checkpoint,
             on_step=on_step,

@@ -43,7 +43,7 @@ class Cost:
     """Of one cell, or of a plan.
 
     Attributes:
-        hours: If cells stop after `TYPICAL_EPOCHS`, or at their limit before.
+        hours: If cells that may stop early stop after `TYPICAL_EPOCHS`, or at their limit before.
         hours_most: If every cell uses all epochs that it may.
         memory_bytes: At the largest moment.
         disk_bytes: Of the run's folder and the cache.
@@ -182,14 +182,16 @@ def _cost(cell: Cell, step: _Step, materials: Materials) -> Cost:
     train_s = step.image_s + (step.trunk_s if runs_frozen_layers(cell, step) else 0.0)
     epoch_s = num_steps * step.fixed_s + len(rows.train) * train_s + len(rows.val) * forward_s
     once_s = len(rows.test) * forward_s
+    most = cell.recipe.max_epochs
+    probable = min(TYPICAL_EPOCHS, most) if cell.recipe.patience else most
     # Weights, gradients, the optimiser's average, the best epoch's copy; and of a 7x7 layer's 49
     # taps 148 products, in 16 bits or 32.
     copies = 4 + (1.5 if cell.recipe.precision == "bf16" else 3)
     activations = step.saved_bytes * min(batch, len(rows.train)) * 3 // 2
     memory = int(copies * step.trained_bytes) + activations
     return Cost(
-        (once_s + epoch_s * min(TYPICAL_EPOCHS, cell.recipe.max_epochs)) / 3600,
-        (once_s + epoch_s * cell.recipe.max_epochs) / 3600,
+        (once_s + epoch_s * probable) / 3600,
+        (once_s + epoch_s * most) / 3600,
         memory + 1_000_000_000,
         step.trained_bytes + len(rows.test) * cell.size**2 // 8,
         step.gain,

@@ -84,7 +84,7 @@ class Materials:
 
     def network(self, cell: Cell) -> Network:
         """The network as the cell's training finds it."""
-        network = build_network(read_network(cell.model), self.weights(cell), cell.seed)
+        network = build_network(read_network(cell.model), self.weights(cell), cell.stream)
         self._strides[cell.model] = network.stride
         return network
 
@@ -150,7 +150,7 @@ class Materials:
     def frozen(self, cell: Cell) -> str:
         """Digest of the cell's frozen tensors; "" where there are none."""
         # Pretrained layers are the same for every seed.
-        key = (cell.model, cell.weights, -1 if self.weights(cell).state else cell.seed)
+        key = (cell.model, cell.weights, -1 if self.weights(cell).state else cell.stream)
         if key not in self._frozen:
             self._frozen[key] = frozen_digest(self.network(cell))
         return self._frozen[key]
@@ -233,7 +233,7 @@ class Materials:
         average_share(read_average(cell.recipe.average), 1, cell.recipe.max_epochs)
         image = torch.zeros(3, cell.size, cell.size, dtype=torch.uint8)
         mask = torch.zeros(num_classes, cell.size, cell.size, dtype=torch.bool)
-        augment(read_augmentation(cell.recipe.augment), image, mask, cell.seed, 0, 0)
+        augment(read_augmentation(cell.recipe.augment), image, mask, cell.stream, 0, 0)
 
 
 def _without_default_freeze(network: Spelled, weights: Weights) -> Spelled:

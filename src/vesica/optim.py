@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 
-MAX_OPTION = 1e38
+MAX_OPTION = 1e36
+"""Adam divides a learning rate by small numbers, and float32 ends at 3e38."""
 
 
 def rmsprop(parameters: Iterable[nn.Parameter], *, lr: float = 1e-4) -> Optimizer:

@@ -169,10 +169,20 @@ class Cell(Frozen):
         return {"schema": SCHEMA} | fields
 
     def setting(self) -> dict[str, Any]:
-        """What cells must share to be compared: all but the loss and the seed."""
+        """What cells must share to be compared: all but loss, seed and fold."""
         fields = self.identity()
         del fields["schema"], fields["loss"], fields["seed"]
+        fields["data"].pop("fold", None)
         return fields
+
+    @property
+    def stream(self) -> int:
+        """What the random numbers of its training start from: the seed; in folds, which must not
+        repeat each other, a number of the seed and the fold."""
+        if self.data.fold is None:
+            return self.seed
+        digest = hashlib.sha256(f"{self.seed}:{self.data.fold}".encode()).digest()
+        return int.from_bytes(digest[:4]) // 2
 
     def files(self) -> dict[str, str]:
         """The users' files that a resolved cell names: digest and name."""
@@ -192,6 +202,33 @@ class Cell(Frozen):
         if not self.data.fingerprint:
             raise ValueError("only a resolved cell has a key; call resolve() first")
         return digest_of(self.identity())
+
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "modern": {
+        "model": "unet",
+        "size": 128,
+        "optimizer": "adamw",
+        "average": "ema:decay=0.99",
+        "steps": 400,
+        "max_epochs": None,
+        "batch": 16,
+        "patience": 0,
+        "keep": "last",
+        "precision": "auto",
+    },
+    "paper": {},
+}
+"""What a cell is unless something else is said, by fields named as in `across`; the paper's recipe
+is the fields' own defaults. None: what follows from another field. How the modern one was chosen:
+`docs/recipes.md`."""
+
+RATES = {
+    "unet": 3e-3,
+    **dict.fromkeys(("bfcn32s", "bfcn16s", "bfcn8s"), 1e-4),
+    **dict.fromkeys(("fcresnet", "fcresnet16s", "fcresnet8s"), 1e-4),
+}
+"""Of the modern recipe's optimiser, by the network; else the optimiser's own."""
 
 
 @dataclass(frozen=True)
@@ -227,15 +264,32 @@ def across(cells: Cell | Iterable[Cell], **fields: Sequence[Any]) -> list[Cell]:
     ]
 
 
-def cell_of(path: str, fields: Mapping[str, Any]) -> Cell:
-    """A cell of these images with fields by the names that users know; None is a field's default.
+def seeds_and_folds(base: Cell, num_seeds: int, losses: Sequence[str]) -> list[Cell]:
+    """Every loss with every seed, in every fold where there are folds.
+
+    Seeds vary slowest, so that every pair of losses is complete as early as possible.
+    """
+    folds: list[int | None] = list(range(base.data.folds)) or [None]
+    return across(base, seed=range(num_seeds), fold=folds, loss=losses)
+
+
+def cell_of(path: str, fields: Mapping[str, Any], recipe: str = "paper") -> Cell:
+    """A cell of these images with fields by the names that users know; None is the recipe's.
 
     Raises:
-        ValueError: If there is no such field, or a value is not allowed.
+        ValueError: If there is no such recipe or field, or a value is not allowed.
     """
+    if recipe not in RECIPES:
+        raise ValueError(f"no recipe {recipe!r}; there are: {', '.join(RECIPES)}")
     names = {option: name for name, option in OPTION_NAMES.items()}
     given = {names.get(name, name): value for name, value in fields.items() if value is not None}
-    return replace(Cell(data=Source(path=path)), **given)
+    whole = {name: v for name, v in RECIPES[recipe].items() if v is not None} | given
+    if "max_epochs" in given and "steps" not in given:
+        whole["steps"] = 0
+    if recipe == "modern" and not {"lr", "optimizer"} & given.keys():
+        rate = RATES.get(spelling.without_options(whole["model"]))
+        whole |= {} if rate is None else {"lr": rate}
+    return replace(Cell(data=Source(path=path)), **whole)
 
 
 def replace(cell: Cell, **values: Any) -> Cell:

@@ -15,7 +15,7 @@ from vesica.cache import default_cache
 from vesica.data.library import Library, Progress
 from vesica.errors import DataError
 from vesica.files import expand
-from vesica.judge import Judgement, judge_run, read_metrics
+from vesica.judge import Judgement, check_losses, judge_run, read_metrics
 from vesica.plan import Cell, flatten
 from vesica.report import write_report
 from vesica.report.notebook import to_notebook
@@ -49,6 +49,11 @@ class Ready:
     notes: tuple[str, ...]
     materials: "Materials"
 
+    @property
+    def hours(self) -> float:
+        """That the training will probably take."""
+        return self.cost.hours / (self.cost.gain if self.num_jobs > 1 else 1.0)
+
 
 @dataclass
 class Run:
@@ -59,12 +64,14 @@ class Run:
         cache: Folder of decoded images and frozen layers' output.
         analysis: What its plan is beyond a list of cells.
         library: Whose data sets are open; None: none are yet.
+        grows: Whether seeds may be added until the verdict is clear, so that each look counts.
     """
 
     folder: Path
     cache: Path = field(default_factory=default_cache)
     analysis: Analysis = PLAIN
     library: Library | None = field(default=None, repr=False)
+    grows: bool = False
     _judged: Judgement | None = field(default=None, repr=False)
 
     @property
@@ -116,6 +123,7 @@ class Run:
         materials = Materials(self.cache, progress)
         resolved = check_plan(cells, materials)
         known = check_run(self.folder, resolved, self.analysis.grows_by)
+        check_losses(self.folder, known, resolved)
         cost = estimate(resolved, self.folder, materials)
         # As before, as another number of threads gives other roundings.
         num_jobs = jobs or (self.plan.jobs if known else None) or choose_jobs(cost, len(resolved))
@@ -139,7 +147,9 @@ class Run:
         watcher = watcher or Watcher()
         with working_on(self.folder):
             kind, grows_by = self.analysis.kind, self.analysis.grows_by
-            everything = enter_run(self.folder, ready.cells, ready.num_jobs, kind, grows_by)
+            everything = enter_run(
+                self.folder, ready.cells, ready.num_jobs, kind, grows_by, self.grows
+            )
             keys = {cell.key for cell in ready.cells}
             cells = [cell for cell in everything if cell.key in keys]
 
@@ -280,10 +290,12 @@ def run_in(
     cache: str | Path | None,
     name: str = "",
     analysis: Analysis = PLAIN,
+    *,
+    grows: bool = False,
 ) -> Run:
     """A run in a folder, or in `runs/` under a name; the cache is the user's unless it is said."""
     folder = expand(out) if out else default_out(name)
-    return Run(folder, expand(cache) if cache else default_cache(), analysis)
+    return Run(folder, expand(cache) if cache else default_cache(), analysis, grows=grows)
 
 
 def default_out(name: str) -> Path:

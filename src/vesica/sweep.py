@@ -149,6 +149,7 @@ def enter_run(
     num_jobs: int = 1,
     kind: str = "",
     grows_by: Sequence[Axis] = (),
+    grows: bool = False,
 ) -> list[Cell]:
     """Make the run's folder, or add to it; returns all its cells.
 
@@ -158,6 +159,8 @@ def enter_run(
         num_jobs: Cells trained side by side.
         kind: What the plan is, beyond a list of cells; kept for whoever reads the folder.
         grows_by: As in `check_run`.
+        grows: Whether seeds may be added until the verdict is clear; a run that was begun otherwise
+            stays as it was.
 
     Raises:
         DataError: If the folder holds something else.
@@ -174,6 +177,7 @@ def enter_run(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         versions=provenance.versions(),
         jobs=num_jobs,
+        grows=read_plan(run).grows if known else grows,
         cells=tuple(everything),
     )
     digests = {digest: name for cell in cells for digest, name in cell.files().items()}

@@ -1,40 +1,51 @@
 """`vesica demo` and `vesica compare`: from images to a verdict."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from vesica.cli.options import (
     RECIPE,
+    Budget,
     Cache,
     DryRun,
     Jobs,
     Json,
     Margin,
+    MaxSeeds,
     Metrics,
     Out,
+    Seeds,
+    Until,
     refuse_given,
     with_fields,
 )
+from vesica.plan import Cell
+from vesica.until import MAX_SEEDS, looks_up_to
 
 
 def demo(
     out: Out = None,
     cache: Cache = None,
-    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Runs per loss.")] = 3,
+    seeds: Seeds = None,
+    until: Until = None,
+    budget: Budget = None,
+    max_seeds: MaxSeeds = MAX_SEEDS,
     margin: Margin = 0.5,
     jobs: Jobs = None,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Ask the question on generated faces: a few minutes on two cores, nothing to download."""
+    """Ask the question on generated images: a minute or two on two cores, nothing to download."""
     from vesica.cli.session import execute
     from vesica.plans.demo import demo as demo_plan
     from vesica.run import run_in
 
     execute(
-        demo_plan(seeds),
-        run_in(out, cache, "demo"),
+        demo_plan,
+        run_in(out, cache, "demo", grows=True),
+        numbers=numbers_of(seeds, until, max_seeds),
+        budget=budget,
         margin=margin,
         jobs=jobs,
         dry_run=dry_run,
@@ -59,16 +70,26 @@ def compare(
             "FILE.py:FUNCTION."
         ),
     ] = "bce,iou",
-    seeds: Annotated[
-        int, typer.Option(min=1, max=1000, help="Runs per loss; below 3 there is no verdict.")
-    ] = 3,
+    recipe: Annotated[
+        Literal["modern", "paper"] | None,
+        typer.Option(
+            help="modern: a light U-Net, averaged weights, the last step, so that seeds differ "
+            "little. paper: its networks, sizes and early stopping. Any option below is stronger. "
+            "[default: modern]",
+            show_default=False,
+        ),
+    ] = None,
+    seeds: Seeds = None,
+    until: Until = None,
+    budget: Budget = None,
+    max_seeds: MaxSeeds = MAX_SEEDS,
     fairness: Annotated[
         bool,
         typer.Option(
             "--fairness",
             help="Is it only the recipe? 12 recipes for each loss and seed: learning rates 3e-5, "
             "1e-4, 3e-4, 1e-3, and the epoch best by loss, best by IoU, or last; in place of "
-            "--lr, --monitor and --keep.",
+            "--lr, --monitor and --keep, beside the paper's recipe, with 3 seeds.",
         ),
     ] = False,
     flip: Annotated[
@@ -91,10 +112,10 @@ def compare(
 ) -> None:
     """Which loss should I train with on my images, and is the difference more than luck?
 
-    Example: vesica compare photos/ --weights hed --size 128 --model bfcn32s:width=512
+    Example: vesica compare photos/ --losses bce,iou,lovasz_hinge --budget 1h
     """
     from vesica.cli.session import execute
-    from vesica.plan import across, cell_of
+    from vesica.plan import cell_of, seeds_and_folds
     from vesica.plans.fairness import fairness as fairness_plan
     from vesica.report.fairness import ANALYSIS
     from vesica.report.summary import PLAIN
@@ -102,21 +123,40 @@ def compare(
 
     if fairness:
         refuse_given(context, ("lr", "monitor", "keep"), "--fairness tries several of each")
+        refuse_given(context, ("until", "budget", "max_seeds"), "--fairness takes --seeds")
     if flip:
         refuse_given(context, ("augment",), "--flip is --augment flip")
         fields["augment"] = "flip"
-    base, names = cell_of(data, fields), losses.split(",")
-    # Seeds vary slowest, so that every pair of losses is complete as early as possible.
-    cells = across(base, seed=range(seeds), loss=names)
-    if fairness:
-        cells = fairness_plan(base, losses=names, seeds=seeds)
+    base = cell_of(data, fields, recipe or ("paper" if fairness else "modern"))
+    names = losses.split(",")
+
+    def plan(num_seeds: int) -> list[Cell]:
+        if fairness:
+            return fairness_plan(base, losses=names, seeds=num_seeds)
+        return seeds_and_folds(base, num_seeds, names)
+
     name = base.data.name.replace(":", "-") + ("-fairness" if fairness else "")
     execute(
-        cells,
-        run_in(out, cache, name, ANALYSIS if fairness else PLAIN),
+        plan,
+        run_in(out, cache, name, ANALYSIS if fairness else PLAIN, grows=not fairness),
+        numbers=numbers_of(seeds or (3 if fairness else None), until, max_seeds),
+        budget=budget,
         margin=margin,
         jobs=jobs,
         dry_run=dry_run,
         as_json=as_json,
         metrics=metrics,
     )
+
+
+def numbers_of(seeds: int | None, until: str | None, max_seeds: int) -> tuple[int, ...]:
+    """The numbers of seeds to look at.
+
+    Raises:
+        typer.BadParameter: If both a number and a search for it are asked for.
+    """
+    if seeds is None:
+        return looks_up_to(max_seeds)
+    if until is not None:
+        raise typer.BadParameter("--until decided finds the number of seeds: leave out --seeds")
+    return (seeds,)

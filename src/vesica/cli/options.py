@@ -3,14 +3,14 @@
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Optional
 
 import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from vesica.data.source import Source
-from vesica.plan import OPTION_NAMES, SHORTHANDS, Cell, Recipe
+from vesica.plan import OPTION_NAMES, RECIPES, SHORTHANDS, Cell, Recipe
 
 RUN, IMAGES, NETWORK, RECIPE = "The run", "The images", "The network", "The recipe"
 PANELS: tuple[tuple[str, type[BaseModel], str], ...] = (
@@ -63,6 +63,31 @@ Jobs = Annotated[
         rich_help_panel=RUN,
     ),
 ]
+Seeds = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=1000,
+        help="So many runs per loss, in place of --until; below 3 there is no verdict.",
+        show_default=False,
+    ),
+]
+Until = Annotated[
+    Literal["decided"] | None,
+    typer.Option(
+        help="Add seeds, from 3 on, until the verdict is clear or the images or --budget forbid "
+        "one. This is the default.",
+        show_default=False,
+    ),
+]
+Budget = Annotated[
+    str | None,
+    typer.Option(help="Most time to spend on it: 2h, 90m.", show_default=False),
+]
+MaxSeeds = Annotated[
+    int,
+    typer.Option("--max-seeds", min=3, max=1000, help="Most seeds to add up to."),
+]
 DryRun = Annotated[
     bool,
     typer.Option("--dry-run", help="Check everything, print the cost, stop.", rich_help_panel=RUN),
@@ -113,10 +138,19 @@ def _field_options() -> Iterator[inspect.Parameter]:
 
 
 def _field_option(name: str, field: FieldInfo, panel: str) -> inspect.Parameter:
-    option = typer.Option(
-        help=field.description, show_default=field.default is not None, rich_help_panel=panel
-    )
-    return _parameter(name, field.annotation, option, field.default)
+    """Where recipes say what the field is, that stands in its help, and None is the default."""
+    own = {o: n for n, o in OPTION_NAMES.items()}.get(name, name)
+    by_recipe = {recipe: fields.get(own, field.default) for recipe, fields in RECIPES.items()}
+    if not any(own in fields for fields in RECIPES.values()):
+        has_default = field.default is not None
+        option = typer.Option(
+            help=field.description, show_default=has_default, rich_help_panel=panel
+        )
+        return _parameter(name, field.annotation, option, field.default)
+    values = ", ".join(f"{recipe} {v}" for recipe, v in by_recipe.items() if v is not None)
+    text = f"{field.description} [{values}]"
+    option = typer.Option(help=text, show_default=False, rich_help_panel=panel)
+    return _parameter(name, Optional[field.annotation], option, None)  # noqa: UP045 - a value
 
 
 def _parameter(name: str, kind: Any, option: Any, default: Any) -> inspect.Parameter:

@@ -107,7 +107,7 @@ def paper(
         precision=precision,
     )
     execute(
-        cells,
+        lambda _: cells,
         run_in(out, cache, f"paper-{scale}", analysis()),
         margin=margin,
         jobs=jobs,

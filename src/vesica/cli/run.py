@@ -53,7 +53,7 @@ def run(
         raise DataError(f"--trust is for the folder of a run, which {plan} is not; leave it out")
     else:
         cells, found = load_plan(plan), run_in(out, cache, folder.stem)
-    execute(cells, found, margin=margin, jobs=jobs, dry_run=dry_run, as_json=as_json)
+    execute(lambda _: cells, found, margin=margin, jobs=jobs, dry_run=dry_run, as_json=as_json)
 
 
 def status(run: Folder) -> None:

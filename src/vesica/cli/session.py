@@ -4,7 +4,7 @@ import json
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,11 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from vesica.judge import read_metrics
+from vesica.judge import read_metrics, say_short
 from vesica.plan import Cell
 from vesica.run import Ready, Run, name_cells
 from vesica.spelling import shown
+from vesica.until import Looks, is_open, read_duration, say_hours, say_likely
 from vesica.words import count_of
 
 LONG_HOURS, LARGE_PX = 1.0, 128
@@ -24,22 +25,33 @@ LONG_HOURS, LARGE_PX = 1.0, 128
 
 
 def execute(
-    cells: Sequence[Cell],
+    plan: Callable[[int], list[Cell]],
     run: Run,
     *,
     margin: float,
     jobs: int | None,
     dry_run: bool,
     as_json: bool,
+    numbers: Sequence[int] = (0,),
+    budget: str | None = None,
     metrics: str | None = None,
 ) -> None:
-    """Run a plan's cells and print the verdict; with `as_json` everything else goes to stderr."""
+    """Run a plan and print the verdict; with `as_json` everything else goes to stderr.
+
+    Args:
+        plan: From a number of seeds to cells.
+        run: Where.
+        numbers: Of seeds, which are looked at one after another until the verdict is clear.
+        budget: As a user wrote it.
+        margin, jobs, dry_run, as_json, metrics: The options of these names.
+    """
     from vesica.errors import Stopped
     from vesica.progress import Display
 
     console = Console(stderr=as_json, highlight=False, emoji=False)
     asked = split_names(metrics)
     read_metrics(asked)  # before anything trains
+    looks = Looks(plan, numbers, None if budget is None else read_duration(budget))
     with Display(console) as display, _asking_to_stop(console) as should_stop:
 
         def preparing(what: str, done: int, total: int) -> None:
@@ -47,20 +59,37 @@ def execute(
             if should_stop():
                 raise Stopped
 
+        def prepare(cells: Sequence[Cell]) -> Ready:
+            return run.prepare(cells, jobs=jobs, progress=preparing)
+
         try:
-            ready = run.prepare(cells, jobs=jobs, progress=preparing)
-            print_cost(console, run, ready)
-            if dry_run:
-                return
-            run.train(ready, display.watcher(should_stop, name_cells(ready.cells)))
+            for index, ready in enumerate(looks.over(run, prepare)):
+                if not index:
+                    print_cost(console, run, ready)
+                if dry_run:
+                    return
+                run.train(ready, display.watcher(should_stop, name_cells(ready.cells)))
+                run.judge(margin / 100, asked)
+                if len(numbers) > 1:
+                    _print_look(console, run, numbers[index])
         except Stopped:
             out = escape(str(run.folder))
             console.print(f"Stopped. Run the same command with [bold]--out {out}[/] to go on.")
             raise typer.Exit(130) from None
-        run.judge(margin / 100, asked)
     conclude(console, run, as_json=as_json)
+    if looks.why_ended:
+        console.print(escape(looks.why_ended))
     if run.findings.num_failed:
         raise typer.Exit(1)
+
+
+def _print_look(console: Console, run: Run, num_seeds: int) -> None:
+    """What a look has shown, and what is likely to come."""
+    for group in run.findings.groups:
+        for pair in group.comparisons:
+            console.print(f"[bold]{num_seeds} seeds:[/] {escape(say_short(pair))}")
+    if is_open(run.findings) and (likely := say_likely(run.findings)):
+        console.print(f"  {likely}", style="dim")
 
 
 def split_names(text: str | None) -> list[str]:
@@ -110,8 +139,8 @@ def print_cost(console: Console, run: Run, ready: Ready) -> None:
     gain = cost.gain if num_jobs > 1 else 1.0
     beside = f" with {num_jobs} cells side by side" if num_jobs > 1 else ""
     console.print(
-        f"Estimated: {_hours(cost.hours / gain)}{beside}, at most "
-        f"{_hours(cost.hours_most / gain)} if no cell stops early; "
+        f"Estimated: {say_hours(ready.hours)}{beside}, at most "
+        f"{say_hours(cost.hours_most / gain)} if no cell stops early; "
         f"{num_jobs * cost.memory_bytes / 1e9:.1f} GB memory, {cost.disk_bytes / 1e9:.2f} GB disk. "
         f"Results go to {escape(str(run.folder))}"
     )
@@ -137,12 +166,6 @@ def print_results(console: Console, run: Run, page: Path) -> None:
         for sentence in group.sentences:
             console.print(escape(sentence), style="bold")
     console.print(f"\nReport: {escape(str(page))}")
-
-
-def _hours(hours: float) -> str:
-    if 0 < hours < 1 / 60:
-        return "less than a minute"
-    return f"{hours * 60:.0f} min" if hours < 1.5 else f"{hours:.1f} h"
 
 
 @contextmanager

@@ -58,3 +58,10 @@ class Source(Frozen):
             return spelling.shown(self.path)
         path = Path(spelling.split_path(self.path)[0])
         return path.name or (path.resolve().name if self.path else "")
+
+    @property
+    def spelled(self) -> str:
+        """The same with the options of a spelling, to tell one from another."""
+        name, options = self.name, self.path.partition(":")[2]
+        is_folder = not options or spelling.is_own(self.path) or "=" not in options
+        return name if is_folder else f"{name}:{options}"

@@ -1,7 +1,7 @@
 """A run, judged: `results.json` and `results.csv`."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from vesica import provenance, statistics
 from vesica.data.library import MAP_STRIDES, Library
 from vesica.errors import DataError
 from vesica.judge.baselines import score_baselines
+from vesica.judge.looks import Looks, read_looks, write_looks
 from vesica.judge.metrics import score_own
 from vesica.judge.pairs import adjust, judge_pair, say_pair
 from vesica.judge.setting import Setting, read_settings
@@ -74,7 +75,12 @@ def judge_run(
         before = read_findings(run)
         margin = statistics.MARGIN if before is None else before.margin
     settings = tuple(read_settings(run, plan.cells))
-    groups = tuple(_judge_setting(setting, library, margin, metrics) for setting in settings)
+    looks = read_looks(run) if plan.grows else None
+    if looks is not None:
+        margin = looks.fix_margin(run, margin)
+    groups = tuple(_judge_setting(setting, library, margin, metrics, looks) for setting in settings)
+    if looks is not None:
+        write_looks(run, looks.after(groups, margin))
     findings = Findings(
         command=plan.command,
         versions=provenance.versions(),
@@ -91,12 +97,20 @@ def judge_run(
 
 
 def _judge_setting(
-    setting: Setting, library: Library, margin: float, metrics: Sequence[Spelled]
+    setting: Setting,
+    library: Library,
+    margin: float,
+    metrics: Sequence[Spelled],
+    looks: Looks | None,
 ) -> GroupFindings:
     first = setting.cells[0]
     pairs = list(itertools.combinations(setting.losses, 2))
-    comparisons = adjust([judge_pair(setting, pair, margin, len(pairs)) for pair in pairs])
-    baselines, notes = _baselines(first, library)
+    judged = []
+    for pair in pairs:
+        earlier = looks.before(setting.label, *pair) if looks else None
+        judged.append(judge_pair(setting, pair, margin, len(pairs), earlier))
+    comparisons = adjust(judged)
+    baselines, notes = _baselines(setting, library)
     own = score_own(setting, library, metrics)
     rows = tuple(_loss_row(loss, setting.of(loss), own.get(loss, {})) for loss in setting.losses)
     where = f"{data_name(first)}{f' ({setting.label})' if setting.label else ''}"
@@ -132,37 +146,53 @@ def _compare_with_baselines(
     )
 
 
-def _baselines(cell: Cell, library: Library) -> tuple[dict[str, MeanScores], list[str]]:
+def _baselines(setting: Setting, library: Library) -> tuple[dict[str, MeanScores], list[str]]:
+    """Means over the folds, where there are several."""
+    cells = list({cell.data.fold: cell for cell in setting.cells}.values())
     try:
-        split, arrays = library.split(cell.data), library.arrays(cell.data, cell.size)
+        found = [
+            score_baselines(library.arrays(cell.data, cell.size), library.split(cell.data))
+            for cell in cells
+        ]
     except DataError as error:
         return {}, [f"No scores without a network: {error}"]
-    found = score_baselines(arrays, split)
-    baselines = {name: MeanScores(**scores) for name, scores in found.items()}
-    stride_px = MAP_STRIDES.get(cell.network_name, 1)
-    return baselines, library.describe(cell.data, cell.size, stride_px)
+    baselines = {
+        name: MeanScores(
+            **{key: float(np.mean([scores[name][key] for scores in found])) for key in values}
+        )
+        for name, values in found[0].items()
+    }
+    stride_px = MAP_STRIDES.get(cells[0].network_name, 1)
+    return baselines, library.describe(cells[0].data, cells[0].size, stride_px)
 
 
 def _loss_row(loss: str, ended: Sequence[EndedCell], own: dict[str, float]) -> LossRow:
-    scored = [found.result for found in ended if found.result.has_scores]
-    values = {name: _values(scored, name) for name in (*METRICS, "epochs")}
+    by_seed: dict[int, list[CellResult]] = {}
+    for found in ended:
+        if found.result.has_scores:
+            by_seed.setdefault(found.cell.seed, []).append(found.result)
+    values = {name: _values(by_seed.values(), name) for name in (*METRICS, "epochs")}
     means = {name: float(np.mean(found)) for name, found in values.items() if found}
     sds = {name: float(np.std(v, ddof=1)) for name, v in values.items() if len(v) > 1}
+    scored = [result for results in by_seed.values() for result in results]
+    one_seed = next(iter(by_seed.values()), [])
     return LossRow(
         loss=loss,
-        num_seeds=len(scored),
+        num_seeds=len(by_seed),
         num_collapsed=sum(found.result.status == "collapsed" for found in ended),
         num_failed=len(ended) - len(scored),
         num_censored=sum(result.ended_by == "epochs" for result in scored),
-        num_empty=scored[0].num_empty if scored else 0,
+        num_empty=sum(result.num_empty for result in one_seed),
         **means,
         sd=LossMeans(**sds),
         own=own,
     )
 
 
-def _values(results: Sequence[CellResult], name: str) -> list[float]:
-    return [value for result in results if (value := result[name]) is not None]
+def _values(seeds: Iterable[Sequence[CellResult]], name: str) -> list[float]:
+    """Of each seed the mean over its folds."""
+    known = ([value for r in results if (value := r[name]) is not None] for results in seeds)
+    return [float(np.mean(values)) if len(values) > 1 else values[0] for values in known if values]
 
 
 def _write_csv(target: Path, ended: Sequence[EndedCell]) -> None:

@@ -9,6 +9,7 @@ from vesica import spelling
 from vesica.data.library import Library
 from vesica.errors import DataError
 from vesica.judge.setting import Setting
+from vesica.plan import Cell
 from vesica.results import EndedCell, read_masks
 from vesica.spelling import Spelled
 
@@ -35,20 +36,32 @@ def score_own(
     """
     if not metrics:
         return {}
-    cell = setting.cells[0]
-    rows = list(library.split(cell.data).test)
-    truth = library.arrays(cell.data, cell.size).masks[rows].reshape(-1, cell.size, cell.size)
+    truths = {
+        cell.data.fold: _read_truth(cell, library)
+        for cell in {cell.data.fold: cell for cell in setting.cells}.values()
+    }
     found: dict[str, dict[str, float]] = {}
     for loss in setting.losses:
         scored = [ended for ended in setting.of(loss) if ended.result.has_scores]
         if scored:
             found[loss] = {
                 spelling.shown(str(metric)): float(
-                    np.nanmean([_score(metric, ended, truth) for ended in scored])
+                    np.nanmean(
+                        np.concatenate(
+                            [_score(metric, e, truths[e.cell.data.fold]) for e in scored]
+                        )
+                    )
                 )
                 for metric in metrics
             }
     return found
+
+
+def _read_truth(cell: Cell, library: Library) -> NDArray[np.bool_]:
+    rows = list(library.split(cell.data).test)
+    masks = library.arrays(cell.data, cell.size).masks[rows]
+    truth: NDArray[np.bool_] = masks.reshape(-1, cell.size, cell.size)
+    return truth
 
 
 def _score(metric: Spelled, ended: EndedCell, truth: NDArray[np.bool_]) -> NDArray[np.float64]:

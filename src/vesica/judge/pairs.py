@@ -8,13 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesica import statistics
-from vesica.judge.setting import DECISIONS, HALF, SOFT, Setting, difference_of
+from vesica.judge.histograms import DECISIONS, HALF, SOFT
+from vesica.judge.setting import Place, Setting, difference_of, fold_of_units
 from vesica.results import (
     Calibration,
     CellName,
     Comparison,
     Decision,
+    EndedCell,
     FailedCell,
+    Failures,
     Interval,
     Needs,
     SoftMeans,
@@ -23,27 +26,38 @@ from vesica.results import (
 from vesica.spelling import shown
 from vesica.words import count_of
 
+NOTHING_LEARNED = "no better than a constant mask on validation images, at any threshold"
+
 
 def judge_pair(
-    setting: Setting, losses: tuple[str, str], margin: float, num_pairs: int
+    setting: Setting,
+    losses: tuple[str, str],
+    margin: float,
+    num_pairs: int,
+    earlier: Sequence[int] | None = None,
 ) -> Comparison | Unjudged:
     """The verdict on two losses, or why there is none.
+
+    It is about runs that trained: a seed with which either loss has learned nothing, by validation
+    images alone, is left out for both, and each loss's share of such runs stands beside it.
 
     Args:
         setting: Which has both.
         losses: Baseline and challenger.
         margin: Differences smaller than this do not matter, a fraction.
         num_pairs: Of the setting, whose intervals hold together.
+        earlier: Where seeds are added until the verdict is clear, the numbers of them that were
+            looked at before; None where their number was fixed.
     """
     ended = [found for loss in losses for found in setting.of(loss)]
-    failed = [found for found in ended if not found.result.has_scores]
     num_waiting = sum(cell.loss in losses for cell in setting.waiting)
-    seeds, unpaired = _pair_seeds(setting, losses)
+    seeds, unpaired, dropped = _pair_seeds(setting, losses)
+    failures = tuple(_count_failures(setting, loss) for loss in losses)
     reason = ""
-    if failed:
-        reason = f"{count_of(len(failed), 'run')} failed"
-    elif num_waiting:
+    if num_waiting:
         reason = f"{count_of(num_waiting, 'run')} not finished"
+    elif not seeds and dropped:
+        reason = f"there is no seed with which both trained ({_say_failures(failures)})"
     elif not seeds:
         reason = "no seed has both losses"
     head: dict[str, Any] = {
@@ -55,8 +69,11 @@ def judge_pair(
             if found.result.status == "collapsed"
         ),
         "failed": tuple(
-            FailedCell(loss=f.cell.loss, seed=f.cell.seed, reason=f.result.reason) for f in failed
+            FailedCell(loss=f.cell.loss, seed=f.cell.seed, reason=_why_failed(setting, f))
+            for f in ended
+            if _why_failed(setting, f)
         ),
+        "failures": failures,
         "num_missing": num_waiting,
         "num_pairs": num_pairs,
     }
@@ -65,17 +82,20 @@ def judge_pair(
     # Bonferroni: with several losses, all intervals of a setting hold together.
     level = 1 - (1 - statistics.LEVEL) / num_pairs
     difference = difference_of((setting, losses[1]), (setting, losses[0]), seeds)
-    found = statistics.compare(difference, margin=margin, level=level)
-    judged = asdict(found) | _ask_further(difference, found)
-    collapsed = _all_collapsed(setting, losses, seeds)
-    if collapsed and found.verdict != "undecided":
-        # That a loss failed altogether with this recipe does not make the other one better.
-        reason = f"every run of {shown(collapsed)} collapsed to one class"
-        judged |= {"verdict": "undecided", "reason": reason}
+    fold = fold_of_units(setting)
+    found = statistics.compare(difference, fold, margin=margin, level=level, earlier=earlier)
+    judged = asdict(found) | _ask_further(difference, fold, found, earlier)
+    if found.verdict != "undecided" and (by := _by_the_threshold(setting, losses, seeds)):
+        judged |= {"verdict": "undecided", "reason": by}
+    elif found.verdict == "undecided" and (limit := judged.get("limit")) and limit.is_final:
+        judged["reason"] = _say_limit(limit, found.num_units)
     return Comparison(
         **head,
         **judged,
         unpaired_seeds=unpaired,
+        dropped_seeds=dropped,
+        looks=None if earlier is None else tuple(dict.fromkeys((*earlier, found.num_seeds))),
+        num_folds=len(setting.folds),
         num_images=setting.num_images,
         **compare_decisions(setting, losses, seeds, level),
     )
@@ -83,38 +103,86 @@ def judge_pair(
 
 def _pair_seeds(
     setting: Setting, losses: tuple[str, str]
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Seeds that both losses have, and those of one alone."""
-    old, new = (set(setting.seeds_of(loss)) for loss in losses)
-    return tuple(sorted(old & new)), tuple(sorted(old ^ new))
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """Seeds with which both trained; those that one alone has; those with which one failed."""
+    old, new = ({found.cell.seed for found in setting.of(loss)} for loss in losses)
+    trained = set.intersection(*(set(setting.trained_seeds_of(loss)) for loss in losses))
+    return tuple(sorted(trained)), tuple(sorted(old ^ new)), tuple(sorted(old & new - trained))
 
 
-def _all_collapsed(setting: Setting, losses: tuple[str, str], seeds: Sequence[int]) -> str:
-    """The loss of which every run collapsed; "" if neither did."""
+def _why_failed(setting: Setting, found: EndedCell) -> str:
+    """Why a run is left out; "" if it is not."""
+    if not found.result.has_scores:
+        return found.result.reason
+    untrained = setting.scores.untrained if setting.scores else frozenset()
+    return NOTHING_LEARNED if Place.of(found.cell) in untrained else ""
+
+
+def _count_failures(setting: Setting, loss: str) -> Failures:
+    """A seed's run has failed where any fold of it has."""
+    seeds = {found.cell.seed for found in setting.of(loss)}
+    num_failed = len(seeds - set(setting.trained_seeds_of(loss)))
+    low, high = statistics.share_interval(num_failed, len(seeds)) if seeds else (0.0, 1.0)
+    return Failures(loss=loss, num_failed=num_failed, num_runs=len(seeds), low=low, high=high)
+
+
+def _say_failures(failures: Sequence[Failures]) -> str:
+    return ", ".join(
+        f"{shown(f.loss)} failed in {f.num_failed} of {count_of(f.num_runs, 'run')}, a share of "
+        f"{f.low:.2f} to {f.high:.2f}"
+        for f in failures
+        if f.num_failed
+    )
+
+
+def _by_the_threshold(setting: Setting, losses: tuple[str, str], seeds: Sequence[int]) -> str:
+    """Why a verdict on masks at 1/2 is none: runs that draw nothing there have learned all the
+    same, as masks at the threshold tuned on validation images show."""
     for loss in losses:
-        if all(setting.ended[loss, seed].result.status == "collapsed" for seed in seeds):
-            return loss
+        runs = [setting.runs_of(loss, seed) for seed in seeds]
+        num = sum(any(f.result.status == "collapsed" for f in folds) for folds in runs)
+        if num:
+            return (
+                f"by the threshold: at 1/2 {shown(loss)} predicts one class in {num} of "
+                f"{count_of(len(seeds), 'run')}, and not at the threshold tuned on validation"
+            )
     return ""
 
 
-def _ask_further(difference: NDArray[np.float64], found: statistics.Comparison) -> dict[str, Any]:
+def _say_limit(limit: statistics.Limit, num_units: int) -> str:
+    enough = f"; {limit.num_units:,} would do" if limit.num_units else ""
+    return f"{num_units:,} test images or groups allow no verdict, however many seeds{enough}"
+
+
+def _ask_further(
+    difference: NDArray[np.float64],
+    fold: NDArray[np.intp] | None,
+    found: statistics.Comparison,
+    earlier: Sequence[int] | None,
+) -> dict[str, Any]:
     """Whether the difference is within the margin, and what would find one that is as large.
 
     Seeds and test images are asked for at the margin, never at the difference observed.
     """
     if found.p_value is None or found.num_seeds < statistics.MIN_SEEDS:
         return {}
-    asked = {"margin": found.margin, "level": found.level}
-    within = statistics.equivalence_p_value(difference, margin=found.margin)
+    within = statistics.equivalence_p_value(difference, fold, margin=found.margin, earlier=earlier)
+    further: dict[str, Any] = {"p_value_equivalence": within}
     if not found.margin:  # nothing finds a difference of nothing
-        return {"p_value_equivalence": within}
-    noise = statistics.Noise.of(found)
-    needs = Needs(
-        power=statistics.POWER,
-        seeds=statistics.seeds_needed(noise, found.num_units, **asked),
-        images=statistics.images_needed(noise, found.num_seeds, **asked),
-    )
-    return {"p_value_equivalence": within, "needs": needs}
+        return further
+    if earlier is not None:
+        further["limit"] = statistics.limit_of_images(found)
+        if fold is None and found.verdict == "undecided":
+            further["likely_seeds"] = statistics.seeds_likely(found)
+    if fold is None:  # power knows of no folds
+        asked = {"margin": found.margin, "level": found.level}
+        noise = statistics.Noise.of(found)
+        further["needs"] = Needs(
+            power=statistics.POWER,
+            seeds=statistics.seeds_needed(noise, found.num_units, **asked),
+            images=statistics.images_needed(noise, found.num_seeds, **asked),
+        )
+    return further
 
 
 def adjust(comparisons: Sequence[Comparison | Unjudged]) -> list[Comparison | Unjudged]:
@@ -143,8 +211,10 @@ def compare_decisions(
     """
     old, new = losses
     assert setting.scores is not None
-    calibration = setting.scores.calibration
-    places = [(loss, seed) for loss in losses for seed in seeds]
+    calibration, fold = setting.scores.calibration, fold_of_units(setting)
+    places = [
+        Place(loss, seed, fold) for loss in losses for seed in seeds for fold in setting.folds
+    ]
     without = {
         setting.ended[place].folder.name: reason
         for place, reason in setting.scores.without.items()
@@ -153,7 +223,7 @@ def compare_decisions(
 
     def interval(new_decision: str, old_decision: str) -> Interval:
         difference = setting.by_unit(new, seeds, new_decision)
-        return _interval(difference - setting.by_unit(old, seeds, old_decision), level)
+        return _interval(difference - setting.by_unit(old, seeds, old_decision), fold, level)
 
     def means(name: str) -> dict[str, Any]:
         return {
@@ -177,17 +247,19 @@ def compare_decisions(
             for name in DECISIONS
             if name == HALF or not without
         ),
-        "soft": SoftMeans(**means(SOFT), not_in_masks=_interval(soft - half, level)),
+        "soft": SoftMeans(**means(SOFT), not_in_masks=_interval(soft - half, fold, level)),
         "calibration": ()
         if without
-        else tuple(_mean_of([calibration[loss, seed] for seed in seeds]) for loss in losses),
+        else tuple(_mean_of([calibration[p] for p in places if p.loss == loss]) for loss in losses),
         "decisions_note": _say_missing(without, len(places)),
     }
 
 
-def _interval(difference: NDArray[np.float64], level: float) -> Interval:
+def _interval(
+    difference: NDArray[np.float64], fold: NDArray[np.intp] | None, level: float
+) -> Interval:
     """No verdict: there is one for each pair, on masks at 1/2."""
-    found = statistics.compare(difference, level=level)
+    found = statistics.compare(difference, fold, level=level)
     return Interval(mean=found.mean, low=found.low, high=found.high)
 
 
@@ -225,14 +297,33 @@ def say_pair(comparison: Comparison | Unjudged, where: str) -> str:
         "undecided": f"Undecided on {where}: {new} minus {old} is",
         "equivalent": f"On {where}, {new} and {old} are equivalent: {new} minus {old} is",
     }.get(comparison.verdict, f"On {where}, {new} is {comparison.verdict} than {old}:")
-    text = f"{opening} {_figures(comparison)}, for this training set and split"
+    scope = "for this training set and split"
+    if comparison.num_folds > 1:
+        scope = f"for training sets like these, in {comparison.num_folds} folds"
+    text = f"{opening} {_figures(comparison)}, {scope}"
     text += f"; {comparison.reason}." if comparison.reason else "."
+    if comparison.dropped_seeds:
+        text += f" Left out: {_say_failures(comparison.failures)}."
     if comparison.unpaired_seeds:
         text += f" Left out, for lack of a partner: seeds {list(comparison.unpaired_seeds)}."
-    if comparison.collapsed:
-        cells = ", ".join(f"{shown(cell.loss)} seed {cell.seed}" for cell in comparison.collapsed)
-        text += f" Counted in, though collapsed to one class: {cells}."
+    left_out = {(cell.loss, cell.seed) for cell in comparison.failed}
+    counted = dict.fromkeys(
+        f"{shown(cell.loss)} seed {cell.seed}"
+        for cell in comparison.collapsed
+        if (cell.loss, cell.seed) not in left_out and cell.seed not in comparison.dropped_seeds
+    )
+    if counted:
+        text += f" Counted in, though of one class at 1/2: {', '.join(counted)}."
     return text
+
+
+def say_short(comparison: Comparison | Unjudged) -> str:
+    """A look at two losses in a line."""
+    old, new = shown(comparison.baseline), shown(comparison.challenger)
+    if isinstance(comparison, Unjudged):
+        return f"{new} against {old}: {comparison.reason}"
+    reason = f", {comparison.reason}" if comparison.reason else ""
+    return f"{new} minus {old} {_figures(comparison)}: {comparison.verdict}{reason}"
 
 
 def _figures(found: Comparison) -> str:

@@ -5,47 +5,38 @@ under each of them.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vesica import metrics
 from vesica.errors import DataError
-from vesica.files import is_there
-from vesica.metrics.calibration import NUM_BINS
-from vesica.metrics.decision import BIN_PROBS
+from vesica.judge.histograms import DECISIONS, HALF, SOFT, calibrate, has_trained, histograms_of
 from vesica.plan import Cell, flatten
-from vesica.results import (
-    Calibration,
-    EndedCell,
-    TestScores,
-    read_cell,
-    read_histograms,
-    read_scores,
-)
+from vesica.results import Calibration, EndedCell, read_cell, read_scores
 from vesica.spelling import shown
-
-Histograms = NDArray[np.integer]
-PerImage = NDArray[np.float64]
 
 IN_OTHER_WORDS = ("format", "fingerprint", "weights_digest")
 """Fields that the names of the images and of the weights stand for."""
 
-HALF, SOFT = "half", "soft"
 
-DECISIONS: dict[str, Callable[[Histograms, Histograms], metrics.Counts]] = {
-    HALF: lambda val, test: metrics.counts_at(test, metrics.THRESHOLD),
-    "tuned": lambda val, test: metrics.counts_at(test, metrics.tune_threshold(val)),
-    "expected_iou": lambda val, test: metrics.expected_iou_counts(test)[0],
-    "expected_iou_tempered": lambda val, test: metrics.expected_iou_counts(
-        test, temperature=metrics.fit_temperature_to_histograms(val)
-    )[0],
-}
-"""From the histograms of validation and test images to the counts of the test images' masks."""
+class Place(NamedTuple):
+    """Of a cell within its setting; `fold` is 0 where the images are divided once."""
+
+    loss: str
+    seed: int
+    fold: int = 0
+
+    @classmethod
+    def of(cls, cell: Cell) -> "Place":
+        """Where a cell belongs."""
+        return cls(cell.loss, cell.seed, cell.data.fold or 0)
 
 
 @dataclass(frozen=True)
@@ -53,18 +44,22 @@ class Scores:
     """Those of a setting's cells; what is not there is NaN.
 
     Attributes:
-        names: Of the test images, once for every class.
+        names: Of the test images, once for every class; fold by fold.
         unit: The group (person, patient, slide) of each image, or the image itself; from 0.
+        fold: That tested each image.
         iou: Per image and decision, "soft" too; shape (losses, seeds, rows).
-        calibration: By loss and seed.
+        calibration: By cell.
         without: Why other cells have no histograms, and so neither calibration nor decisions.
+        untrained: Cells that have learned nothing.
     """
 
     names: tuple[str, ...]
     unit: NDArray[np.intp]
+    fold: NDArray[np.intp]
     iou: dict[str, NDArray[np.float64]]
-    calibration: dict[tuple[str, int], Calibration]
-    without: dict[tuple[str, int], str]
+    calibration: dict[Place, Calibration]
+    without: dict[Place, str]
+    untrained: frozenset[Place]
 
     @cached_property
     def by_unit(self) -> dict[str, NDArray[np.float64]]:
@@ -84,12 +79,12 @@ class Setting:
     Attributes:
         label: The fields in which it differs from the run's other settings; "" if alone.
         cells: In the plan's order.
-        ended: Those that have a result, by their place in it: (loss, seed).
+        ended: Those that have a result.
     """
 
     label: str
     cells: tuple[Cell, ...]
-    ended: dict[tuple[str, int], EndedCell] = field(default_factory=dict)
+    ended: dict[Place, EndedCell] = field(default_factory=dict)
 
     @cached_property
     def losses(self) -> list[str]:
@@ -101,23 +96,41 @@ class Setting:
         """From the smallest."""
         return sorted({cell.seed for cell in self.cells})
 
+    @cached_property
+    def folds(self) -> list[int]:
+        """Divisions of the images that test each of them once; [0] where there is only one."""
+        return sorted({cell.data.fold or 0 for cell in self.cells})
+
     @property
     def waiting(self) -> list[Cell]:
         """Cells without a result."""
-        return [cell for cell in self.cells if (cell.loss, cell.seed) not in self.ended]
+        return [cell for cell in self.cells if Place.of(cell) not in self.ended]
 
     @property
     def num_images(self) -> int:
         """Test images; each has a row of scores for every class."""
-        return max((found.result.num_test for found in self.ended.values()), default=0)
+        by_fold = {place.fold: found.result.num_test for place, found in self.ended.items()}
+        return sum(by_fold.values())
 
     def of(self, loss: str) -> list[EndedCell]:
         """What has ended of a loss, in the plan's order."""
         return [found for found in self.ended.values() if found.cell.loss == loss]
 
     def seeds_of(self, loss: str) -> list[int]:
-        """Seeds with which a loss has scores."""
-        return sorted(found.cell.seed for found in self.of(loss) if found.result.has_scores)
+        """Seeds with which a loss has scores, of every fold."""
+        num = Counter(found.cell.seed for found in self.of(loss) if found.result.has_scores)
+        return sorted(seed for seed, count in num.items() if count == len(self.folds))
+
+    def trained_seeds_of(self, loss: str) -> list[int]:
+        """Those of them with which it has learned something, in every fold."""
+        untrained = self.scores.untrained if self.scores else frozenset()
+        lost = {place.seed for place in untrained if place.loss == loss}
+        return [seed for seed in self.seeds_of(loss) if seed not in lost]
+
+    def runs_of(self, loss: str, seed: int) -> list[EndedCell]:
+        """What has ended of a loss and seed, fold by fold."""
+        places = (Place(loss, seed, fold) for fold in self.folds)
+        return [self.ended[place] for place in places if place in self.ended]
 
     @cached_property
     def scores(self) -> Scores | None:
@@ -156,17 +169,21 @@ def read_settings(run: Path, cells: Sequence[Cell]) -> list[Setting]:
         for name in (flat[0] if flat else ())
         if name not in IN_OTHER_WORDS and len({str(row[name]) for row in flat}) > 1
     ]
+    labels = [", ".join(f"{name} {shown(str(row[name]))}" for name in varying) for row in flat]
+    if len(set(labels)) < len(labels):  # only the images differ
+        spelled = [shown(members[0].data.spelled) for members in grouped.values()]
+        labels = [", ".join(filter(None, both)) for both in zip(spelled, labels, strict=True)]
     return [
         Setting(
-            ", ".join(f"{name} {shown(str(row[name]))}" for name in varying),
+            label,
             tuple(members),
             {
-                (cell.loss, cell.seed): found
+                Place.of(cell): found
                 for cell in members
                 if (found := read_cell(run, cell)) is not None
             },
         )
-        for row, members in zip(flat, grouped.values(), strict=True)
+        for label, members in zip(labels, grouped.values(), strict=True)
     ]
 
 
@@ -180,76 +197,50 @@ def difference_of(
     return new[0].by_unit(new[1], seeds) - old[0].by_unit(old[1], seeds)
 
 
+def fold_of_units(setting: Setting) -> NDArray[np.intp] | None:
+    """Which fold tested each unit; None where the images are divided once."""
+    if setting.scores is None or len(setting.folds) == 1:
+        return None
+    _, first = np.unique(setting.scores.unit, return_index=True)  # no unit is in two folds
+    fold: NDArray[np.intp] = setting.scores.fold[first]
+    return fold
+
+
 def _read_all(setting: Setting) -> Scores | None:
-    scored = [found for found in setting.ended.values() if found.result.has_scores]
+    scored = {place: f for place, f in setting.ended.items() if f.result.has_scores}
     if not scored:
         return None
-    first = read_scores(scored[0])
-    shape = len(setting.losses), len(setting.seeds), len(first.names)
-    iou = {name: np.full(shape, np.nan) for name in (*DECISIONS, SOFT)}
-    calibration, without = {}, {}
-    for found in scored:
-        own = first if found is scored[0] else read_scores(found)
-        if (own.names, own.groups) != (first.names, first.groups):
+    read = {place: read_scores(found) for place, found in scored.items()}
+    first = {place.fold: place for place in reversed(scored)}
+    for place, scores in read.items():
+        other = first[place.fold]
+        if (scores.names, scores.groups) != (read[other].names, read[other].groups):
+            folder = scored[place].folder
             raise DataError(
-                f"{found.folder / 'scores.csv'}: other images than in "
-                f"{scored[0].folder.name}; delete {found.folder} and run the same command again"
+                f"{folder / 'scores.csv'}: other images than in {scored[other].folder.name}; "
+                f"delete {folder} and run the same command again"
             )
-        loss, seed = found.cell.loss, found.cell.seed
-        place = setting.losses.index(loss), setting.seeds.index(seed)
-        iou[HALF][place], iou[SOFT][place] = metrics.iou(own.counts), own.iou_soft
-        histograms = _read_histograms(found, own)
+    of_fold = {fold: read[first[fold]] for fold in sorted(first)}
+    names = tuple(name for scores in of_fold.values() for name in scores.names)
+    groups = tuple(group for scores in of_fold.values() for group in scores.groups)
+    fold_of = np.repeat(list(of_fold), [len(scores.names) for scores in of_fold.values()])
+    shape = len(setting.losses), len(setting.seeds), len(names)
+    iou = {name: np.full(shape, np.nan) for name in (*DECISIONS, SOFT)}
+    calibration, without, untrained = {}, {}, set()
+    for place, own in read.items():
+        rows = setting.losses.index(place.loss), setting.seeds.index(place.seed)
+        images = np.flatnonzero(fold_of == place.fold)
+        iou[HALF][*rows, images], iou[SOFT][*rows, images] = metrics.iou(own.counts), own.iou_soft
+        histograms = histograms_of(scored[place], own)
         if isinstance(histograms, str):
-            without[loss, seed] = histograms
+            without[place] = histograms
+            if scored[place].result.status == "collapsed":
+                untrained.add(place)
             continue
         for name, decide in DECISIONS.items():
-            iou[name][place] = metrics.iou(decide(*histograms))
-        calibration[loss, seed] = _calibrate(loss, *histograms)
-    _, unit = np.unique(first.groups, return_inverse=True)
-    return Scores(first.names, unit, iou, calibration, without)
-
-
-def _read_histograms(found: EndedCell, scores: TestScores) -> tuple[Histograms, Histograms] | str:
-    """Of validation and test images; or why there are none that belong to the scores."""
-    path = found.folder / "histograms.npz"
-    if not is_there(path):
-        return "earlier versions wrote none"
-    try:
-        val, test = read_histograms(path, len(scores.names))
-    except (OSError, DataError) as error:
-        return str(error)
-    counts = metrics.counts_at(test, metrics.THRESHOLD)
-    is_same = np.array_equal(counts.tp, scores.counts.tp)
-    is_same &= np.array_equal(counts.fp, scores.counts.fp)
-    return (val, test) if is_same else "they are of other images"
-
-
-def _calibrate(loss: str, val: Histograms, test: Histograms) -> Calibration:
-    temperature = metrics.fit_temperature_to_histograms(val)
-    return Calibration(
-        loss=loss,
-        temperature=temperature,
-        calibration_error=calibration_error_of(test),
-        calibration_error_tempered=calibration_error_of(test, temperature=temperature),
-    )
-
-
-def calibration_error_of(histograms: Histograms, *, temperature: float = 1.0) -> float:
-    """Pooled calibration error in 15 bins, of logits divided by a temperature.
-
-    A histogram's bin counts as its middle: raw, this is within 1/512 of the mean probability of
-    each, and as the 15 bins do not begin where the 256 do, a few pixels may change theirs.
-
-    Args:
-        histograms: As `metrics.histogram` makes them.
-        temperature: Fitted on other images.
-    """
-    negative, positive = np.asarray(np.sum(histograms, axis=0, dtype=np.int64))
-    probs = metrics.temper(BIN_PROBS, temperature)
-    count, prob_sum, positives = np.zeros((3, 1, NUM_BINS))
-    place = np.minimum((probs * NUM_BINS).astype(np.int64), NUM_BINS - 1)
-    np.add.at(count[0], place, negative + positive)
-    np.add.at(prob_sum[0], place, (negative + positive) * probs)
-    np.add.at(positives[0], place, positive)
-    reliability = metrics.Reliability(count.astype(np.int64), prob_sum, positives.astype(np.int64))
-    return float(metrics.calibration_error(reliability)[0])
+            iou[name][*rows, images] = metrics.iou(decide(*histograms))
+        calibration[place] = calibrate(place.loss, *histograms)
+        if not has_trained(histograms[0]):
+            untrained.add(place)
+    _, unit = np.unique(groups, return_inverse=True)
+    return Scores(names, unit, fold_of, iou, calibration, without, frozenset(untrained))

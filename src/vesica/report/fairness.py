@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from vesica import statistics
-from vesica.judge import Judgement, Setting, data_name, difference_of
+from vesica.judge import Judgement, Setting, data_name, difference_of, fold_of_units
 from vesica.plan import Cell
 from vesica.plans.fairness import GROWS_BY, RULES, learning_rate, rule_of
 from vesica.report.sections import Grid, Section
@@ -128,7 +128,7 @@ def _is_whole(setting: Setting | None, loss: str) -> bool:
     """Whether every run of a loss has scores."""
     if setting is None:
         return False
-    num = sum(cell.loss == loss for cell in setting.cells)
+    num = len({cell.seed for cell in setting.cells if cell.loss == loss})
     return len(setting.seeds_of(loss)) == num > 0
 
 
@@ -161,7 +161,7 @@ def _compare(
     if old is None or new is None or not (_is_whole(old, losses[0]) and _is_whole(new, losses[1])):
         return None
     difference = difference_of((new, losses[1]), (old, losses[0]), new.seeds_of(losses[1]))
-    return statistics.compare(difference, margin=margin)
+    return statistics.compare(difference, fold_of_units(new), margin=margin)
 
 
 def summarise_fairness(run: Path, cells: Sequence[Cell], judged: Judgement | None) -> Summary:

@@ -64,7 +64,7 @@ class Analysis:
     grows_by: Sequence[Axis] = ()
     summarise: Summarise | None = None
     is_live: bool = False
-    shorter: str = "--size 128 --width 512"
+    shorter: str = "a smaller --size or fewer --steps"
 
 
 PLAIN = Analysis()

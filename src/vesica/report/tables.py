@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from vesica.judge import Setting
+from vesica.judge import Place, Setting
 from vesica.plan import Cell, flatten
 from vesica.report.sections import Grid
 from vesica.results import (
@@ -129,14 +129,15 @@ def run_grid(setting: Setting) -> Grid:
     """What became of each cell."""
     return Grid(
         ["loss", "seed", "status", "test IoU", "epochs", "time", "folder"],
-        [_run_row(cell, setting.ended.get((cell.loss, cell.seed))) for cell in setting.cells],
+        [_run_row(cell, setting.ended.get(Place.of(cell))) for cell in setting.cells],
         num_words=None,
         title=setting.label,
     )
 
 
 def _run_row(cell: Cell, found: EndedCell | None) -> list[str]:
-    loss, seed, folder = shown(cell.loss), str(cell.seed), f"cells/{cell.folder or cell.key}"
+    loss, folder = shown(cell.loss), f"cells/{cell.folder or cell.key}"
+    seed = str(cell.seed) if cell.data.fold is None else f"{cell.seed}, fold {cell.data.fold + 1}"
     if found is None:
         return [loss, seed, "unfinished", MISSING, MISSING, MISSING, folder]
     result = found.result

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from vesica.results.scores import MeanScores, Model
-from vesica.statistics import Need, Verdict
+from vesica.statistics import Limit, Need, Verdict
 
 FINDINGS_SCHEMA = 2
 """Of `results.json`; 1 had the standard deviations beside the means, as NAME_sd."""
@@ -118,13 +118,24 @@ class FailedCell(CellName):
     reason: str
 
 
+class Failures(Model):
+    """Runs of a loss that did not train, of all, and the interval of their share."""
+
+    loss: str
+    num_failed: int
+    num_runs: int
+    low: float
+    high: float
+
+
 class Versus(Model):
     """Two losses of one setting: the head of `Comparison` and of `Unjudged`.
 
     Attributes:
         metric: What is compared.
-        collapsed: Runs that are counted in.
-        failed: Runs that have no scores.
+        collapsed: Runs that predict one class at threshold 1/2.
+        failed: Runs that are left out: they have no scores, or learned nothing.
+        failures: Of each loss; empty in files of earlier versions.
         num_missing: Runs that have not ended.
         num_pairs: Of the setting; their intervals hold together.
     """
@@ -134,6 +145,7 @@ class Versus(Model):
     metric: Literal["iou_per_image"] = "iou_per_image"
     collapsed: tuple[CellName, ...]
     failed: tuple[FailedCell, ...]
+    failures: tuple[Failures, ...] = ()
     num_missing: int
     num_pairs: int
     verdict: Verdict
@@ -151,6 +163,13 @@ class Comparison(Versus):
 
     Attributes:
         unpaired_seeds: Which only one of the losses has; they are left out.
+        dropped_seeds: With which one of the losses failed; they are left out.
+        looks: The numbers of seeds that were looked at, this look's last; None where their number
+            was fixed beforehand.
+        likely_seeds: The first look that would decide if means and variances stayed as they are;
+            None where there is none up to 20, or it is not known.
+        limit: Whether the test images forbid a verdict, where seeds may be added.
+        num_folds: Divisions that test every image once, 1 where there is one division alone.
         num_images: Test images.
         num_units: Groups of them, or images where no group is known.
         p_value: Two-sided, against no difference.
@@ -162,6 +181,11 @@ class Comparison(Versus):
     """
 
     unpaired_seeds: tuple[int, ...]
+    dropped_seeds: tuple[int, ...] = ()
+    looks: tuple[int, ...] | None = None
+    likely_seeds: int | None = None
+    limit: Limit | None = None
+    num_folds: int = 1
     num_images: int
     mean: float
     low: float | None

@@ -36,6 +36,7 @@ class RunPlan(Model):
         command: As one would type it again.
         created: When, in ISO 8601.
         jobs: Cells trained side by side; None where it does not say.
+        grows: Whether seeds may be added until the verdict is clear, so that looks count.
     """
 
     schema_number: int = Field(PLAN_SCHEMA, alias="schema", ge=1, le=PLAN_SCHEMA)
@@ -44,6 +45,7 @@ class RunPlan(Model):
     created: Text = ""
     versions: Versions = Field(default_factory=dict, max_length=1000)
     jobs: int | None = Field(None, ge=1, le=10_000)
+    grows: bool = False
     cells: tuple[Cell, ...] = Field(min_length=1, max_length=MAX_CELLS)
 
     @model_validator(mode="before")

@@ -5,7 +5,7 @@ short list of paired differences asks, `power` how many seeds or images a verdic
 what adding seeds until the verdict is clear costs.
 """
 
-from vesica.statistics.looks import Shares, share_interval, shares_at, spent
+from vesica.statistics.looks import LOOKS, Shares, share_interval, shares_at, spent
 from vesica.statistics.paired import holm, paired_t, sign_flip, sign_test, signed_rank
 from vesica.statistics.power import (
     POWER,
@@ -15,6 +15,7 @@ from vesica.statistics.power import (
     images_needed,
     limit_of_images,
     power_at,
+    seeds_likely,
     seeds_needed,
 )
 from vesica.statistics.verdict import (
@@ -33,6 +34,7 @@ from vesica.statistics.verdict import (
 __all__ = [
     "INTERVAL_TOO_WIDE",
     "LEVEL",
+    "LOOKS",
     "MARGIN",
     "MIN_SEEDS",
     "MIN_UNITS",
@@ -51,6 +53,7 @@ __all__ = [
     "limit_of_images",
     "paired_t",
     "power_at",
+    "seeds_likely",
     "seeds_needed",
     "share_interval",
     "shares_at",

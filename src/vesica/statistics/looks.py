@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from scipy.stats import beta
 
 MIN_SEEDS = 3
+LOOKS = (3, 5, 8, 12, 20)
+"""Numbers of seeds that are looked at, where nobody says otherwise."""
+
 SPENT_AT_MOST = 7 / 8
 SPENT_LATER = 9 / 8
 UNIT_SHARE = 3 / 4

@@ -5,7 +5,7 @@ difference observed: power at that is the p-value in other words (Hoenig and Hei
 American Statistician 55, 19-24).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from scipy.stats import norm
 from scipy.stats import t as student_t
 
 from vesica.statistics.interval import MeanSquares, half_width, skewness_factor
-from vesica.statistics.looks import MIN_SEEDS, UNIT_SHARE
+from vesica.statistics.looks import LOOKS, MIN_SEEDS, UNIT_SHARE, shares_at
 from vesica.statistics.verdict import LEVEL, MARGIN, MIN_UNITS, Comparison
 
 POWER = 0.8
@@ -184,6 +184,38 @@ def limit_of_images(found: Comparison) -> Limit:
             lambda num: _limit_at(num, noise.unit_sd, alpha) <= margin / 2, MIN_UNITS
         ),
     )
+
+
+def seeds_likely(found: Comparison, numbers: Sequence[int] = LOOKS) -> int | None:
+    """The first of these numbers of seeds whose interval would decide, if nothing else changed.
+
+    A guess: the mean and the three variances stay as they were seen.
+
+    Args:
+        found: Undecided.
+        numbers: Of seeds, from the smallest; those up to the ones that were seen are looks already.
+
+    Returns:
+        None if none of them would.
+
+    Raises:
+        ValueError: If the comparison has no estimate.
+    """
+    noise = Noise.of(found)
+    seed, unit, residual = noise.seed_sd**2, noise.unit_sd**2, noise.residual_sd**2
+    for number in (n for n in numbers if n > found.num_seeds):
+        squares = MeanSquares(
+            seed=np.asarray(residual + found.num_units * seed),
+            unit=np.asarray(residual + number * unit),
+            residual=np.asarray(residual),
+            num_seeds=number,
+            num_units=found.num_units,
+        )
+        shares = shares_at(number, [n for n in numbers if n < number])
+        half = float(half_width(squares, 1 - found.level, shares))
+        if abs(found.mean) > half or abs(found.mean) + half <= found.margin:
+            return number
+    return None
 
 
 def _limit_at(num_units: int, unit_sd: float, alpha: float) -> float:

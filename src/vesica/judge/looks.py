@@ -1,0 +1,100 @@
+"""How often a run whose seeds grow was looked at: what its next interval must know.
+
+Kept beside the run's results, as results are written anew and looks are not to be forgotten.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import Field
+
+from vesica.errors import DataError
+from vesica.files import is_there
+from vesica.plan import Cell
+from vesica.results import Comparison, GroupFindings, Model, read_model, write_model
+from vesica.spelling import shown
+from vesica.statistics import MIN_SEEDS
+
+LOOKS = "looks.json"
+
+
+class Look(Model):
+    """The looks at two losses of a setting: the numbers of seeds, in order."""
+
+    setting: str
+    baseline: str
+    challenger: str
+    num_seeds: tuple[int, ...] = Field(max_length=10_000)
+
+
+class Looks(Model):
+    """`looks.json`: every look at a run so far.
+
+    Attributes:
+        margin: Fixed at the first; None before.
+    """
+
+    margin: float | None = Field(None, ge=0, le=1)
+    pairs: tuple[Look, ...] = Field((), max_length=10_000)
+
+    def before(self, setting: str, baseline: str, challenger: str) -> tuple[int, ...]:
+        """The numbers of seeds with which two losses were looked at."""
+        asked = setting, baseline, challenger
+        found = (p.num_seeds for p in self.pairs if (p.setting, p.baseline, p.challenger) == asked)
+        return next(found, ())
+
+    def fix_margin(self, run: Path, margin: float) -> float:
+        """The margin, which no look after the first may change.
+
+        Raises:
+            DataError: If it is another one.
+        """
+        if self.margin is not None and abs(self.margin - margin) > 1e-12:
+            raise DataError(
+                f"{run}: was looked at with a margin of {100 * self.margin:g} points, which is "
+                f"fixed since then; leave out --margin {100 * margin:g}, or pass another --out"
+            )
+        return margin
+
+    def after(self, groups: Sequence[GroupFindings], margin: float) -> "Looks":
+        """With the looks that were just taken."""
+        seen = {(p.setting, p.baseline, p.challenger): p.num_seeds for p in self.pairs}
+        for group in groups:
+            for pair in group.comparisons:
+                if isinstance(pair, Comparison) and pair.num_seeds >= MIN_SEEDS:
+                    place = group.label, pair.baseline, pair.challenger
+                    seen[place] = tuple(dict.fromkeys((*seen.get(place, ()), pair.num_seeds)))
+        pairs = tuple(
+            Look(setting=setting, baseline=old, challenger=new, num_seeds=numbers)
+            for (setting, old, new), numbers in seen.items()
+        )
+        return Looks(margin=margin if pairs else None, pairs=pairs)
+
+
+def read_looks(run: Path) -> Looks:
+    """The looks at a run; none where it was not looked at.
+
+    Raises:
+        DataError: If the file is damaged.
+    """
+    return read_model(run / LOOKS, Looks) if is_there(run / LOOKS) else Looks()
+
+
+def write_looks(run: Path, looks: Looks) -> None:
+    """Keep them with the run."""
+    write_model(run / LOOKS, looks)
+
+
+def check_losses(run: Path, known: Sequence[Cell], cells: Sequence[Cell]) -> None:
+    """Refuse losses that a run was not begun with, once it was looked at: its intervals hold
+    together for the pairs that there were.
+
+    Raises:
+        DataError: If there are such losses.
+    """
+    new = {cell.loss for cell in cells} - {cell.loss for cell in known}
+    if known and new and read_looks(run).pairs:
+        raise DataError(
+            f"{run}: was looked at already, and its losses are fixed since then; pass another "
+            f"--out to compare {', '.join(sorted(map(shown, new)))}, too"
+        )

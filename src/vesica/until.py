@@ -1,0 +1,114 @@
+"""Seeds until the verdict is clear: which numbers of them are looked at, and when that ends."""
+
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from vesica.errors import DataError
+from vesica.plan import Cell
+from vesica.results import Comparison, Findings
+from vesica.run import Ready, Run
+from vesica.statistics import LOOKS
+from vesica.words import count_of
+
+MAX_SEEDS = LOOKS[-1]
+HOURS = {"h": 1.0, "m": 1 / 60, "min": 1 / 60, "s": 1 / 3600}
+DURATION = re.compile(r"(\d{1,6}(?:\.\d{1,3})?) ?(h|min|m|s)", re.ASCII)
+
+
+@dataclass
+class Looks:
+    """The looks at a run that grows, one after another.
+
+    Attributes:
+        plan: From a number of seeds to the cells.
+        numbers: Of seeds, from the smallest; one number is a plan with so many.
+        budget_h: Hours that the training may take; None: no limit.
+        why_ended: Filled in when it has ended before the verdict was clear.
+    """
+
+    plan: Callable[[int], list[Cell]]
+    numbers: Sequence[int]
+    budget_h: float | None = None
+    why_ended: str = field(default="", init=False)
+
+    def over(self, run: Run, prepare: Callable[[list[Cell]], Ready]) -> Iterator[Ready]:
+        """What to train before each look; between two of them the caller trains it and judges.
+
+        Raises:
+            DataError: If the budget does not reach for the first look.
+        """
+        started = time.monotonic()
+        for index, number in enumerate(self.numbers):
+            ready = prepare(self.plan(number))
+            hours = ready.hours
+            if index and ready.cost.hours:  # what training really took says more than the estimate
+                passed = (time.monotonic() - started) / 3600
+                hours = passed * (number / self.numbers[index - 1] - 1)
+            passed = (time.monotonic() - started) / 3600
+            if self.budget_h is not None and passed + hours > self.budget_h:
+                if not index:
+                    raise DataError(
+                        f"{count_of(number, 'seed')} take about {say_hours(hours)}, more than "
+                        f"--budget {say_hours(self.budget_h)}; pass a larger one, or a smaller "
+                        "--size or fewer --steps"
+                    )
+                self.why_ended = (
+                    f"Ended at {count_of(self.numbers[index - 1], 'seed')}: {number} would take "
+                    f"about {say_hours(hours)} more, which is beyond the budget."
+                )
+                return
+            yield ready
+            if not is_open(run.findings):
+                return
+        if len(self.numbers) > 1:
+            self.why_ended = f"Ended at the most seeds allowed, {self.numbers[-1]}."
+
+
+def looks_up_to(max_seeds: int) -> tuple[int, ...]:
+    """The numbers of seeds that are looked at, the largest last."""
+    return (*(number for number in LOOKS if number < max_seeds), max_seeds)
+
+
+def is_open(findings: Findings) -> bool:
+    """Whether more seeds can settle any comparison that is not settled yet."""
+    pairs = [pair for group in findings.groups for pair in group.comparisons]
+    return any(pair.verdict == "undecided" and _can_settle(pair) for pair in pairs)
+
+
+def _can_settle(pair: object) -> bool:
+    if not isinstance(pair, Comparison):
+        return True
+    is_final = pair.limit is not None and pair.limit.is_final
+    return not is_final and not pair.reason.startswith("by the threshold")
+
+
+def say_likely(findings: Findings) -> str:
+    """How many seeds will probably settle what is open; "" where that is not known."""
+    pairs = [pair for group in findings.groups for pair in group.comparisons]
+    still = [pair for pair in pairs if pair.verdict == "undecided" and _can_settle(pair)]
+    found = [pair.likely_seeds if isinstance(pair, Comparison) else None for pair in still]
+    known = [number for number in found if number is not None]
+    return (
+        f"Probably settled with {max(known)} seeds." if known and len(known) == len(found) else ""
+    )
+
+
+def read_duration(text: str) -> float:
+    """Hours of `2h`, `90m` or `30s`.
+
+    Raises:
+        ValueError: If it is no such text.
+    """
+    found = DURATION.fullmatch(text.strip())
+    if found is None or not float(found[1]):
+        raise ValueError(f"--budget {text[:40]!r}: expected a time such as 2h, 90m or 30s")
+    return float(found[1]) * HOURS[found[2]]
+
+
+def say_hours(hours: float) -> str:
+    """Hours in words."""
+    if 0 < hours < 1 / 60:
+        return "less than a minute"
+    return f"{hours * 60:.0f} min" if hours < 1.5 else f"{hours:.1f} h"
