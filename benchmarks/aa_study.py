@@ -1,7 +1,7 @@
 """A loss against itself: how often does a verdict find a difference where there is none?
 
     VESICA_SETS=DIR vesica run benchmarks/aa_study.py --out RUN
-    VESICA_SETS=DIR python benchmarks/aa_study.py RUN
+    python benchmarks/aa_study.py RUN
 
 The first command trains one loss with many seeds on three sets of different density (a plan like
 any other; it goes on where it stopped). The second draws seeds against other seeds, so that only
@@ -14,16 +14,21 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import wilcoxon
+from scipy.stats import ttest_1samp, wilcoxon
 
-from vesica import statistics
-from vesica.data.library import Library
 from vesica.judge import read_settings
 from vesica.plan import Cell, Recipe, Source, across
+from vesica.results import read_scores
 from vesica.run import open_run
-from vesica.statistics import LOOKS
+from vesica.statistics import LOOKS, Shares, shares_at
+from vesica.statistics.interval import half_width, mean_squares
+from vesica.statistics.looks import ONCE
 
 Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+ALPHA = 0.05
+PLANTED = 0.01
 
 SETS = ("cracks", "polyps", "flood")
 NUM_SEEDS = 40
@@ -52,50 +57,55 @@ def plan() -> list[Cell]:
     return across(base, seed=range(NUM_SEEDS), path=paths)
 
 
-Tests = dict[str, Callable[[Array], bool]]
-"""Each tells of differences, shape (seeds, units), whether it finds one."""
+def _excludes_zero(difference: Array, shares: Shares = ONCE) -> Flags:
+    """By the verdict's interval, for each table of shape (seeds, units)."""
+    half = half_width(mean_squares(difference), ALPHA, shares)
+    return np.abs(difference.mean(axis=(-2, -1))) > half
 
-TESTS: Tests = {
-    "verdict's interval": lambda d: _excludes_zero(statistics.compare(d)),
-    "interval of a first look": lambda d: _excludes_zero(statistics.compare(d, earlier=())),
-    "t-test over images": lambda d: statistics.paired_t(d.mean(axis=0)).p_two_sided < 0.05,
-    "Wilcoxon over images": lambda d: wilcoxon(d.mean(axis=0)).pvalue < 0.05,
+
+def _t_test(difference: Array) -> Flags:
+    return ttest_1samp(difference.mean(axis=-2), 0, axis=-1).pvalue < ALPHA
+
+
+def _wilcoxon(difference: Array) -> Flags:
+    return wilcoxon(difference.mean(axis=-2), axis=-1).pvalue < ALPHA
+
+
+TESTS: dict[str, Callable[[Array], Flags]] = {
+    "verdict's interval, one planned look": _excludes_zero,
+    "t-test over images": _t_test,
+    "Wilcoxon over images": _wilcoxon,
 }
+"""Each tells of differences, shape (draws, seeds, units), in which draws it finds one."""
 
 
-def _excludes_zero(found: statistics.Comparison) -> bool:
-    return found.excludes_zero
-
-
-def draws(iou: Array, num: int, rng: np.random.Generator) -> Array:
-    """Differences of so many seeds minus so many others, all of them drawn without replacement."""
-    chosen = rng.permutation(len(iou))[: 2 * num]
-    difference: Array = iou[chosen[:num]] - iou[chosen[num:]]
+def draws(iou: Array, num: int, rng: np.random.Generator, num_draws: int) -> Array:
+    """Differences of so many seeds minus so many others, drawn without replacement."""
+    chosen = np.array([rng.permutation(len(iou))[: 2 * num] for _ in range(num_draws)])
+    difference: Array = iou[chosen[:, :num]] - iou[chosen[:, num:]]
     return difference
 
 
-def looked_at(iou: Array, rng: np.random.Generator) -> bool:
+def _looked_at(iou: Array, rng: np.random.Generator, num_draws: int) -> Flags:
     """Whether any look of a growing number of seeds finds a difference."""
-    most = max(n for n in LOOKS if 2 * n <= len(iou))
-    difference, earlier = draws(iou, most, rng), []
-    for num in (n for n in LOOKS if n <= most):
-        if statistics.compare(difference[:num], earlier=earlier).excludes_zero:
-            return True
-        earlier.append(num)
-    return False
+    numbers = [num for num in LOOKS if 2 * num <= len(iou)]
+    difference = draws(iou, numbers[-1], rng, num_draws)
+    found = [
+        _excludes_zero(difference[:, :num], shares_at(num, [n for n in numbers if n < num]))
+        for num in numbers
+    ]
+    any_look: Flags = np.any(found, axis=0)
+    return any_look
 
 
 def shares(iou: Array, rng: np.random.Generator, num_draws: int) -> dict[str, float]:
     """Of all draws, those in which each test finds a difference."""
     found = {
-        f"{name}, {num} against {num}": np.mean(
-            [test(draws(iou, num, rng)) for _ in range(num_draws)]
-        )
+        f"{name}, {num} against {num}": float(np.mean(test(draws(iou, num, rng, num_draws))))
         for num in (3, 5)
         for name, test in TESTS.items()
     }
-    found["until decided, up to 20"] = np.mean([looked_at(iou, rng) for _ in range(num_draws)])
-    return {name: float(share) for name, share in found.items()}
+    return found | {"until decided": float(np.mean(_looked_at(iou, rng, num_draws)))}
 
 
 def bootstrap(iou: Array, num_draws: int, num_resamples: int) -> dict[str, tuple[float, float]]:
@@ -115,22 +125,19 @@ def bootstrap(iou: Array, num_draws: int, num_resamples: int) -> dict[str, tuple
     }
 
 
-def power(iou: Array, rng: np.random.Generator, num_draws: int) -> dict[str, float]:
-    """With an effect planted in every image: the share that finds it, and that holds it.
+def power(iou: Array, rng: np.random.Generator, num_draws: int) -> tuple[float, float]:
+    """With an effect planted in every image: the share of intervals that find it, and hold it.
 
     An image's effect is normal, mean 1 point, SD 2 points: images differ in what a loss gains.
     """
-    found, held = [], []
-    for _ in range(num_draws):
-        difference = draws(iou, 5, rng)
-        planted = 0.01 + 0.02 * rng.standard_normal(difference.shape[1])
-        judged = statistics.compare(difference + planted)
-        found.append(judged.excludes_zero)
-        held.append(judged.low <= 0.01 <= judged.high)
-    return {"found": float(np.mean(found)), "held": float(np.mean(held))}
+    difference = draws(iou, 5, rng, num_draws)
+    planted = PLANTED + 0.02 * rng.standard_normal((num_draws, 1, iou.shape[1]))
+    off = np.abs((difference + planted).mean(axis=(-2, -1)) - PLANTED)
+    half = half_width(mean_squares(difference + planted), ALPHA)
+    return float(np.mean(_excludes_zero(difference + planted))), float(np.mean(off <= half))
 
 
-def main(run: Path, num_draws: int = 1000, num_resamples: int = 40) -> None:
+def main(run: Path, num_draws: int = 4000, num_resamples: int = 200) -> None:
     """Print a row for each set and test; fail if a verdict's rate is above 5 % beyond luck."""
     print("| set | density | seeds | SD of a seed | test | finds a difference | 95 % interval |")
     print("| --- | ---: | ---: | ---: | --- | ---: | --- |")
@@ -138,8 +145,9 @@ def main(run: Path, num_draws: int = 1000, num_resamples: int = 40) -> None:
     for setting in read_settings(run, open_run(run).cells):
         iou, cell = setting.by_unit("iou", setting.seeds_of("iou")), setting.cells[0]
         rates = shares(iou, np.random.default_rng(0), num_draws)
-        intervals = bootstrap(iou, num_draws // 5, num_resamples)
-        density = Library().arrays(cell.data, cell.size).masks.mean()
+        intervals = bootstrap(iou, num_draws // 10, num_resamples)
+        counts = read_scores(setting.of("iou")[0]).counts
+        density = (counts.tp + counts.fn).sum() / (cell.size**2 * len(counts.tp))
         sd = 100 * iou.mean(axis=1).std(ddof=1)
         for name, rate in rates.items():
             low, high = intervals[name]
@@ -152,7 +160,7 @@ def main(run: Path, num_draws: int = 1000, num_resamples: int = 40) -> None:
         planted = power(iou, np.random.default_rng(2), num_draws)
         print(
             f"| {cell.data.target} | | | | planted: +1 point, SD 2 over images, 5 against 5 "
-            f"| {planted['found']:.3f} | held in {planted['held']:.3f} |"
+            f"| {planted[0]:.3f} | held in {planted[1]:.3f} |"
         )
     if failed:
         sys.exit("Above 5 %: " + "; ".join(failed))
