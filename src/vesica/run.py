@@ -4,7 +4,7 @@ Opening, judging and reporting take no torch; training and the trained networks 
 """
 
 import glob
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -53,6 +53,10 @@ class Ready:
     def hours(self) -> float:
         """That the training will probably take."""
         return self.cost.hours / (self.cost.gain if self.num_jobs > 1 else 1.0)
+
+    def without(self, settings: Sequence[Mapping[str, Any]]) -> "Ready":
+        """The same without the cells of some settings."""
+        return replace(self, cells=tuple(c for c in self.cells if c.setting() not in settings))
 
 
 @dataclass

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from vesica.errors import DataError
 from vesica.plan import Cell
-from vesica.results import Comparison, Findings
+from vesica.results import Comparison, Findings, GroupFindings
 from vesica.run import Ready, Run
 from vesica.statistics import LOOKS
 from vesica.words import count_of
@@ -36,17 +36,21 @@ class Looks:
     def over(self, run: Run, prepare: Callable[[list[Cell]], Ready]) -> Iterator[Ready]:
         """What to train before each look; between two of them the caller trains it and judges.
 
+        What is settled gets no more seeds.
+
         Raises:
             DataError: If the budget does not reach for the first look.
         """
-        started = time.monotonic()
+        started, has_trained = time.monotonic(), False
+        seen: set[str] = set()
         for index, number in enumerate(self.numbers):
             ready = prepare(self.plan(number))
-            hours = ready.hours
-            if index and ready.cost.hours:  # what training really took says more than the estimate
-                passed = (time.monotonic() - started) / 3600
-                hours = passed * (number / self.numbers[index - 1] - 1)
-            passed = (time.monotonic() - started) / 3600
+            if index:
+                ready = ready.without([g.setting for g in run.findings.groups if not is_open(g)])
+            passed, hours = (time.monotonic() - started) / 3600, ready.hours
+            new = {cell.key for cell in ready.cells} - seen
+            if has_trained:  # what training really took says more than the estimate
+                hours = passed / len(seen) * len(new)
             if self.budget_h is not None and passed + hours > self.budget_h:
                 if not index:
                     raise DataError(
@@ -60,7 +64,9 @@ class Looks:
                 )
                 return
             yield ready
-            if not is_open(run.findings):
+            seen |= new
+            has_trained |= ready.cost.hours > 0
+            if not any(is_open(group) for group in run.findings.groups):
                 return
         if len(self.numbers) > 1:
             self.why_ended = f"Ended at the most seeds allowed, {self.numbers[-1]}."
@@ -71,10 +77,9 @@ def looks_up_to(max_seeds: int) -> tuple[int, ...]:
     return (*(number for number in LOOKS if number < max_seeds), max_seeds)
 
 
-def is_open(findings: Findings) -> bool:
-    """Whether more seeds can settle any comparison that is not settled yet."""
-    pairs = [pair for group in findings.groups for pair in group.comparisons]
-    return any(pair.verdict == "undecided" and _can_settle(pair) for pair in pairs)
+def is_open(group: GroupFindings) -> bool:
+    """Whether more seeds can settle any comparison of a setting that is not settled yet."""
+    return any(pair.verdict == "undecided" and _can_settle(pair) for pair in group.comparisons)
 
 
 def _can_settle(pair: object) -> bool:

@@ -87,8 +87,9 @@ def _print_look(console: Console, run: Run, num_seeds: int) -> None:
     """What a look has shown, and what is likely to come."""
     for group in run.findings.groups:
         for pair in group.comparisons:
-            console.print(f"[bold]{num_seeds} seeds:[/] {escape(say_short(pair))}")
-    if is_open(run.findings) and (likely := say_likely(run.findings)):
+            label = f"{group.label}: " if group.label else ""
+            console.print(f"[bold]{num_seeds} seeds:[/] {escape(label + say_short(pair))}")
+    if any(map(is_open, run.findings.groups)) and (likely := say_likely(run.findings)):
         console.print(f"  {likely}", style="dim")
 
 
