@@ -114,6 +114,8 @@ def _judge_setting(
     own = score_own(setting, library, metrics)
     rows = tuple(_loss_row(loss, setting.of(loss), own.get(loss, {})) for loss in setting.losses)
     where = f"{data_name(first)}{f' ({setting.label})' if setting.label else ''}"
+    if setting.label.startswith(first.data.spelled):  # it tells more than the name
+        where = setting.label
     return GroupFindings(
         label=setting.label,
         data=data_name(first),
@@ -181,7 +183,11 @@ def _loss_row(loss: str, ended: Sequence[EndedCell], own: dict[str, float]) -> L
         num_seeds=len(by_seed),
         num_collapsed=sum(found.result.status == "collapsed" for found in ended),
         num_failed=len(ended) - len(scored),
-        num_censored=sum(result.ended_by == "epochs" for result in scored),
+        num_censored=sum(
+            f.result.ended_by == "epochs" and f.cell.recipe.patience > 0
+            for f in ended
+            if f.result.has_scores
+        ),
         num_empty=sum(result.num_empty for result in one_seed),
         **means,
         sd=LossMeans(**sds),

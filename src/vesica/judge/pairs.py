@@ -97,7 +97,7 @@ def judge_pair(
         looks=None if earlier is None else tuple(dict.fromkeys((*earlier, found.num_seeds))),
         num_folds=len(setting.folds),
         num_images=setting.num_images,
-        **compare_decisions(setting, losses, seeds, level),
+        **compare_decisions(setting, losses, seeds, level, earlier),
     )
 
 
@@ -199,7 +199,11 @@ def adjust(comparisons: Sequence[Comparison | Unjudged]) -> list[Comparison | Un
 
 
 def compare_decisions(
-    setting: Setting, losses: tuple[str, str], seeds: Sequence[int], level: float
+    setting: Setting,
+    losses: tuple[str, str],
+    seeds: Sequence[int],
+    level: float,
+    earlier: Sequence[int] | None = None,
 ) -> dict[str, Any]:
     """Two losses under every decision, and their soft IoU beside that of their masks.
 
@@ -208,6 +212,7 @@ def compare_decisions(
         losses: Baseline and challenger.
         seeds: Which both have.
         level: Of every interval by itself.
+        earlier: As in `judge_pair`.
     """
     old, new = losses
     assert setting.scores is not None
@@ -221,9 +226,14 @@ def compare_decisions(
         if place in places
     }
 
+    def around(difference: NDArray[np.float64]) -> Interval:
+        """No verdict: there is one for each pair, on masks at 1/2."""
+        found = statistics.compare(difference, fold, level=level, earlier=earlier)
+        return Interval(mean=found.mean, low=found.low, high=found.high)
+
     def interval(new_decision: str, old_decision: str) -> Interval:
         difference = setting.by_unit(new, seeds, new_decision)
-        return _interval(difference - setting.by_unit(old, seeds, old_decision), fold, level)
+        return around(difference - setting.by_unit(old, seeds, old_decision))
 
     def means(name: str) -> dict[str, Any]:
         return {
@@ -247,20 +257,12 @@ def compare_decisions(
             for name in DECISIONS
             if name == HALF or not without
         ),
-        "soft": SoftMeans(**means(SOFT), not_in_masks=_interval(soft - half, fold, level)),
+        "soft": SoftMeans(**means(SOFT), not_in_masks=around(soft - half)),
         "calibration": ()
         if without
         else tuple(_mean_of([calibration[p] for p in places if p.loss == loss]) for loss in losses),
         "decisions_note": _say_missing(without, len(places)),
     }
-
-
-def _interval(
-    difference: NDArray[np.float64], fold: NDArray[np.intp] | None, level: float
-) -> Interval:
-    """No verdict: there is one for each pair, on masks at 1/2."""
-    found = statistics.compare(difference, fold, level=level)
-    return Interval(mean=found.mean, low=found.low, high=found.high)
 
 
 def _mean_of(found: Sequence[Calibration]) -> Calibration:
