@@ -14,6 +14,7 @@ from realdata import require
 
 from vesica.__main__ import main
 from vesica.data.synthetic import open_faces
+from vesica.results import cell_folder, read_plan, read_table
 
 TINY = ["--model", f"{tiny.TINY}:width=8", "--size", "64", "--batch", "8", "--lr", "1e-3"]
 
@@ -383,3 +384,43 @@ def test_real_microscope_images(vesica: Terminal) -> None:
     code, out, _ = vesica("compare", data, *LEARNS, "--seeds", 3, "--out", "run")
     assert code == 0
     assert "too few test images" in " ".join(out.split())
+
+
+def test_names_are_no_pictures(vesica: Terminal, tmp_path: Path) -> None:
+    """A terminal must show `sets.py:heart:...` as it is spelled."""
+    (tmp_path / "sets.py").write_text(
+        "from vesica.data.synthetic import open_faces\n\n\n"
+        "def heart(*, num: int = 60):\n    return open_faces(num, size_px=48)\n"
+    )
+    data = f"{tmp_path / 'sets.py'}:heart:num=61"
+    code, out, _ = vesica("compare", data, *TINY, "--epochs", 1, "--seeds", 1, "--out", "run")
+    assert code == 0
+    assert "sets.py:heart:num=61" in out
+
+
+def test_seeds_are_added_and_the_budget_is_kept(vesica: Terminal, folder: Path) -> None:
+    base = ["compare", folder, *TINY, "--epochs", 1]
+    assert vesica(*base, "--until", "decided", "--seeds", 3)[0] == 2
+    long = [*base[:-1], 100_000]
+    code, _, err = vesica(*long, "--budget", "1s", "--out", "short")
+    assert (code, "more than --budget" in err) == (2, True)
+    code, _, err = vesica(*base, "--budget", "soon", "--out", "short")
+    assert (code, "expected a time such as 2h" in err) == (2, True)
+    assert not Path("short").exists()
+    code, out, _ = vesica(*base, "--max-seeds", 3, "--out", "run")
+    assert code == 0
+    assert "with 3 seeds" in out
+
+
+def test_folds_test_every_image_once(vesica: Terminal, folder: Path) -> None:
+    code, out, _ = vesica(
+        "compare", folder, *LEARNS, "--folds", 3, "--seeds", 2, "--out", "run", "--json"
+    )
+    assert code == 0
+    (group,) = json.loads(out)["groups"]
+    (pair,) = group["comparisons"]
+    assert (pair["num_images"], pair["num_folds"], pair["num_seeds"]) == (60, 3, 2)
+    cells = [c for c in read_plan(Path("run")).cells if (c.loss, c.seed) == ("bce", 0)]
+    tables = [read_table(cell_folder(Path("run"), cell) / "scores.csv") for cell in cells]
+    names = [row["name"] for table in tables for row in table]
+    assert len(names) == len(set(names)) == 60
