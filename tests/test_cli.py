@@ -17,8 +17,9 @@ from vesica.data.synthetic import open_faces
 from vesica.results import cell_folder, read_plan, read_table
 
 TINY = ["--model", f"{tiny.TINY}:width=8", "--size", "64", "--batch", "8", "--lr", "1e-3"]
+TINY += ["--folds", "0"]
 
-LEARNS = ["--size", "64", "--steps", "60"]
+LEARNS = ["--size", "64", "--steps", "60", "--folds", "0"]
 """The default network, for long enough to be better than a constant mask."""
 
 
@@ -414,7 +415,7 @@ def test_seeds_are_added_and_the_budget_is_kept(vesica: Terminal, folder: Path) 
 
 def test_folds_test_every_image_once(vesica: Terminal, folder: Path) -> None:
     code, out, _ = vesica(
-        "compare", folder, *LEARNS, "--folds", 3, "--seeds", 2, "--out", "run", "--json"
+        "compare", folder, *LEARNS[:-2], "--folds", 3, "--seeds", 2, "--out", "run", "--json"
     )
     assert code == 0
     (group,) = json.loads(out)["groups"]
@@ -424,3 +425,15 @@ def test_folds_test_every_image_once(vesica: Terminal, folder: Path) -> None:
     tables = [read_table(cell_folder(Path("run"), cell) / "scores.csv") for cell in cells]
     names = [row["name"] for table in tables for row in table]
     assert len(names) == len(set(names)) == 60
+
+
+def test_small_sets_are_tested_in_folds_unless_it_is_said(vesica: Terminal, folder: Path) -> None:
+    base = ["compare", folder, *TINY[:-2], "--epochs", 1, "--seeds", 3, "--dry-run", "--out", "run"]
+    code, out, _ = vesica(*base)
+    assert code == 0
+    assert "30 cells" in out
+    assert "every image is tested once, in 5 folds (--folds 0 for one division)" in out
+    code, out, _ = vesica(*base, "--folds", 0)
+    assert (code, "6 cells" in out, "every image" in out) == (0, True, False)
+    code, out, _ = vesica(*base, "--recipe", "paper")
+    assert (code, "6 cells" in out) == (0, True)

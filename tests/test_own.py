@@ -43,6 +43,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "batch": 8,
         "epochs": 2,
         "seeds": 1,
+        "folds": 0,
         "jobs": 2,
         "metrics": "mine.py:area,mine.py:area:power=2",
         "out": "run",
@@ -133,6 +134,7 @@ def test_a_runs_own_copy_runs_only_if_it_is_trusted(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(MINE.read_text())
     words = ["generated:num=40:size=48", "--losses", "mine.py:squared", "--size", 48, "--epochs", 1]
     words += ["--model", f"{MINE}:net", "--seeds", 1, "--batch", 8, "--out", "run", "--jobs", 1]
+    words += ["--folds", 0]
     assert vesica("compare", *words, folder=tmp_path).returncode == 0
     (result,) = (tmp_path / "run" / "cells").glob("*/result.json")
     result.unlink()
@@ -154,6 +156,7 @@ def test_a_finished_run_is_skipped_and_a_changed_file_trains_anew(tmp_path: Path
     (tmp_path / "mine.py").write_text(MINE.read_text())
     words = ["generated:num=40:size=48", "--losses", "mine.py:squared", "--size", 48, "--epochs", 1]
     words += ["--model", f"{MINE}:net", "--seeds", 1, "--batch", 8, "--out", "run", "--jobs", 1]
+    words += ["--folds", 0]
     assert vesica("compare", *words, folder=tmp_path).returncode == 0
     again = vesica("compare", *words, folder=tmp_path)
     assert "(0 s)" not in again.stdout or again.returncode == 0

@@ -48,7 +48,11 @@ def test_importing_takes_no_torch() -> None:
 
 
 def compare(folder: Path, **options: Any) -> vesica.Run:
-    fields = FIELDS | {"seeds": 1, "out": folder / "run", "cache": folder / "cache"} | options
+    fields = (
+        FIELDS
+        | {"seeds": 1, "folds": 0, "out": folder / "run", "cache": folder / "cache"}
+        | options
+    )
     return vesica.compare("generated:num=40:size=48", ["bce"], **fields)
 
 
@@ -76,7 +80,7 @@ import vesica
 
 run = vesica.compare(
     "generated:num=40:size=48", model="bfcn32s:width=4", weights="none", size=32, seeds=1,
-    epochs=1, batch=8, out="run", cache="cache", jobs=2, quiet=True,
+    epochs=1, batch=8, folds=0, out="run", cache="cache", jobs=2, quiet=True,
 )
 print(len(run.results()), "results")
 """

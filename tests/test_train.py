@@ -230,7 +230,11 @@ def test_losses_of_one_seed_start_alike_and_see_the_same_batches(materials: Mate
 
 
 def test_a_diverged_run_is_a_failed_result(materials: Materials, tmp_path: Path) -> None:
-    result = run(tiny_cell(lr=1e36), materials, tmp_path)
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "def lost(logits, target):\n    return (logits * float('nan')).mean(dim=(1, 2))\n"
+    )
+    result = run(tiny_cell(loss=f"{file}:lost"), materials, tmp_path)
     assert result.status == "failed"
     assert "not finite in epoch" in str(result.reason)
     assert read_model(tmp_path / "result.json", CellResult) == result

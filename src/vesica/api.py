@@ -5,8 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from vesica import spelling
+from vesica.cache import default_cache
+from vesica.data.library import Library
 from vesica.errors import DataError
+from vesica.files import expand
 from vesica.plan import cell_of, seeds_and_folds
+from vesica.plans.small import fold_if_small
 from vesica.run import Run, name_cells, run_in
 from vesica.until import MAX_SEEDS, Looks, looks_up_to, read_duration
 
@@ -63,7 +67,7 @@ def compare(
         >>> import vesica
         >>> run = vesica.compare(
         ...     "generated:num=60:size=64:density=0.4", losses=["bce", "iou"], size=64, seeds=1,
-        ...     steps=40, out="run", cache="cache", quiet=True,
+        ...     steps=40, folds=0, out="run", cache="cache", quiet=True,
         ... )
         >>> run.verdict[:40]
         'Undecided on generated, face: iou minus '
@@ -80,6 +84,8 @@ def compare(
     given = {"model": model, **fields}
     spelled = {name: _spell(value, name) for name, value in given.items()}
     base = cell_of(_spell(data, "data"), spelled, recipe)
+    if recipe == "modern" and fields.get("folds") is None:
+        base, _ = fold_if_small(base, Library(expand(cache) if cache else default_cache()))
     spelled_losses = [_spell(name, "loss") for name in names]
     run = run_in(out, cache, base.data.name.replace(":", "-"), grows=True)
     looks = Looks(

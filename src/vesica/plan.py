@@ -208,6 +208,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "modern": {
         "model": "unet",
         "size": 128,
+        "folds": None,
         "optimizer": "adamw",
         "average": "ema:decay=0.99",
         "steps": 400,

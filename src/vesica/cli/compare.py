@@ -115,8 +115,10 @@ def compare(
     Example: vesica compare photos/ --losses bce,iou,lovasz_hinge --budget 1h
     """
     from vesica.cli.session import execute
+    from vesica.data.library import Library
     from vesica.plan import cell_of, seeds_and_folds
     from vesica.plans.fairness import fairness as fairness_plan
+    from vesica.plans.small import fold_if_small
     from vesica.report.fairness import ANALYSIS
     from vesica.report.summary import PLAIN
     from vesica.run import run_in
@@ -129,16 +131,21 @@ def compare(
         fields["augment"] = "flip"
     base = cell_of(data, fields, recipe or ("paper" if fairness else "modern"))
     names = losses.split(",")
+    run = run_in(out, cache, name_of(base, fairness), ANALYSIS if fairness else PLAIN)
+    run.grows = not fairness
+    note = ""
+    if not fairness and recipe != "paper" and fields["folds"] is None:
+        base, note = fold_if_small(base, Library(run.cache))
 
     def plan(num_seeds: int) -> list[Cell]:
         if fairness:
             return fairness_plan(base, losses=names, seeds=num_seeds)
         return seeds_and_folds(base, num_seeds, names)
 
-    name = base.data.name.replace(":", "-") + ("-fairness" if fairness else "")
     execute(
         plan,
-        run_in(out, cache, name, ANALYSIS if fairness else PLAIN, grows=not fairness),
+        run,
+        note=note,
         numbers=numbers_of(seeds or (3 if fairness else None), until, max_seeds),
         budget=budget,
         margin=margin,
@@ -147,6 +154,11 @@ def compare(
         as_json=as_json,
         metrics=metrics,
     )
+
+
+def name_of(base: Cell, fairness: bool) -> str:
+    """What a run's folder is called, before the date."""
+    return base.data.name.replace(":", "-") + ("-fairness" if fairness else "")
 
 
 def numbers_of(seeds: int | None, until: str | None, max_seeds: int) -> tuple[int, ...]:

@@ -35,6 +35,7 @@ def execute(
     numbers: Sequence[int] = (0,),
     budget: str | None = None,
     metrics: str | None = None,
+    note: str = "",
 ) -> None:
     """Run a plan and print the verdict; with `as_json` everything else goes to stderr.
 
@@ -43,6 +44,7 @@ def execute(
         run: Where.
         numbers: Of seeds, which are looked at one after another until the verdict is clear.
         budget: As a user wrote it.
+        note: What was chosen for the user, and why.
         margin, jobs, dry_run, as_json, metrics: The options of these names.
     """
     from vesica.errors import Stopped
@@ -66,6 +68,7 @@ def execute(
             for index, ready in enumerate(looks.over(run, prepare)):
                 if not index:
                     print_cost(console, run, ready)
+                    console.print(f"  {note}" if note else "", style="dim", end="\n" * bool(note))
                 if dry_run:
                     return
                 run.train(ready, display.watcher(should_stop, name_cells(ready.cells)))

@@ -26,6 +26,9 @@ MAP_STRIDES = {
 }
 """Pixels between two values that a network predicts before the last up-sampling."""
 
+MIN_TEST, FOLDS = 50, 5
+"""With fewer test images, a set is tested in so many folds, unless it is said otherwise."""
+
 NUM_LOOKED_AT = 200
 """Training masks among which the size of objects is measured."""
 
@@ -105,6 +108,19 @@ class Library:
             )
         return self._splits[source]
 
+    def folds_for(self, source: Source) -> int:
+        """In how many folds a set is best tested, if nobody says: 0 where one division leaves
+        enough test images, or the set says itself what is tested."""
+        dataset = self.dataset(source)
+        if {sample.part for sample in dataset.samples} - {None, "train"}:
+            return 0
+        try:
+            num_test = len(self.split(source).test)
+        except DataError:  # nothing is left for a part
+            num_test = 0
+        num_groups = len({sample.group for sample in dataset.samples})
+        return 0 if num_test >= MIN_TEST or num_groups < 2 * FOLDS else FOLDS
+
     def rows(self, source: Source) -> Rows:
         """Its division as rows of the arrays."""
         split = self.split(source)
@@ -147,9 +163,15 @@ class Library:
             sentences.append(
                 f"Warning: half of the foreground lies in objects below {size:.0f} pixels across "
                 f"at {size_px}x{size_px}, and these networks predict one value for every "
-                f"{stride_px}: expect blurred outlines, or try a larger --size."
+                f"{stride_px}: expect blurred outlines, or try {_finer(size)}a larger --size."
             )
         return [*sentences, *dataset.notes, *split.notes]
+
+
+def _finer(size_px: float) -> str:
+    """A network that is not too coarse for objects of this size."""
+    stride = MAP_STRIDES["unet"]
+    return f"--model unet, which predicts one for every {stride}, or " if stride <= size_px else ""
 
 
 def open_source(source: Source) -> Dataset:
