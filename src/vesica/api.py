@@ -12,7 +12,7 @@ from vesica.files import expand
 from vesica.plan import cell_of, seeds_and_folds
 from vesica.plans.small import fold_if_small
 from vesica.run import Run, name_cells, run_in
-from vesica.until import MAX_SEEDS, Looks, looks_up_to, read_duration
+from vesica.until import MAX_SEEDS, Until, looks_up_to, read_duration
 
 Named = str | Callable[..., Any]
 """A name, or the function itself."""
@@ -88,7 +88,7 @@ def compare(
         base, _ = fold_if_small(base, Library(expand(cache) if cache else default_cache()))
     spelled_losses = [_spell(name, "loss") for name in names]
     run = run_in(out, cache, base.data.name.replace(":", "-"), grows=True)
-    looks = Looks(
+    looks = Until(
         lambda num_seeds: seeds_and_folds(base, num_seeds, spelled_losses),
         looks_up_to(max_seeds) if seeds is None else (seeds,),
         None if budget is None else read_duration(budget),

@@ -18,7 +18,7 @@ DURATION = re.compile(r"(\d{1,6}(?:\.\d{1,3})?) ?(h|min|m|s)", re.ASCII)
 
 
 @dataclass
-class Looks:
+class Until:
     """The looks at a run that grows, one after another.
 
     Attributes:

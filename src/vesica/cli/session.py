@@ -17,7 +17,7 @@ from vesica.judge import read_metrics, say_short
 from vesica.plan import Cell
 from vesica.run import Ready, Run, name_cells
 from vesica.spelling import shown
-from vesica.until import Looks, is_open, read_duration, say_hours, say_likely
+from vesica.until import Until, is_open, read_duration, say_hours, say_likely
 from vesica.words import count_of
 
 LONG_HOURS, LARGE_PX = 1.0, 128
@@ -53,7 +53,7 @@ def execute(
     console = Console(stderr=as_json, highlight=False, emoji=False)
     asked = split_names(metrics)
     read_metrics(asked)  # before anything trains
-    looks = Looks(plan, numbers, None if budget is None else read_duration(budget))
+    looks = Until(plan, numbers, None if budget is None else read_duration(budget))
     with Display(console) as display, _asking_to_stop(console) as should_stop:
 
         def preparing(what: str, done: int, total: int) -> None:
