@@ -37,7 +37,7 @@ def inputs() -> Inputs:
 def test_scores_are_those_of_the_images_one_by_one(batch: int, model: FCN, inputs: Inputs) -> None:
     scores, preds = score(model, inputs, ROWS, make_fabric("fp32", "cpu"), batch)
     for number, row in enumerate(ROWS):
-        (image,), _ = inputs.batch(np.array([row]), torch.device("cpu"))
+        (image,), *_ = inputs.batch(np.array([row]), torch.device("cpu"))
         with torch.inference_mode():
             probs = torch.sigmoid(model.eval()(image))[0].numpy()
         truth = inputs.masks[row]
@@ -67,7 +67,7 @@ def test_half_is_foreground() -> None:
 def test_validation_judges_loss_and_hard_iou(model: FCN, inputs: Inputs) -> None:
     loss, fabric = parse_loss("0.3bce+0.7iou"), make_fabric("fp32", "cpu")
     judged = validate(model, inputs, ROWS, loss, fabric, 3)
-    (images,), target = inputs.batch(ROWS, torch.device("cpu"))
+    (images,), target, _ = inputs.batch(ROWS, torch.device("cpu"))
     with torch.inference_mode():
         logits = model.eval()(images)
     assert judged.loss == pytest.approx(float(loss(logits, target).mean()), rel=1e-5)

@@ -70,7 +70,7 @@ def test_bfloat16_is_stored_in_half_the_space(
     stored = compute(model, images, [0], tmp_path / "bf16", "bf16")
     assert stored.values.nbytes * 2 == exact.values.nbytes
     inputs = Inputs((stored,), np.zeros((NUM, 1, 64, 64), bool))
-    (features,), _ = inputs.batch(np.array([0, 1]), CPU)
+    (features,), *_ = inputs.batch(np.array([0, 1]), CPU)
     assert features.dtype == torch.bfloat16
     torch.testing.assert_close(
         features.float()[:1], exact.rows(np.array([0])), rtol=0.02, atol=0.02
@@ -79,7 +79,7 @@ def test_bfloat16_is_stored_in_half_the_space(
 
 def test_an_unfrozen_network_takes_the_images(images: NDArray[np.uint8]) -> None:
     inputs = Inputs((Images(images),), np.zeros((NUM, 1, 64, 64), bool))
-    (image,), target = inputs.batch(np.array([2, 0]), CPU)
+    (image,), target, _ = inputs.batch(np.array([2, 0]), CPU)
     assert image.shape == (2, 3, 64, 64)
     assert target.shape == (2, 1, 64, 64)
     assert float(image[0, 1, 5, 7]) == pytest.approx(images[2, 5, 7, 1] / 255)
@@ -102,7 +102,7 @@ def test_a_mirrored_row_is_the_mirror_image(
     rows = np.array([5, 0, 9, 3, 7])
     is_mirrored = are_mirrored(rows, 0, 2)
     assert 0 < is_mirrored.sum() < len(rows)
-    features, target = inputs.training_batch(rows, 0, 2, CPU)
+    features, target, _ = inputs.training_batch(rows, 0, 2, CPU)
     image = to_image(images[rows])
     image[is_mirrored] = image[is_mirrored].flip(-1)
     with torch.inference_mode():

@@ -324,7 +324,7 @@ def open_with(image: Any = IMAGE, mask: Any = MASK, **options: Any) -> Dataset:
 @pytest.mark.parametrize("mask", [MASK, MASK.astype(np.int64), MASK.astype(np.uint8).tolist()])
 def test_masks_are_bool_or_0_and_1(mask: Any) -> None:
     dataset = open_with(mask=mask)
-    _, read = dataset.load(dataset.samples[0])
+    _, read, _ = dataset.load(dataset.samples[0])
     assert read.dtype == np.bool_
     assert read.all()
 

@@ -213,7 +213,7 @@ def test_smps_unet_trains_frozen_and_not(freeze: str, tmp_path: Path) -> None:
     materials.check(cell)
     network = materials.network(cell)
     inputs = materials.inputs(cell, network, make_fabric("fp32", "cpu"))
-    features, target = inputs.batch(np.arange(2), torch.device("cpu"))
+    features, target, _ = inputs.batch(np.arange(2), torch.device("cpu"))
     assert target.shape == (2, 1, 64, 64)
     is_frozen = freeze == "true"
     assert len(features) == (6 if is_frozen else 1)  # the image and five skips

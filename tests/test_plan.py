@@ -16,6 +16,7 @@ OTHER: dict[str, Any] = {
     # Cell
     "model": "fcresnet",
     "size": 96,
+    "score_at": "original",
     "weights": "hed",
     "weights_digest": "e" * 64,
     "loss": "bce",

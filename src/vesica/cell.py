@@ -17,7 +17,7 @@ from vesica.checkpoint import remove_checkpoint, write_tensors
 from vesica.data.arrays import Arrays
 from vesica.data.library import Rows
 from vesica.errors import Stopped
-from vesica.evaluate import by_class, score
+from vesica.evaluate import by_class, count_probabilities, score
 from vesica.files import check, damaged, write_json
 from vesica.locks import locked
 from vesica.losses import parse_loss
@@ -97,8 +97,9 @@ def _run(
             on_step=on_step,
             should_stop=should_stop,
         )
-        val, _ = score(network, inputs, rows.val, fabric, cell.recipe.batch)
-        test, preds = score(network, inputs, rows.test, fabric, cell.recipe.batch)
+        truths = materials.truths(cell)
+        val = count_probabilities(network, inputs, rows.val, fabric, cell.recipe.batch, truths)
+        test, preds = score(network, inputs, rows.test, fabric, cell.recipe.batch, truths)
     except Diverged as error:
         result = _result(cell, fabric, status="failed", reason=str(error))
         remove_checkpoint(checkpoint)
@@ -145,8 +146,8 @@ def _outcome(fitted: Fit) -> dict[str, Any]:
     return {"status": "collapsed", "reason": reason}
 
 
-def _summary(fitted: Fit, val: metrics.Scores, test: metrics.Scores) -> dict[str, Any]:
-    threshold = metrics.tune_threshold(val.histograms)
+def _summary(fitted: Fit, val: NDArray[np.int32], test: metrics.Scores) -> dict[str, Any]:
+    threshold = metrics.tune_threshold(val)
     tuned = metrics.counts_at(test.histograms, threshold)
     return {
         "epochs": len(fitted.history),
@@ -154,7 +155,7 @@ def _summary(fitted: Fit, val: metrics.Scores, test: metrics.Scores) -> dict[str
         "ended_by": fitted.ended_by,
         "notes": fitted.notes,
         "train_time_s": round(sum(row.time_s for row in fitted.history), 1),
-        "val_iou_per_image": float(metrics.iou(val.counts).mean()),
+        "val_iou_per_image": float(metrics.iou(metrics.counts_at(val, metrics.THRESHOLD)).mean()),
         **test.summary(),
         # Tuned on validation images alone, and asked of the test images afterwards.
         "threshold_tuned": threshold,
@@ -188,7 +189,7 @@ def _write_files(
     cell: Cell,
     network: Network,
     fitted: Fit,
-    val: metrics.Scores,
+    val: NDArray[np.int32],
     test: metrics.Scores,
     preds: NDArray[np.bool_],
     materials: Materials,
@@ -199,7 +200,7 @@ def _write_files(
         folder / "history.csv", [f.name for f in fields(Epoch)], map(astuple, fitted.history)
     )
     write_scores(folder / "scores.csv", _test_scores(arrays, rows, test))
-    write_histograms(folder / "histograms.npz", val=val.histograms, test=test.histograms)
+    write_histograms(folder / "histograms.npz", val=val, test=test.histograms)
     write_masks(folder / "masks.npz", by_class(preds))  # rows as in scores.csv
     metadata = {
         "model": cell.model,
@@ -215,11 +216,6 @@ def _test_scores(arrays: Arrays, rows: Rows, test: metrics.Scores) -> TestScores
     def pick(values: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(values[row] for row in np.repeat(rows.test, num_classes))
 
-    return TestScores(
-        pick(arrays.names),
-        pick(arrays.groups),
-        test.counts,
-        test.iou_soft,
-        test.boundary,
-        test.hd95_px,
-    )
+    more = {f"boundary_{name}": values for name, values in vars(test.boundary).items()}
+    more |= {name: getattr(test, name) for name in metrics.VALUES if name != "iou_soft"}
+    return TestScores(pick(arrays.names), pick(arrays.groups), test.counts, test.iou_soft, more)

@@ -1,6 +1,6 @@
 """Probabilities and per-image scores: for validation, test, prediction and report."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +10,12 @@ import torch.distributed as dist
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from vesica import metrics
-from vesica.features import Inputs
+from vesica.features import Batch, Inputs
 from vesica.losses import Loss, reduce_values
+from vesica.losses.rows import Over
 from vesica.networks import Network
 
 
@@ -32,17 +34,21 @@ class Validation:
     is_one_class: bool
 
 
+Truths = Callable[[int], tuple[NDArray[np.bool_], NDArray[np.bool_] | None]]
+"""From a row to its masks, (classes, height, width), and its pixels that count, if not all."""
+
+
 @torch.inference_mode()
 def predict_logits(
     network: Network, inputs: Inputs, rows: NDArray[np.int64], fabric: Fabric, batch: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Logits and targets, (batch, classes, height, width) each, in the order of `rows`."""
+) -> Iterator[tuple[Tensor, Batch]]:
+    """Logits, (batch, classes, height, width), and what they are of, in the order of `rows`."""
     network.eval()
     for start in range(0, len(rows), batch):
-        features, target = inputs.batch(rows[start : start + batch], fabric.device)
+        found = inputs.batch(rows[start : start + batch], fabric.device)
         with fabric.autocast():
-            logits = network.head(features, inputs.size)
-        yield logits.float(), target
+            logits = network.head(found.features, inputs.size)
+        yield logits.float(), found
 
 
 def validate(
@@ -55,34 +61,105 @@ def validate(
 ) -> Validation:
     """Judge the network as it is now."""
     values, weights, ious, one_class = [], [], [], True
-    for logits, target in predict_logits(network, inputs, rows, fabric, batch):
-        values.append(loss.values(logits, target, channels=True).double())
-        weights.append(loss.weights(target, channels=True))
-        pred, truth = to_preds(to_probs(logits)), target.cpu().numpy()
+    for logits, found in predict_logits(network, inputs, rows, fabric, batch):
+        over: Over = {"valid": found.valid, "channels": True}
+        values.append(loss.values(logits, found.target, **over).double())
+        weights.append(loss.weights(found.target, **over))
+        pred, truth = to_preds(to_probs(logits)), found.target.cpu().numpy()
+        is_all = pred
+        if found.valid is not None:
+            valid = found.valid.cpu().numpy()[:, np.newaxis]
+            pred, is_all = pred & valid, pred | ~valid
         ious.append(metrics.iou(metrics.count_pixels(by_class(pred), by_class(truth))))
-        one_class &= bool(np.all(pred.all(axis=(2, 3)) | ~pred.any(axis=(2, 3))))
+        one_class &= bool(np.all(is_all.all(axis=(2, 3)) | ~pred.any(axis=(2, 3))))
     counted = None if weights[0] is None else torch.cat([w for w in weights if w is not None], 1)
     mean = reduce_values(torch.cat(values, dim=1), counted, "mean")
     return Validation(float(mean), float(np.concatenate(ious).mean()), one_class)
 
 
 def score(
-    network: Network, inputs: Inputs, rows: NDArray[np.int64], fabric: Fabric, batch: int
+    network: Network,
+    inputs: Inputs,
+    rows: NDArray[np.int64],
+    fabric: Fabric,
+    batch: int,
+    truths: Truths | None = None,
 ) -> tuple[metrics.Scores, NDArray[np.bool_]]:
-    """Score every image at the network's size.
+    """Score every image.
+
+    Args:
+        network: Predicts, at its own size.
+        inputs: Of all rows.
+        rows: To score.
+        fabric: Device and precision.
+        batch: Images at once.
+        truths: Masks at another size, to which logits are resized; None: at the network's.
 
     Returns:
         The scores, a row for every class of every image, image by image; and hard masks at
-        threshold 1/2, (num_images, classes, height, width).
+        threshold 1/2 and the network's size, (num_images, classes, height, width).
     """
     scores: list[metrics.Scores] = []
     preds = np.empty((len(rows), *inputs.masks.shape[1:]), dtype=np.bool_)
-    for logits, target in predict_logits(network, inputs, rows, fabric, batch):
-        probs = to_probs(logits)
-        start = len(scores) * batch
-        scores.append(metrics.Scores.of(by_class(probs), by_class(target.cpu().numpy())))
-        preds[start : start + batch] = to_preds(probs)
+    for place, of_image, truth, valid in _each(network, inputs, rows, fabric, batch, truths):
+        preds[place] = to_preds(to_probs(of_image))
+        if inputs.valid is not None:
+            preds[place] &= inputs.valid[rows[place]]
+        probs = _probs_at(of_image, truth)
+        scores.append(metrics.Scores.of(probs, truth, _for_all(valid, truth)))
     return metrics.Scores.join(scores), preds
+
+
+def count_probabilities(
+    network: Network,
+    inputs: Inputs,
+    rows: NDArray[np.int64],
+    fabric: Fabric,
+    batch: int,
+    truths: Truths | None = None,
+) -> NDArray[np.int32]:
+    """The histograms of `score` alone, which is all that validation images are asked for."""
+    found = [
+        metrics.histogram(_probs_at(of_image, truth), truth, _for_all(valid, truth))
+        for _, of_image, truth, valid in _each(network, inputs, rows, fabric, batch, truths)
+    ]
+    return np.concatenate(found)
+
+
+def _each(
+    network: Network,
+    inputs: Inputs,
+    rows: NDArray[np.int64],
+    fabric: Fabric,
+    batch: int,
+    truths: Truths | None,
+) -> Iterator[tuple[int, Tensor, NDArray[np.bool_], NDArray[np.bool_] | None]]:
+    """Image by image: its place among the rows, its logits, its masks, its pixels that count."""
+    truths = truths or inputs.truth
+    place = 0
+    for logits, _ in predict_logits(network, inputs, rows, fabric, batch):
+        for of_image in logits:
+            yield place, of_image, *truths(int(rows[place]))
+            place += 1
+
+
+def _probs_at(logits: Tensor, truth: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Probabilities of one image's classes at the size of its masks."""
+    return to_probs(resize(logits, truth.shape[-2:]))
+
+
+def resize(logits: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Logits of shape (classes, height, width) at another size, bilinear, without aliases."""
+    if tuple(logits.shape[-2:]) == tuple(size):
+        return logits
+    return functional.interpolate(
+        logits[None], size, mode="bilinear", align_corners=False, antialias=True
+    )[0]
+
+
+def _for_all(valid: NDArray[np.bool_] | None, truth: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+    """The pixels that count, for each class."""
+    return None if valid is None else np.broadcast_to(valid, truth.shape)
 
 
 def gather_tallies(tally: metrics.Tally) -> metrics.Tally:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -67,25 +67,39 @@ class InStep:
     def batch(
         self,
         rows: NDArray[np.int64],
-        masks: NDArray[np.bool_],
+        maps: NDArray[np.bool_],
         seed: int,
         epoch: int,
         device: torch.device,
     ) -> tuple[Features, MaskMaps]:
-        """Features and masks of these samples as they are in an epoch."""
+        """Features and maps of these samples as they are in an epoch."""
         pairs = [
             augment(
                 self.augmentation,
                 torch.tensor(self.images[row]).permute(2, 0, 1),
-                torch.tensor(masks[row]),
+                torch.tensor(of_image),
                 seed,
                 epoch,
                 int(row),
             )
-            for row in rows
+            for row, of_image in zip(rows, maps, strict=True)
         ]
         image = torch.stack([image for image, _ in pairs]).contiguous().to(device).float() / 255
-        return self.encode(image), torch.stack([mask for _, mask in pairs]).to(device)
+        return self.encode(image), torch.stack([found for _, found in pairs])
+
+
+class Batch(NamedTuple):
+    """What a step or a score sees, on its device.
+
+    Attributes:
+        features: What `head` takes.
+        target: Masks, shape (batch, classes, height, width), bool.
+        valid: Pixels that count, shape (batch, height, width), bool; None: all.
+    """
+
+    features: Features
+    target: MaskMaps
+    valid: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -95,6 +109,7 @@ class Inputs:
     Attributes:
         features: The frozen layers' tensors, mapped from disk; or the images.
         masks: Shape (rows, classes, height, width), bool.
+        valid: Pixels that count, shape (rows, height, width), bool; None: all.
         mirrored: The features of every image's mirror image; empty where none is mirrored.
         in_step: How training images are augmented, where that is more than mirroring.
     """
@@ -103,6 +118,7 @@ class Inputs:
     masks: NDArray[np.bool_]
     mirrored: tuple[Stored | Images, ...] = ()
     in_step: InStep | None = None
+    valid: NDArray[np.bool_] | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -110,28 +126,45 @@ class Inputs:
         height, width = self.masks.shape[2:]
         return height, width
 
-    def batch(self, rows: NDArray[np.int64], device: torch.device) -> tuple[Features, MaskMaps]:
+    def batch(self, rows: NDArray[np.int64], device: torch.device) -> Batch:
         """What `head` takes for these samples, and their masks, on a device."""
-        target = torch.from_numpy(self.masks[rows])
-        return tuple(s.rows(rows).to(device) for s in self.features), target.to(device)
+        features = tuple(stored.rows(rows) for stored in self.features)
+        return self._split(features, torch.from_numpy(self._maps(rows)), device)
 
     def training_batch(
         self, rows: NDArray[np.int64], seed: int, epoch: int, device: torch.device
-    ) -> tuple[Features, MaskMaps]:
+    ) -> Batch:
         """The same as they are in an epoch of training."""
         if self.in_step is not None:
-            return self.in_step.batch(rows, self.masks, seed, epoch, device)
+            found = self.in_step.batch(rows, self._maps(rows), seed, epoch, device)
+            return self._split(*found, device)
         if not self.mirrored:
             return self.batch(rows, device)
         is_mirrored = are_mirrored(rows, seed, epoch)
         places = torch.from_numpy(np.flatnonzero(is_mirrored))
         tensors = [stored.rows(rows) for stored in self.features]
-        target = torch.from_numpy(self.masks[rows])
+        maps = torch.from_numpy(self._maps(rows))
         if len(places):
             for tensor, stored in zip(tensors, self.mirrored, strict=True):
                 tensor[places] = stored.rows(rows[is_mirrored])
-            target[places] = target[places].flip(-1)
-        return tuple(tensor.to(device) for tensor in tensors), target.to(device)
+            maps[places] = maps[places].flip(-1)
+        return self._split(tuple(tensors), maps, device)
+
+    def truth(self, row: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_] | None]:
+        """Masks of one sample, (classes, height, width), and its pixels that count, if not all."""
+        return self.masks[row], None if self.valid is None else self.valid[row]
+
+    def _maps(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Masks, and behind them the pixels that count: whatever moves an image moves both."""
+        if self.valid is None:
+            return self.masks[rows]
+        return np.concatenate([self.masks[rows], self.valid[rows][:, np.newaxis]], axis=1)
+
+    def _split(self, features: Features, maps: Tensor, device: torch.device) -> Batch:
+        on_device = tuple(tensor.to(device) for tensor in features)
+        if self.valid is None:
+            return Batch(on_device, maps.to(device), None)
+        return Batch(on_device, maps[:, :-1].to(device), maps[:, -1].to(device))
 
 
 def to_image(stored: NDArray[np.uint8]) -> ImageBatch:

@@ -17,6 +17,7 @@ from vesica import spelling
 from vesica.data.augment import MIRRORS, augment, read_augmentation
 from vesica.data.library import MAP_STRIDES, Library, Progress
 from vesica.data.source import Source
+from vesica.evaluate import Truths
 from vesica.features import (
     Images,
     Inputs,
@@ -91,22 +92,34 @@ class Materials:
     def inputs(self, cell: Cell, network: Network, fabric: Fabric) -> Inputs:
         """What the cell's head trains on; computes what the cache does not have."""
         arrays, rows = self.library.arrays(cell.data, cell.size), self.library.rows(cell.data)
-        images, mirrored = arrays.images, mirror(arrays.images)
-        masks = arrays.masks
+        images = arrays.images
         augmentation = read_augmentation(cell.recipe.augment)
         in_step = None
         if augmentation.name not in MIRRORS:
             in_step = InStep(augmentation, images, _encoder(network, fabric))
         is_flipped = augmentation.name == "flip"
-        if not is_frozen(network):
-            plain = Inputs((Images(images),), masks, (), in_step)
-            return dataclasses.replace(plain, mirrored=(Images(mirrored),)) if is_flipped else plain
-        seen = rows.all if in_step is None else np.sort(np.concatenate([rows.val, rows.test]))
-        features = self._features(cell, network, fabric, images, seen)
-        if not is_flipped:
-            return Inputs(features, masks, in_step=in_step)
-        of_mirrored = self._features(cell, network, fabric, mirrored, rows.train, is_mirrored=True)
-        return Inputs(features, masks, of_mirrored)
+        features: tuple[Stored | Images, ...] = (Images(images),)
+        mirrored: tuple[Stored | Images, ...] = (Images(mirror(images)),) if is_flipped else ()
+        if is_frozen(network):
+            seen = rows.all if in_step is None else np.sort(np.concatenate([rows.val, rows.test]))
+            features = self._features(cell, network, fabric, images, seen)
+            if is_flipped:
+                mirrored = self._features(
+                    cell, network, fabric, mirror(images), rows.train, is_mirrored=True
+                )
+        return Inputs(features, arrays.masks, mirrored, in_step, arrays.valid)
+
+    def truths(self, cell: Cell) -> Truths | None:
+        """Masks at their own size, where the cell is scored at that; else None."""
+        if cell.score_at == "network":
+            return None
+        dataset = self.library.dataset(cell.data)
+
+        def truth(row: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_] | None]:
+            _, mask, valid = dataset.load(dataset.samples[row])
+            return mask, valid
+
+        return truth
 
     def prepare(self, cells: Sequence[Cell]) -> None:
         """Compute what several processes will read."""
@@ -222,8 +235,14 @@ class Materials:
         Raises:
             DataError: If something cannot be had, or does not fit.
         """
+        dataset = self.library.dataset(cell.data)
         self.library.split(cell.data)
         num_classes = self.library.arrays(cell.data, cell.size).masks.shape[1]
+        if dataset.has_void and (own := parse_loss(cell.loss).own):
+            raise ValueError(
+                f"{own[0]} is a function of logits and target alone, and some pixels of these "
+                "masks are void: compare losses of the table, or leave out --ignore"
+            )
         network = read_network(cell.model)
         if is_foreign(network) and (cell.model, cell.size) not in self._checked:
             name = network.name if network.digest else str(network)

@@ -26,6 +26,7 @@ LATER: dict[str, Any] = {
     "data.fold": None,
     "recipe.average": "none",
     "recipe.steps": 0,
+    "score_at": "network",
 }
 """Fields that this schema did not begin with, as `recipe.name`, each with the value that changes
 nothing: a cell that has it keeps the key that it had without the field. That value is frozen here
@@ -117,6 +118,9 @@ class Cell(Frozen):
         "bfcn32s:width=512 or smp:unet:encoder=resnet34, or FILE.py:FUNCTION.",
     )
     size: int = Field(224, ge=32, le=4096, description="Images are resized to size x size pixels.")
+    score_at: Literal["network", "original"] = Field(
+        "network", description="Size at which masks are scored: the network's, or each image's own."
+    )
     weights: str = Field(
         "default",
         description="Pretrained encoder: torchvision (ImageNet's), hed (VGG-16), smp (of networks "
@@ -208,6 +212,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "modern": {
         "model": "unet",
         "size": 128,
+        "score_at": "original",
         "folds": None,
         "optimizer": "adamw",
         "average": "ema:decay=0.99",

@@ -19,6 +19,7 @@ from vesica.errors import Stopped
 from vesica.evaluate import validate
 from vesica.features import Inputs
 from vesica.losses import Loss, reduce_values
+from vesica.losses.rows import Over
 from vesica.networks import Network
 from vesica.optim import make_optimizer, rate_factor, read_schedule
 from vesica.plan import Recipe
@@ -156,12 +157,13 @@ def fit(
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
             torch.manual_seed(derive_seed(seed, state.epoch, fabric.global_rank, state.step))
-            features, target = inputs.training_batch(rows, seed, state.epoch, fabric.device)
+            batch = inputs.training_batch(rows, seed, state.epoch, fabric.device)
             with fabric.autocast():
-                logits = module.head(features, inputs.size)
+                logits = module.head(batch.features, inputs.size)
+            over: Over = {"valid": batch.valid, "channels": True}
             value = reduce_values(
-                loss.values(logits, target, channels=True),
-                loss.weights(target, channels=True),
+                loss.values(logits, batch.target, **over),
+                loss.weights(batch.target, **over),
                 recipe.reduction,
             )
             optimizer.zero_grad()

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from PIL import Image
 
 from vesica import spelling
 from vesica.cache import BLOCK, fill, remove_folder
-from vesica.data.sample import Dataset, Mask, Pixels, Sample
+from vesica.data.sample import Dataset, Mask, Sample
 from vesica.errors import DataError, join_lines
 
 LAYOUT_VERSION = 3
@@ -31,13 +32,15 @@ class Arrays:
         names: The samples' names.
         groups: The samples' groups.
         images: RGB, 0 to 255, shape (samples, size, size, 3).
-        masks: Foreground of every class, shape (samples, classes, size, size).
+        masks: Foreground of every class, shape (samples, classes, size, size); none on void pixels.
+        valid: Pixels that count, shape (samples, size, size); None: all.
     """
 
     names: tuple[str, ...]
     groups: tuple[str, ...]
     images: NDArray[np.uint8]
     masks: NDArray[np.bool_]
+    valid: NDArray[np.bool_] | None = None
 
 
 def load_arrays(
@@ -76,6 +79,7 @@ def load_arrays(
             f"{cache}, and are not there yet; pass --cache, or train to decode them"
         )
     problems: list[str] = []
+    row = _row(dataset, shape)
     with ThreadPoolExecutor(NUM_THREADS) as pool:
 
         def decode(span: slice) -> dict[str, NDArray[np.generic]] | None:
@@ -84,20 +88,15 @@ def load_arrays(
             whole = [result for result in found if not isinstance(result, DataError)]
             if problems:
                 return None
-            images, masks = zip(*whole, strict=True)
-            return {"image": np.stack(images), "mask": np.stack(masks)}
+            fields = zip(*whole, strict=True)
+            return dict(zip(row.names or (), map(np.stack, fields), strict=True))
 
         rows = fill(
             folder,
             num,
             np.arange(num),
             decode,
-            row=lambda: np.dtype(
-                [
-                    ("image", np.uint8, (*shape, 3)),
-                    ("mask", np.bool_, (dataset.num_classes, *shape)),
-                ]
-            ),
+            row=lambda: row,
             about={
                 "what": "decoded images",
                 "format": spelling.shown(dataset.format),
@@ -112,6 +111,7 @@ def load_arrays(
         tuple(sample.group for sample in dataset.samples),
         rows["image"],
         rows["mask"],
+        rows["valid"] if dataset.has_void else None,
     )
     if not problems and not any(mask.any() for mask in arrays.masks):
         problems.append(
@@ -130,16 +130,25 @@ def _key(dataset: Dataset, size_px: int) -> str:
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()
 
 
+def _row(dataset: Dataset, shape: tuple[int, int]) -> np.dtype[Any]:
+    """What is kept of a sample."""
+    fields = [("image", np.uint8, (*shape, 3)), ("mask", np.bool_, (dataset.num_classes, *shape))]
+    return np.dtype([*fields, ("valid", np.bool_, shape)] if dataset.has_void else fields)
+
+
 def _decode(
     dataset: Dataset, sample: Sample, size: tuple[int, int]
-) -> tuple[Pixels, Mask] | DataError:
+) -> tuple[NDArray[Any], ...] | DataError:
     try:
-        image, mask = dataset.load(sample)
+        image, mask, valid = dataset.load(sample)
     except DataError as problem:
         return problem
     small_image = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
-    small_masks = [
-        Image.fromarray(of_class.astype(np.uint8)).resize(size, Image.Resampling.NEAREST)
-        for of_class in mask
-    ]
-    return np.asarray(small_image), np.stack([np.asarray(m, np.bool_) for m in small_masks])
+    small_mask = np.stack([_shrink(of_class, size) for of_class in mask])
+    small_valid = () if valid is None else (_shrink(valid, size),)
+    return np.asarray(small_image), small_mask, *small_valid
+
+
+def _shrink(mask: Mask, size: tuple[int, int]) -> Mask:
+    small = Image.fromarray(mask.astype(np.uint8)).resize(size, Image.Resampling.NEAREST)
+    return np.asarray(small, np.bool_)

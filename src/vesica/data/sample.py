@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ Pixels = NDArray[np.uint8]
 
 Mask = NDArray[np.bool_]
 """Foreground of one image, shape (height, width)."""
+
+Valid = NDArray[np.bool_]
+"""Pixels of one image that count, shape (height, width); the others are void."""
 
 SPLIT_PARTS = (None, "train", "val", "test")
 
@@ -40,6 +43,20 @@ class Sample:
     part: str | None = None
 
 
+class Loaded(NamedTuple):
+    """One sample in memory.
+
+    Attributes:
+        image: RGB, shape (height, width, 3).
+        mask: Foreground of every class, shape (classes, height, width); none where it is void.
+        valid: Pixels that count, shape (height, width); None: all.
+    """
+
+    image: Pixels
+    mask: Mask
+    valid: Valid | None
+
+
 @dataclass(frozen=True)
 class Dataset:
     """An opened data set: its file lists are checked, its pixels are not read yet.
@@ -48,22 +65,25 @@ class Dataset:
         format: The key in `DATASETS` that opened it, or the spelling of a user's function.
         target: What counts as foreground, e.g. "face" or "face+hair".
         samples: Sorted by name.
-        read: Pixels and mask of one sample, of equal height and width. Raises `DataError`.
+        read: Pixels and mask of one sample, of equal height and width, and where there is a void
+            the pixels that count. Raises `DataError`.
         fingerprint: Digest of the names and the contents, never of the path.
         full_size: The number of images of the whole set, where that is known: it is split in the
             order of its names. None: split by hash.
         notes: What a user should know, a sentence each, such as which images were left out.
         classes: Names of the classes, where a mask has several; else the target is the only one.
+        has_void: Some pixels count for nothing: `read` says which count.
     """
 
     format: str
     target: str
     samples: tuple[Sample, ...]
-    read: Callable[[Sample], tuple[Pixels, Mask]] = field(repr=False)
+    read: Callable[[Sample], tuple[Any, ...]] = field(repr=False)
     fingerprint: str
     full_size: int | None = None
     notes: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
+    has_void: bool = False
 
     @property
     def num_classes(self) -> int:
@@ -74,13 +94,14 @@ class Dataset:
     def of(
         cls,
         names: Iterable[str],
-        read: Callable[[str], tuple[Any, Any]],
+        read: Callable[[str], tuple[Any, ...]],
         *,
         groups: Sequence[str] | None = None,
         parts: Sequence[str | None] | None = None,
         files: Sequence[str | Path | Sequence[str | Path]] | None = None,
         target: str = "foreground",
         classes: Sequence[str] = (),
+        has_void: bool = False,
     ) -> "Dataset":
         """A data set of the user's own, from names and a function that reads one.
 
@@ -94,6 +115,7 @@ class Dataset:
                 known by their contents, without them by its pixels: all are read once at the start.
             target: What the foreground is.
             classes: Names of several classes; a mask is then of shape (classes, height, width).
+            has_void: `read` gives the pixels that count as well, bool of shape (height, width).
 
         Raises:
             DataError: If names are none or repeated, lists have other lengths, or files are
@@ -117,38 +139,45 @@ class Dataset:
             raise DataError(join_lines(missing))
         lock = threading.Lock()  # images are decoded by several threads
 
-        def read_sample(sample: Sample) -> tuple[Any, Any]:
+        def read_sample(sample: Sample) -> tuple[Any, ...]:
             with lock:
                 return read(sample.name)
 
-        dataset = cls("", target, samples, read_sample, "", classes=tuple(classes))
+        dataset = cls(
+            "", target, samples, read_sample, "", classes=tuple(classes), has_void=has_void
+        )
         fingerprint = fingerprint_pixels(dataset) if files is None else fingerprint_files(samples)
         return replace(dataset, fingerprint=fingerprint)
 
-    def load(self, sample: Sample) -> tuple[Pixels, Mask]:
+    def load(self, sample: Sample) -> Loaded:
         """Read a sample and check what `read` gives.
-
-        Returns:
-            The image, and the mask of shape (classes, height, width).
 
         Raises:
             DataError: Whatever is wrong with it, with the sample's name.
         """
         try:
-            pair = self.read(sample)
+            found = self.read(sample)
         except (DataError, MemoryError):
             raise
         except (Exception, SystemExit) as error:
             raise DataError(
                 f"{sample.name}: {say_error(error)}; mend the function that reads it"
             ) from error
-        if not isinstance(pair, Sequence) or len(pair) != 2:
+        expected = ("image", "mask", "valid") if self.has_void else ("image", "mask")
+        if not isinstance(found, Sequence) or len(found) != len(expected):
             raise DataError(
-                f"{sample.name}: read gives {type(pair).__name__}, expected (image, mask)"
+                f"{sample.name}: read gives {type(found).__name__}, expected "
+                f"({', '.join(expected)})"
             )
-        image, mask = np.asarray(pair[0]), np.asarray(pair[1])
+        image, mask, *void = map(np.asarray, found)
         mask = mask[np.newaxis] if mask.ndim == 2 else mask
-        return _check_pixels(sample.name, image, mask, self.num_classes)
+        image, mask = _check_pixels(sample.name, image, mask, self.num_classes)
+        if not void:
+            return Loaded(image, mask, None)
+        _, (valid,) = _check_pixels(sample.name, image, void[0][np.newaxis], 1)
+        if not valid.any():
+            raise DataError(f"{sample.name}: every pixel is void; remove the image")
+        return Loaded(image, mask & valid, valid)
 
 
 _digests: dict[bytes, str] = {}
@@ -178,7 +207,7 @@ def fingerprint_pixels(dataset: Dataset) -> str:
     problems = []
     for sample in dataset.samples:
         try:
-            image, mask = dataset.load(sample)
+            image, mask, valid = dataset.load(sample)
         except DataError as error:
             problems.append(str(error))
             continue
@@ -186,6 +215,7 @@ def fingerprint_pixels(dataset: Dataset) -> str:
         digest.update(f"{sample.name}\0{sample.part}\0{shape}\0".encode())
         digest.update(image.tobytes())
         digest.update(mask.tobytes())
+        digest.update(b"" if valid is None else valid.tobytes())
     if problems:
         raise DataError(join_lines(problems))
     return digest.hexdigest()

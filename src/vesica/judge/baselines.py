@@ -24,31 +24,41 @@ def score_baselines(arrays: Arrays, split: Split) -> dict[str, dict[str, float]]
     candidates = {"best constant mask": constant, "mean mask": mean_mask(arrays, split)}
     return {
         name: metrics.Scores.join(
-            [_score(mask, arrays.masks[part]) for part in _chunks(split.test)]
+            [_score(mask, arrays, part) for part in _chunks(split.test)]
         ).summary()
         for name, mask in candidates.items()
     }
 
 
 def mean_mask(arrays: Arrays, split: Split) -> NDArray[np.bool_]:
-    """Foreground wherever at least half of the training masks are."""
+    """Foreground wherever at least half of the training masks are, of those that say."""
     total = np.zeros(arrays.masks.shape[1:], dtype=np.int64)
+    known = np.zeros_like(total)
     for part in _chunks(split.train):
         total += arrays.masks[part].sum(axis=0)
-    return 2 * total >= len(split.train)
+        known += len(part) if arrays.valid is None else arrays.valid[part].sum(axis=0)
+    return 2 * total >= np.maximum(known, 1)
 
 
 def _is_foreground_better(arrays: Arrays, split: Split) -> bool:
-    densities = np.array([arrays.masks[row].mean() for row in split.train])
+    densities = np.array([_density(arrays, row) for row in split.train])
     # All-foreground scores an image's density, all-background 1 on an empty image, else 0.
     return bool(densities.mean() >= np.mean(densities == 0))
+
+
+def _density(arrays: Arrays, row: int) -> float:
+    share = float(arrays.masks[row].mean())
+    return share if arrays.valid is None else share / max(float(arrays.valid[row].mean()), 1e-9)
 
 
 def _chunks(rows: Sequence[int]) -> Iterator[list[int]]:
     return (list(rows[start : start + CHUNK]) for start in range(0, len(rows), CHUNK))
 
 
-def _score(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> metrics.Scores:
-    preds = np.broadcast_to(mask, truth.shape).astype(np.float32)
+def _score(mask: NDArray[np.bool_], arrays: Arrays, part: list[int]) -> metrics.Scores:
+    truth, valid = arrays.masks[part], None
     size = truth.shape[-2:]
-    return metrics.Scores.of(preds.reshape(-1, *size), truth.reshape(-1, *size))
+    preds = np.broadcast_to(mask, truth.shape).astype(np.float32)
+    if arrays.valid is not None:
+        valid = np.broadcast_to(arrays.valid[part][:, np.newaxis], truth.shape).reshape(-1, *size)
+    return metrics.Scores.of(preds.reshape(-1, *size), truth.reshape(-1, *size), valid)

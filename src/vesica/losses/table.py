@@ -83,6 +83,11 @@ class Loss:
         """Value per image, as each loss of the sum gives it."""
         return self.values(logits, target, **over).sum(dim=0)
 
+    @property
+    def own(self) -> tuple[str, ...]:
+        """The terms that are functions of a user's own."""
+        return tuple(term.spelled.name for term in self.terms if term.spelled.digest)
+
     def check(self) -> None:
         """Raise now what a term would raise at its first image: parameters that it refuses."""
         logits = torch.zeros(2, 8, 8, requires_grad=True)

@@ -25,11 +25,13 @@ from vesica.metrics.decision import (
     negative_log_likelihood,
     temper,
 )
-from vesica.metrics.scores import THRESHOLD, Scores, Tally
+from vesica.metrics.objects import cl_dice, object_recall, skeleton, surface_dice
+from vesica.metrics.scores import THRESHOLD, VALUES, Scores, Tally
 from vesica.metrics.threshold import counts_at, histogram, tune_threshold
 
 __all__ = [
     "THRESHOLD",
+    "VALUES",
     "Counts",
     "Empty",
     "Reliability",
@@ -38,6 +40,7 @@ __all__ = [
     "accuracy",
     "bin_probabilities",
     "calibration_error",
+    "cl_dice",
     "count_boundary",
     "count_pixels",
     "counts_at",
@@ -52,8 +55,11 @@ __all__ = [
     "iou",
     "iou_soft",
     "negative_log_likelihood",
+    "object_recall",
     "precision",
     "recall",
+    "skeleton",
+    "surface_dice",
     "temper",
     "tune_threshold",
 ]

@@ -26,8 +26,8 @@ def count_boundary(pred: Masks, truth: Masks, *, width_px: int | None = None) ->
     pred, truth = check_masks(pred, truth, num_axes=3)
     if width_px is None:
         width_px = max(1, round(0.02 * math.hypot(*truth.shape[1:])))
-    bands = ([_band(mask, width_px) for mask in masks] for masks in (pred, truth))
-    return count_pixels(*(np.array(band, dtype=bool).reshape(truth.shape) for band in bands))
+    bands = ([band(mask, width_px) for mask in masks] for masks in (pred, truth))
+    return count_pixels(*(np.array(one, dtype=bool).reshape(truth.shape) for one in bands))
 
 
 def hd95(pred: Masks, truth: Masks, *, empty: Empty = "score") -> PerImage:
@@ -64,19 +64,25 @@ def _hd95(pred: Masks, truth: Masks) -> float:
     # Beyond the box around both masks there is no boundary, and nothing is measured.
     rows, columns = np.nonzero(pred | truth)
     box = slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
-    edges = _band(pred[box], 1, cross=True), _band(truth[box], 1, cross=True)
+    edges = band(pred[box], 1, cross=True), band(truth[box], 1, cross=True)
     directed = (
         ndimage.distance_transform_edt(~other)[edge] for edge, other in (edges, edges[::-1])
     )
     return max(float(np.percentile(distance, 95)) for distance in directed)
 
 
-def _band(mask: Masks, width_px: int, *, cross: bool = False) -> Masks:
-    """Pixels of a mask at most so far from its outside, and the image's border is outside."""
+def band(mask: Masks, width_px: int, *, cross: bool = False) -> Masks:
+    """Pixels of a mask at most so far from its outside, and the image's border is outside.
+
+    Args:
+        mask: Shape (height, width).
+        width_px: Of the band.
+        cross: Distances along rows and columns; else diagonal steps count as one.
+    """
     padded = np.pad(mask, 1)
     if cross:
         depth = ndimage.distance_transform_cdt(padded, "taxicab")[1:-1, 1:-1]
     else:
         depth = ndimage.distance_transform_cdt(padded, "chessboard")[1:-1, 1:-1]
-    band: Masks = mask & (depth <= width_px)
-    return band
+    found: Masks = mask & (depth <= width_px)
+    return found

@@ -19,53 +19,89 @@ from vesica.metrics.counts import (
     precision,
     recall,
 )
-from vesica.metrics.inputs import check_probs
+from vesica.metrics.inputs import check_masks, check_probs
+from vesica.metrics.objects import cl_dice, object_recall, surface_dice
 from vesica.metrics.threshold import histogram
 
 THRESHOLD = 0.5
 
+VALUES = ("hd95_px", "iou_soft", "surface_dice", "cl_dice", "object_recall")
+"""Scores that are no sums: a number for each image."""
+
 
 @dataclass(frozen=True)
 class Scores:
-    """Rows are images; sums only, so that any metric can be made of them later.
+    """Rows are images; sums where there are sums, so that any metric can be made of them later.
 
     Attributes:
         counts: Pixels of each kind at threshold 1/2.
         boundary: The same in the bands along the boundaries.
-        hd95_px: 95 % Hausdorff distance in pixels.
-        iou_soft: Eq. 3 of the paper on the probabilities.
         reliability: Pixels by probability in 15 bins, for the calibration error.
         histograms: Pixels by truth and probability in 256 bins, for other thresholds.
+        hd95_px: 95 % Hausdorff distance in pixels.
+        iou_soft: Eq. 3 of the paper on the probabilities.
+        surface_dice: Share of the outlines within 2 pixels of each other.
+        cl_dice: Centre-line Dice.
+        object_recall: Share of the objects of which half is found.
     """
 
     counts: Counts
     boundary: Counts
-    hd95_px: NDArray[np.float64]
-    iou_soft: NDArray[np.float64]
     reliability: Reliability
     histograms: NDArray[np.int32]
+    hd95_px: NDArray[np.float64]
+    iou_soft: NDArray[np.float64]
+    surface_dice: NDArray[np.float64]
+    cl_dice: NDArray[np.float64]
+    object_recall: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.hd95_px)
 
     @classmethod
-    def of(cls, probs: NDArray[np.float32], truth: NDArray[np.bool_]) -> "Scores":
+    def of(
+        cls,
+        probs: NDArray[np.float32],
+        truth: NDArray[np.bool_],
+        valid: NDArray[np.bool_] | None = None,
+    ) -> "Scores":
         """Score probabilities of shape (num_images, height, width) against masks.
+
+        Args:
+            probs: Probability of foreground.
+            truth: Masks of the same shape.
+            valid: Pixels that count, of the same shape; None: all. The others are in no sum, and
+                objects end where they begin.
 
         Raises:
             ValueError: If a probability is not in [0, 1], a mask holds anything but 0 and 1, or the
                 shapes are others.
         """
         probs, truth = check_probs(probs, truth, num_axes=3)
+        if valid is not None:
+            truth, valid = check_masks(truth, valid, num_axes=3)
+            probs, truth = np.where(valid, probs, 0), truth & valid
         preds = probs >= THRESHOLD
-        return cls(
+        scores = cls(
             count_pixels(preds, truth),
             count_boundary(preds, truth),
+            bin_probabilities(probs, truth),
+            histogram(probs, truth, valid),
             hd95(preds, truth),
             iou_soft(probs, truth),
-            bin_probabilities(probs, truth),
-            histogram(probs, truth),
+            surface_dice(preds, truth),
+            cl_dice(preds, truth),
+            object_recall(preds, truth),
         )
+        if valid is not None:
+            scores._leave_out(np.sum(~valid, axis=(1, 2)))
+        return scores
+
+    def _leave_out(self, num_void: NDArray[np.int64]) -> None:
+        """Take back what was counted as true background of probability 0."""
+        for counts in (self.counts, self.boundary):
+            counts.tn[:] -= num_void
+        self.reliability.count[:, 0] -= num_void
 
     @classmethod
     def join(cls, parts: Sequence["Scores"]) -> "Scores":
@@ -73,10 +109,9 @@ class Scores:
         return cls(
             Counts.join([part.counts for part in parts]),
             Counts.join([part.boundary for part in parts]),
-            np.concatenate([part.hd95_px for part in parts]),
-            np.concatenate([part.iou_soft for part in parts]),
             Reliability.join([part.reliability for part in parts]),
             np.concatenate([part.histograms for part in parts]),
+            *(np.concatenate([getattr(part, name) for part in parts]) for name in VALUES),
         )
 
     def summary(self, empty: Empty = "score") -> dict[str, float]:
@@ -102,7 +137,8 @@ class Scores:
             summary[f"{name}_pooled"] = float(metric(counts.pooled(), empty)[0])
         summary["num_empty"] = float(self.counts.num_empty)
         is_empty = self.counts.tp + self.counts.fn == 0
-        for name, values in (("hd95_px", self.hd95_px), ("iou_soft", self.iou_soft)):
+        for name in VALUES:
+            values = getattr(self, name)
             summary[name] = _mean(np.where(is_empty, np.nan, values) if empty == "skip" else values)
         errors = calibration_error(self.reliability)
         summary["calibration_error_per_image"] = float(errors.mean())

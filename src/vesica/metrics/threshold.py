@@ -10,12 +10,15 @@ NUM_BINS = 256
 """Of the histograms; 1/2 is an edge."""
 
 
-def histogram(probs: NDArray[np.float32], truth: NDArray[np.bool_]) -> NDArray[np.int32]:
+def histogram(
+    probs: NDArray[np.float32], truth: NDArray[np.bool_], valid: NDArray[np.bool_] | None = None
+) -> NDArray[np.int32]:
     """Pixels by truth (negative, positive) and probability.
 
     Args:
         probs: Probability of foreground, shape (num_images, *pixels).
         truth: Masks of the same shape.
+        valid: Pixels that count, of the same shape; None: all.
 
     Returns:
         Shape (num_images, 2, NUM_BINS); bin b holds probabilities in [b / 256, (b + 1) / 256).
@@ -28,7 +31,8 @@ def histogram(probs: NDArray[np.float32], truth: NDArray[np.bool_]) -> NDArray[n
     # Multiplying by 256 is exact in float32, so bin 128 begins exactly at 1/2.
     bins = np.minimum((probs * NUM_BINS).astype(np.int64), NUM_BINS - 1)
     rows = np.arange(len(probs)).reshape(-1, *[1] * (probs.ndim - 1))
-    places = (bins + NUM_BINS * (truth + 2 * rows)).ravel()
+    places = bins + NUM_BINS * (truth + 2 * rows)
+    places = places.ravel() if valid is None else places[valid]
     counts = np.bincount(places, minlength=len(probs) * 2 * NUM_BINS)
     # A data set's histograms are kept in memory; no image has 2^31 pixels.
     return counts.astype(np.int32).reshape(len(probs), 2, NUM_BINS)

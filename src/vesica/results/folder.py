@@ -7,8 +7,8 @@ is wrong is a sentence. A cell's `result.json` is written last: a folder that ha
 import csv
 import io
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -66,8 +66,7 @@ class TestScores:
         groups: What each belongs to.
         counts: Pixels of each kind at threshold 1/2.
         iou_soft: Eq. 3 of the paper on the probabilities.
-        boundary: Pixels of each kind in the bands along the boundaries; not read back.
-        hd95_px: 95 % Hausdorff distance; not read back.
+        more: Further columns, such as Hausdorff distances; not read back.
     """
 
     __test__ = False  # no test class, whatever pytest thinks of its name
@@ -76,8 +75,7 @@ class TestScores:
     groups: tuple[str, ...]
     counts: metrics.Counts
     iou_soft: NDArray[np.float64]
-    boundary: metrics.Counts | None = None
-    hd95_px: NDArray[np.float64] | None = None
+    more: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
 
 # Folders
@@ -193,10 +191,7 @@ def write_scores(target: Path, scores: TestScores) -> None:
     """Write `scores.csv`."""
     columns = {name: getattr(scores.counts, name) for name in COUNTS}
     columns["iou_soft"] = scores.iou_soft
-    if scores.boundary is not None:
-        columns |= {f"boundary_{name}": getattr(scores.boundary, name) for name in COUNTS}
-    if scores.hd95_px is not None:
-        columns["hd95_px"] = scores.hd95_px
+    columns |= scores.more
     rows = zip(scores.names, scores.groups, *columns.values(), strict=True)
     write_table(target, ["name", "group", *columns], rows)
 
