@@ -202,10 +202,10 @@ def sync(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def write_text(target: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
+def write_text(target: Path, text: str, *, has_sum: bool = True) -> None:
+    """Write a text file, whole or not at all; without a sum where the folder is a user's own."""
     data = text.encode("utf-8")
-    with replacing(target, len(data)) as path:
+    with replacing(target, len(data), has_sum=has_sum) as path:
         path.write_bytes(data)
 
 

@@ -17,7 +17,7 @@ from vesica.errors import DataError
 from vesica.files import expand
 from vesica.judge import Judgement, check_losses, judge_run, read_metrics
 from vesica.plan import Cell, flatten
-from vesica.report import write_report
+from vesica.report import write_labels, write_report
 from vesica.report.notebook import to_notebook
 from vesica.report.summary import PLAIN, Analysis, Summary
 from vesica.results import CellResult, EndedCell, Findings, RunPlan, read_cell, read_plan
@@ -196,6 +196,17 @@ class Run:
     def report(self) -> Path:
         """Write `report.html`: one file that needs no other."""
         return write_report(self.judged)
+
+    def labels(self, target: str | Path) -> int:
+        """Write a table of test images, those whose labels all runs contradict most first.
+
+        Returns:
+            How many there are.
+
+        Raises:
+            DataError: If the images or the runs' masks cannot be had, or too few runs agree.
+        """
+        return write_labels(self.judged, expand(target))
 
     @property
     def findings(self) -> Findings:

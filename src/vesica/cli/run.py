@@ -83,6 +83,18 @@ def report(
         typer.Option(help="In points of IoU. [default: as before]", min=0, show_default=False),
     ] = None,
     metrics: Metrics = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a table of test images whose labels all runs contradict, worst first: "
+            "labels.csv.",
+            show_default=False,
+        ),
+    ] = None,
+    trust: Annotated[
+        bool,
+        typer.Option("--trust", help="Let the run's own copies of users' files be run."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Judge what a run has so far and write its report again; trains nothing."""
@@ -91,8 +103,14 @@ def report(
 
     found = run_in(run, cache)
     found.analysis = _analysis_of(found)
+    if trust:
+        found.trust(found.cells)
     found.judge(None if margin is None else margin / 100, split_names(metrics))
-    conclude(Console(stderr=as_json, highlight=False, emoji=False), found, as_json=as_json)
+    console = Console(stderr=as_json, highlight=False, emoji=False)
+    conclude(console, found, as_json=as_json)
+    if labels is not None:
+        num = found.labels(labels)
+        console.print(f"Labels: {escape(str(labels))}, {num} test images, the most doubtful first")
 
 
 def _analysis_of(run: "Run") -> "Analysis":

@@ -17,7 +17,7 @@ from vesica.paper.published import LOSSES, Loss
 from vesica.paper.replication import NETWORKS
 from vesica.plan import Cell, replace
 from vesica.report import svg
-from vesica.report.pictures import photo_uri
+from vesica.report.photos import photo_uri
 from vesica.report.sections import Pictures, Section
 from vesica.results import EndedCell, read_masks
 

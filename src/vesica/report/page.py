@@ -1,7 +1,10 @@
 """The report: verdict, tables, decisions, differences, learning curves, test images, provenance."""
 
+import base64
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +17,20 @@ from vesica.judge import Judgement, Setting, difference_of
 from vesica.plan import Cell
 from vesica.report import figures, svg, tables
 from vesica.report.figures import Curve
-from vesica.report.pictures import MAX_BYTES, Gallery, make_gallery
+from vesica.report.pictures import (
+    MAX_BYTES,
+    DoubtfulLabels,
+    Gallery,
+    look_at,
+    make_gallery,
+    show_doubts,
+)
 from vesica.report.sections import Grid, fill_template
 from vesica.results import Comparison, EndedCell, GroupFindings, Unjudged, read_table
 from vesica.spelling import shown
+
+SCRIPT = files("vesica.report").joinpath("page.js").read_text(encoding="utf-8")
+"""The page's only one; its digest is in the page, so that a browser runs no other."""
 
 EXTREME_SHARE = 0.05
 """Of the test units, at least one: those without which the mean is shown too."""
@@ -60,6 +73,7 @@ class View:
     cell: Cell
     troubles: list[str]
     is_empty: bool
+    has_folds: bool
     intervals: Markup | None
     scores: Grid
     scores_caption: str
@@ -69,6 +83,7 @@ class View:
     iou_curves: Markup | None
     loss_curves: list[tuple[int, str, Markup]]
     gallery: Gallery
+    doubts: DoubtfulLabels
     runs: Grid
     devices: str
 
@@ -88,6 +103,8 @@ def write_report(judged: Judgement) -> Path:
         settings=tables.setting_grid(judged.settings, [view.name for view in views]),
         look=svg.look,
         shown=shown,
+        script=Markup(SCRIPT),
+        script_digest=base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode(),
     )
     target = judged.run / "report.html"
     write_text(target, page)
@@ -99,22 +116,25 @@ def _make_view(anchor: str, judged: Judgement, setting: Setting, group: GroupFin
     curves = [curve for found in ended if (curve := _read_curve(found, setting)) is not None]
     pairs = [pair for pair in group.comparisons if isinstance(pair, Comparison)]
     margin, max_bytes = judged.findings.margin, MAX_BYTES // len(judged.settings)
+    seen = look_at(setting, judged.library)
     return View(
         anchor=anchor,
         name=group.label or group.data,
         group=group,
         cell=cell,
         troubles=_describe_troubles(setting),
+        has_folds=len(setting.folds) > 1,
         is_empty=not any(found.result.has_scores for found in ended),
         intervals=figures.draw_intervals(group.comparisons, margin) if pairs else None,
         scores=tables.score_grid(group, cell),
-        scores_caption=_describe_scores(cell, ended),
+        scores_caption=_describe_scores(cell, setting, group),
         more=tables.more_grid(group),
         decisions=[_show_decisions(pair) for pair in pairs],
         evidence=[found for c in group.comparisons if (found := _show_evidence(c, setting))],
         iou_curves=figures.draw_iou_curves(curves) if curves else None,
         loss_curves=_draw_losses(setting, curves),
-        gallery=make_gallery(setting, judged.library, max_bytes),
+        gallery=make_gallery(setting, seen, anchor, max_bytes),
+        doubts=show_doubts(setting, seen),
         runs=tables.run_grid(setting),
         devices=tables.say_list(
             list(dict.fromkeys(found.result.device for found in ended if found.result.device))
@@ -137,13 +157,13 @@ def _describe_troubles(setting: Setting) -> list[str]:
     return troubles
 
 
-def _describe_scores(cell: Cell, ended: Sequence[EndedCell]) -> str:
-    counted = [found.result for found in ended if found.result.has_scores]
+def _describe_scores(cell: Cell, setting: Setting, group: GroupFindings) -> str:
     images = "no test scores yet"
-    if counted:
-        num, empty = counted[0].num_test, counted[0].num_empty
+    if num := setting.num_images:
+        empty = max(row.num_empty for row in group.losses)
         without = f"{empty} of them without foreground" if empty else "all with foreground"
-        images = f"{num} test images, {without}"
+        folds = f", each in one of {len(setting.folds)} folds" if len(setting.folds) > 1 else ""
+        images = f"{num} test images{folds}, {without}"
     return (
         f"Mean ± standard deviation over seeds, {images}. {shown(cell.model)}, weights "
         f"{cell.weights_name}; scored at the network's size, {cell.size} x {cell.size} pixels."

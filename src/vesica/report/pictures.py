@@ -1,7 +1,5 @@
-"""Test images with the outlines of the truth and of each loss's prediction."""
+"""The test images of a setting: all that the page has room for, and doubtful labels."""
 
-import base64
-import io
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,35 +7,65 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
-from PIL import Image
 
-from vesica.data.library import Library
+from vesica.data.library import Library, object_size
 from vesica.errors import DataError
-from vesica.judge import Setting
-from vesica.plan import Cell
+from vesica.judge import (
+    MIN_RUNS,
+    Doubt,
+    ScoredImages,
+    Setting,
+    Votes,
+    contradicted,
+    find_doubts,
+    open_images,
+    read_votes,
+)
 from vesica.report import svg
-from vesica.results import EndedCell, Masks, read_masks
+from vesica.report.photos import OUTLINE_PX, PHOTO_PX, draw_area, draw_outline, draw_photo
+from vesica.spelling import shown
+from vesica.words import count_of
 
-MAX_PICTURES = 24
-MAX_BYTES = 3_500_000
+MAX_BYTES = 14_000_000
 """Of all pictures of a page."""
 
-Corner = tuple[int, int]
-"""Where four pixels meet: x and y, in pixels from the upper left."""
+MAX_PICTURES = 1000
+NUM_FIRST = 24
+"""Shown in the usual size; where there are more, all are drawn smaller."""
 
-PHOTO_PX = 384
-OUTLINE_PX = 512
-"""Larger images are shown, and larger masks outlined, at about this size."""
+SMALL_PX = 144
+NUM_DOUBTS = 12
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One test image; `scores` are pairs of a loss and its per-image IoU."""
+    """One test image.
 
+    Attributes:
+        anchor: Names it in the page.
+        scores: Pairs of a loss and its per-image IoU.
+        spread: The largest difference between these.
+        density: Share of foreground.
+        object_px: Pixels across of the object that a median foreground pixel is in; 0: none.
+    """
+
+    anchor: str
     name: str
     note: str
     scores: list[tuple[str, float]]
     drawing: Markup
+    spread: float
+    density: float
+    object_px: float
+
+
+@dataclass(frozen=True)
+class Filter:
+    """What the pictures can be divided by: names of the parts, and each picture's part."""
+
+    name: str
+    parts: list[str]
+    part: list[int]
 
 
 @dataclass(frozen=True)
@@ -46,7 +74,7 @@ class Gallery:
 
     Attributes:
         losses: Whose predictions are outlined, with their place in the group.
-        seed: Whose cells they are.
+        seed: Whose runs they are.
         why_none: A sentence where there are no pictures.
     """
 
@@ -54,76 +82,69 @@ class Gallery:
     seed: int | None
     num_test: int
     pictures: list[Picture]
+    filters: list[Filter]
     why_none: str = ""
 
 
 @dataclass(frozen=True)
-class Panel:
-    """What one loss made of the test images."""
+class DoubtfulLabels:
+    """Labels to look at.
 
-    loss: str
-    index: int
-    iou: NDArray[np.float64]
-    masks: Masks
+    Attributes:
+        pictures: The most doubtful, with what is said of each.
+        why_none: A sentence where there are none.
+    """
+
+    pictures: list[tuple[Doubt, str, Markup]]
+    num_test: int
+    num_runs: int
+    why_none: str = ""
 
 
-def make_gallery(setting: Setting, library: Library, max_bytes: int) -> Gallery:
-    """Draw the test images on which the losses differ most."""
-    seed, chosen = _choose_cells(setting)
-    losses = [(setting.losses.index(found.cell.loss), found.cell.loss_name) for found in chosen]
-    if seed is None or setting.scores is None:
-        return Gallery([], None, 0, [], "No run of this setting has predictions yet.")
-    names = setting.scores.names
+@dataclass(frozen=True)
+class Seen:
+    """What can be shown of a setting's test images; or why nothing can."""
+
+    images: ScoredImages | None = None
+    votes: Votes | None = None
+    why_none: str = ""
+
+
+def look_at(setting: Setting, library: Library) -> Seen:
+    """Open the test images and read what the runs drew."""
+    if setting.scores is None or not any(map(setting.seeds_of, setting.losses)):
+        return Seen(why_none="No run of this setting has predictions yet.")
     try:
-        panels = [
-            _read_panel(found, index, setting)
-            for found, (index, _) in zip(chosen, losses, strict=True)
-        ]
-        pictures = _draw_pictures(chosen[0].cell, names, panels, library, max_bytes)
+        return Seen(open_images(setting, library), read_votes(setting))
     except (DataError, OSError) as error:
-        return Gallery(losses, seed, 0, [], f"The test images cannot be shown: {error}")
-    return Gallery(losses, seed, len(names), pictures)
+        return Seen(why_none=f"The test images cannot be shown: {error}")
 
 
-def _choose_cells(setting: Setting) -> tuple[int | None, list[EndedCell]]:
-    """The cells of the first of those seeds that have the most losses."""
-    by_seed = {
-        seed: [
-            found
-            for found in setting.ended.values()
-            if found.cell.seed == seed and found.result.has_scores
-        ]
-        for seed in setting.seeds
-    }
-    seed = max(by_seed, key=lambda seed: len(by_seed[seed]))
-    return (seed, by_seed[seed]) if by_seed[seed] else (None, [])
+# The gallery
 
 
-def _read_panel(found: EndedCell, index: int, setting: Setting) -> Panel:
-    iou, size = setting.iou(found.cell.loss, [found.cell.seed])[0], found.cell.size
-    masks = read_masks(found.folder / "masks.npz", (len(iou), size, size))
-    return Panel(found.cell.loss_name, index, iou, masks)
-
-
-def _draw_pictures(
-    cell: Cell, names: Sequence[str], panels: Sequence[Panel], library: Library, max_bytes: int
-) -> list[Picture]:
-    arrays = library.arrays(cell.data, cell.size)
-    row_of = {name: row for row, name in enumerate(arrays.names)}
+def make_gallery(setting: Setting, seen: Seen, anchor: str, max_bytes: int) -> Gallery:
+    """Draw the test images, those on which the losses differ most first."""
+    images, votes = seen.images, seen.votes
+    if images is None or votes is None or setting.scores is None:
+        return Gallery([], None, 0, [], [], seen.why_none)
+    order = rank_images(np.array([setting.iou(loss, [votes.seed])[0] for loss in votes.of]))
+    photo_px = PHOTO_PX if len(order) <= 2 * NUM_FIRST else SMALL_PX
     pictures: list[Picture] = []
     num_bytes = 0
-    for place in rank_images(np.array([panel.iou for panel in panels]))[:MAX_PICTURES]:
-        name = names[place]
-        if name not in row_of:
-            raise DataError(f"{cell.data.path}: no image {name!r}, which was scored")
-        image, truths = arrays.images[row_of[name]], arrays.masks[row_of[name]]
-        truth = truths[place % len(truths)]
-        picture = _draw_picture(name, place, image, truth, panels)
+    for place in order[:MAX_PICTURES].tolist():
+        picture = _draw_picture(setting, images, votes, place, f"{anchor}-image-{place}", photo_px)
         num_bytes += len(picture.drawing)
         if pictures and num_bytes > max_bytes:
             break
         pictures.append(picture)
-    return pictures
+    losses = [(setting.losses.index(loss), shown(loss)) for loss in votes.of]
+    filters = [
+        _divide("foreground", [100 * p.density for p in pictures], " %"),
+        _divide("object size", [p.object_px for p in pictures], " px"),
+    ]
+    useful = [found for found in filters if len(found.parts) > 1]
+    return Gallery(losses, votes.seed, len(order), pictures, useful)
 
 
 def rank_images(iou: NDArray[np.float64]) -> NDArray[np.intp]:
@@ -132,101 +153,92 @@ def rank_images(iou: NDArray[np.float64]) -> NDArray[np.intp]:
     Args:
         iou: Per-image IoU, shape (losses, images).
     """
-    gap = np.ptp(iou, axis=0) if len(iou) > 1 else 1 - iou[0]
-    return np.argsort(-gap, kind="stable")
+    return np.argsort(-_spread(iou), kind="stable")
+
+
+def _spread(iou: NDArray[np.float64]) -> NDArray[np.float64]:
+    spread: NDArray[np.float64] = np.ptp(iou, axis=0) if len(iou) > 1 else 1 - iou[0]
+    return spread
 
 
 def _draw_picture(
-    name: str,
-    place: int,
-    image: NDArray[np.uint8],
-    truth: NDArray[np.bool_],
-    panels: Sequence[Panel],
+    setting: Setting, images: ScoredImages, votes: Votes, place: int, anchor: str, photo_px: int
 ) -> Picture:
-    size_px = len(truth)
-    scores = [(panel.loss, float(panel.iou[place])) for panel in panels]
-    layers = [_draw_outline(truth, "truth", "truth")]
-    layers += [
-        _draw_outline(panel.masks[place], svg.look(panel.index), panel.loss) for panel in panels
-    ]
-    said = ", ".join(f"{loss} {iou:.3f}" for loss, iou in scores)
-    photo = svg.tag("image", href=photo_uri(image), width=size_px, height=size_px)
+    assert setting.scores is not None
+    truth, name = images.truth(place), setting.scores.names[place]
+    iou = np.array([[setting.iou(loss, [votes.seed])[0, place]] for loss in votes.of])
+    scores = [(shown(loss), float(value)) for loss, (value,) in zip(votes.of, iou, strict=True)]
+    outline_px = OUTLINE_PX if photo_px == PHOTO_PX else SMALL_PX
+    layers = [draw_outline(truth, "truth", "truth", outline_px)]
+    for loss, drawn in votes.of.items():
+        look = svg.look(setting.losses.index(loss))
+        layers += [draw_outline(drawn[place], look, shown(loss), outline_px)]
+    said = ", ".join(f"{loss} {value:.3f}" for loss, value in scores)
     alt = f"{name}: outlines of truth and predictions; IoU {said}"
-    drawing = svg.drawing(alt, size_px, size_px, photo, *layers, class_="photo")
-    note = "" if truth.any() else "no foreground in truth"
-    return Picture(name, note, scores, drawing)
-
-
-def _draw_outline(mask: NDArray[np.bool_], class_: str, title: str) -> Markup:
-    """A line over a dark halo, to be seen on any background."""
-    path = outline(mask)
-    halo = svg.tag("path", d=path, class_="halo")
-    return svg.tag(
-        "g",
-        halo,
-        svg.tag("path", svg.tag("title", title), d=path, class_="edge"),
-        class_=f"outline {class_}",
+    return Picture(
+        anchor=anchor,
+        name=name,
+        note="" if truth.any() else "no foreground in truth",
+        scores=scores,
+        drawing=draw_photo(alt, images.image(place), layers, photo_px),
+        spread=float(_spread(iou)[0]),
+        density=float(truth.mean()),
+        object_px=object_size(truth[None]) if truth.any() else 0.0,
     )
 
 
-def outline(mask: NDArray[np.bool_]) -> str:
-    """The border of a mask as an SVG path in pixels, corners cut.
-
-    The path goes through the middles of the pixel edges between foreground and background, which
-    is where marching squares puts the contour of a hard mask at 1/2.
-    """
-    stride = -(-len(mask) // OUTLINE_PX)
-    following = _follow_edges(mask[::stride, ::stride])
-    loops = []
-    while following:
-        corners = [next(iter(following))]
-        while len(corners) == 1 or corners[-1] != corners[0]:
-            corners.append(_take_edge(following, corners[-1]))
-        middles = [
-            (stride * (x1 + x2) / 2, stride * (y1 + y2) / 2)
-            for (x1, y1), (x2, y2) in itertools.pairwise(corners)
-        ]
-        loops.append("M" + "L".join(f"{x:g} {y:g}" for x, y in _turns(middles)) + "z")
-    return "".join(loops)
+def _divide(name: str, values: Sequence[float], unit: str) -> Filter:
+    """Thirds of the values above zero, and those of zero."""
+    array = np.array(values)
+    above = array[array > 0]
+    edges = np.unique(np.quantile(above, [1 / 3, 2 / 3])) if len(above) else np.array([])
+    said = [f"{edge:.2g}" if edge < 100 else f"{edge:.0f}" for edge in edges]
+    parts = [f"up to {said[0]}{unit}"] if said else []
+    parts += [f"{low} to {high}{unit}" for low, high in itertools.pairwise(said)]
+    parts += [f"above {said[-1]}{unit}"] if said else []
+    part = np.where(array > 0, np.searchsorted(edges, array), len(parts))
+    named = [*parts, "none"]
+    used = np.unique(part).tolist()
+    return Filter(name, [named[n] for n in used], [used.index(n) for n in part.tolist()])
 
 
-def _follow_edges(mask: NDArray[np.bool_]) -> dict[Corner, list[Corner]]:
-    """From each pixel corner along the border to the next ones, foreground on the right."""
-    padded = np.pad(mask, 1).astype(np.int8)
-    following: dict[Corner, list[Corner]] = {}
-    down, across = np.diff(padded, axis=0)[:, 1:-1], np.diff(padded, axis=1)[1:-1]
-    for y, x in np.argwhere(down).tolist():
-        ends = [(x, y), (x + 1, y)][:: down[y, x]]
-        following.setdefault(ends[0], []).append(ends[1])
-    for y, x in np.argwhere(across).tolist():
-        ends = [(x, y + 1), (x, y)][:: across[y, x]]
-        following.setdefault(ends[0], []).append(ends[1])
-    return following
+# Labels
 
 
-def _take_edge(following: dict[Corner, list[Corner]], corner: Corner) -> Corner:
-    """The end of an edge that starts at a corner; the edge is gone then."""
-    end = following[corner].pop()
-    if not following[corner]:
-        del following[corner]
-    return end
+def show_doubts(setting: Setting, seen: Seen) -> DoubtfulLabels:
+    """The labels that all runs contradict most."""
+    images, votes = seen.images, seen.votes
+    if images is None or votes is None:
+        return DoubtfulLabels([], 0, 0, seen.why_none)
+    if votes.num_runs < MIN_RUNS:
+        runs = count_of(votes.num_runs, "run")
+        why = f"It takes {MIN_RUNS} runs that agree; {runs} of this setting learned something."
+        return DoubtfulLabels([], len(images), votes.num_runs, why)
+    doubts = find_doubts(setting, images, votes)
+    worst = [doubt for doubt in doubts[:NUM_DOUBTS] if doubt.patch]
+    pictures = [(d, say_patch(d), _draw_doubt(d, images, votes)) for d in worst]
+    why = "" if worst else "No label is contradicted by all runs."
+    return DoubtfulLabels(pictures, len(images), votes.num_runs, why)
 
 
-def _turns(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The points of a loop at which it turns."""
-    around = zip([points[-1], *points[:-1]], points, [*points[1:], points[0]], strict=True)
-    return [
-        (x, y)
-        for (x0, y0), (x, y), (x1, y1) in around
-        if (x - x0) * (y1 - y) != (y - y0) * (x1 - x)
+def say_patch(doubt: Doubt) -> str:
+    """What all runs say against a label."""
+    patch = doubt.patch
+    if patch is None:
+        return ""
+    says = "drawn by all runs, not in the mask"
+    if not patch.is_missing:
+        says = "in the mask, drawn by none"
+    return f"{100 * patch.share:.2g} % of the image {says}"
+
+
+def _draw_doubt(doubt: Doubt, images: ScoredImages, votes: Votes) -> Markup:
+    truth, every = images.truth(doubt.place), votes.every[doubt.place]
+    against = contradicted(truth, every, votes.any[doubt.place])
+    layers = [
+        draw_area(against, "all runs say the opposite"),
+        draw_outline(truth, "truth", "mask"),
+        draw_outline(every, "all-runs", "drawn by all runs"),
     ]
-
-
-def photo_uri(image: NDArray[np.uint8]) -> str:
-    """A photograph as a page can hold it, no larger than it is shown."""
-    photo = Image.fromarray(image)
-    if len(image) > PHOTO_PX:
-        photo = photo.resize((PHOTO_PX, PHOTO_PX), Image.Resampling.LANCZOS)
-    file = io.BytesIO()
-    photo.save(file, "JPEG", quality=88)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+    alt = f"{doubt.name}: {say_patch(doubt)}"
+    return draw_photo(alt, images.image(doubt.place), layers)

@@ -154,13 +154,15 @@ def read_cell(run: Path, cell: Cell) -> EndedCell | None:
 # Tables
 
 
-def write_table(target: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+def write_table(
+    target: Path, header: Iterable[str], rows: Iterable[Iterable[Any]], *, has_sum: bool = True
+) -> None:
     """Write a CSV file; floats keep every digit, and no text is a spreadsheet's formula."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     writer.writerows([[_as_text(value) for value in row] for row in rows])
-    write_text(target, text.getvalue())
+    write_text(target, text.getvalue(), has_sum=has_sum)
 
 
 def _as_text(value: Any) -> Any:
