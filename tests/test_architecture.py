@@ -42,6 +42,7 @@ ORDER = [
     "pool",
     "sweep",
     "estimate",
+    "check",
     "judge",
     "plans",
     "report",

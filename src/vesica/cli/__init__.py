@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from vesica import __version__
-from vesica.cli import cache, compare, paper, run
+from vesica.cli import cache, check, compare, paper, run
 
 app = typer.Typer(
     name="vesica",
@@ -40,6 +40,7 @@ def _options(
 
 app.command("demo")(compare.demo)
 app.command("compare")(compare.compare)
+app.command("check")(check.check)
 app.command("run")(run.run)
 app.command("paper")(paper.paper)
 app.command("status")(run.status)

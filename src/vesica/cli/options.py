@@ -13,7 +13,9 @@ from vesica.data.source import Source
 from vesica.plan import OPTION_NAMES, RECIPES, SHORTHANDS, Cell, Recipe
 
 RUN, IMAGES, NETWORK, RECIPE = "The run", "The images", "The network", "The recipe"
-PANELS: tuple[tuple[str, type[BaseModel], str], ...] = (
+Panels = tuple[tuple[str, type[BaseModel], str], ...]
+
+PANELS: Panels = (
     (IMAGES, Source, ""),
     (NETWORK, Cell, "model"),
     (RECIPE, Recipe, "optimizer"),
@@ -103,9 +105,18 @@ def with_fields(command: Callable[..., None]) -> Callable[..., None]:
 
     What a user gives comes in as `fields`, by the names that `plan.cell_of` takes.
     """
+    return _with_options(command, PANELS)
+
+
+def with_source(command: Callable[..., None]) -> Callable[..., None]:
+    """The same with the options that say which images, and how they are divided."""
+    return _with_options(command, PANELS[:1])
+
+
+def _with_options(command: Callable[..., None], panels: Panels) -> Callable[..., None]:
     signature = inspect.signature(command, eval_str=True)
     own = [p for p in signature.parameters.values() if p.name != "fields"]
-    options = {p.name: p for p in _field_options()}
+    options = {p.name: p for p in _field_options(panels)}
 
     def run(**given: Any) -> None:
         fields = {name: given.pop(name) for name in options}
@@ -126,8 +137,8 @@ def _panel(parameter: inspect.Parameter) -> str | None:
     return next((option.rich_help_panel for option in options), None)
 
 
-def _field_options() -> Iterator[inspect.Parameter]:
-    for panel, model, owner in PANELS:
+def _field_options(panels: Panels) -> Iterator[inspect.Parameter]:
+    for panel, model, owner in panels:
         for name, field in model.model_fields.items():
             if field.description:
                 yield _field_option(OPTION_NAMES.get(name, name), field, panel)

@@ -24,9 +24,9 @@ def draw_photo(
     alt: str, image: NDArray[np.uint8], layers: Iterable[Markup], photo_px: int = PHOTO_PX
 ) -> Markup:
     """An image with drawings in pixels over it, and the text for those who cannot see them."""
-    size_px = len(image)
-    photo = svg.tag("image", href=photo_uri(image, photo_px), width=size_px, height=size_px)
-    return svg.drawing(alt, size_px, size_px, photo, *layers, class_="photo")
+    height, width = image.shape[:2]
+    photo = svg.tag("image", href=photo_uri(image, photo_px), width=width, height=height)
+    return svg.drawing(alt, width, height, photo, *layers, class_="photo")
 
 
 def draw_outline(
@@ -54,7 +54,7 @@ def outline(mask: NDArray[np.bool_], outline_px: int = OUTLINE_PX) -> str:
     The path goes through the middles of the pixel edges between foreground and background, which
     is where marching squares puts the contour of a hard mask at 1/2.
     """
-    stride = -(-len(mask) // outline_px)
+    stride = -(-max(mask.shape) // outline_px)
     following = _follow_edges(mask[::stride, ::stride])
     loops = []
     while following:
@@ -111,8 +111,9 @@ def _turns(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
 def photo_uri(image: NDArray[np.uint8], photo_px: int = PHOTO_PX) -> str:
     """A photograph as a page can hold it, no larger than it is shown."""
     photo = Image.fromarray(image)
-    if len(image) > photo_px:
-        photo = photo.resize((photo_px, photo_px), Image.Resampling.LANCZOS)
+    if (side := max(photo.size)) > photo_px:
+        width, height = (max(1, round(length * photo_px / side)) for length in photo.size)
+        photo = photo.resize((width, height), Image.Resampling.LANCZOS)
     file = io.BytesIO()
     photo.save(file, "JPEG", quality=88 if photo_px >= PHOTO_PX else 75)
     return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -173,7 +173,7 @@ def limit_of_images(found: Comparison) -> Limit:
     """
     noise = Noise.of(found)
     alpha, margin, num_seeds = 1 - found.level, found.margin, found.num_seeds
-    half = _limit_at(found.num_units, noise.unit_sd, alpha)
+    half = limit_at(found.num_units, noise.unit_sd, alpha)
     variance = noise.seed_sd**2 + noise.residual_sd**2 / found.num_units
     reach = student_t.isf((1 - LEVEL) / 2, num_seeds - 1) * (variance / num_seeds) ** 0.5
     nearest, farthest = max(abs(found.mean) - reach, 0), abs(found.mean) + reach
@@ -181,9 +181,22 @@ def limit_of_images(found: Comparison) -> Limit:
         half_width=half,
         is_final=bool(farthest <= half and (half > margin or nearest > margin - half)),
         num_units=_smallest(
-            lambda num: _limit_at(num, noise.unit_sd, alpha) <= margin / 2, MIN_UNITS
+            lambda num: limit_at(num, noise.unit_sd, alpha) <= margin / 2, MIN_UNITS
         ),
     )
+
+
+def limit_at(num_units: int, unit_sd: float, alpha: float) -> float:
+    """Half of the interval's width on so many test images (or groups), with unlimited seeds.
+
+    Args:
+        num_units: Two or more.
+        unit_sd: From test image to test image, of the difference.
+        alpha: 1 - level.
+    """
+    alpha = alpha * UNIT_SHARE
+    t_unit = student_t.isf(alpha / 2, num_units - 1)
+    return float(t_unit * (skewness_factor(num_units, alpha) / num_units) ** 0.5 * unit_sd)
 
 
 def seeds_likely(found: Comparison, numbers: Sequence[int] = LOOKS) -> int | None:
@@ -216,12 +229,6 @@ def seeds_likely(found: Comparison, numbers: Sequence[int] = LOOKS) -> int | Non
         if abs(found.mean) > half or abs(found.mean) + half <= found.margin:
             return number
     return None
-
-
-def _limit_at(num_units: int, unit_sd: float, alpha: float) -> float:
-    alpha = alpha * UNIT_SHARE
-    t_unit = student_t.isf(alpha / 2, num_units - 1)
-    return float(t_unit * (skewness_factor(num_units, alpha) / num_units) ** 0.5 * unit_sd)
 
 
 def _search(power_of: Callable[[int], float], least: int, power: float, reason: str) -> Need:
