@@ -17,6 +17,7 @@ OTHER: dict[str, Any] = {
     "model": "fcresnet",
     "size": 96,
     "score_at": "original",
+    "long_side": 448,
     "weights": "hed",
     "weights_digest": "e" * 64,
     "loss": "bce",

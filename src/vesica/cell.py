@@ -82,14 +82,15 @@ def _run(
     write_json(folder / "cell.json", cell.model_dump(mode="json"))
     checkpoint = folder / "checkpoint.safetensors"
     network, rows = materials.network(cell), materials.library.rows(cell.data)
+    shown = materials.rows(cell)
     inputs = materials.inputs(cell, network, fabric)
     try:
         fitted = fit(
             network,
             parse_loss(cell.loss),
             inputs,
-            rows.train,
-            rows.val,
+            shown.train,
+            shown.val,
             recipe=cell.recipe,
             seed=cell.stream,
             fabric=fabric,
@@ -113,7 +114,10 @@ def _run(
         _write_files(folder, cell, network, fitted, val, test, preds, materials, rows)
         summary = {**_outcome(fitted), **_summary(fitted, val, test)}
         summary |= {"num_train": len(rows.train), "num_val": len(rows.val)}
-        summary |= {"num_test": len(rows.test), "num_images": len(inputs.masks)}
+        summary |= {
+            "num_test": len(rows.test),
+            "num_images": len(materials.library.dataset(cell.data).samples),
+        }
         summary |= {"num_classes": inputs.masks.shape[1]}
         result = _result(cell, fabric, **summary)
     write_model(folder / "result.json", result)

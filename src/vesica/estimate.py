@@ -158,8 +158,8 @@ class _Features:
 
     def add(self, cell: Cell, materials: Materials) -> None:
         """Count what a cell needs too."""
-        self.rows |= set(materials.library.rows(cell.data).all.tolist())
-        num_images = len(materials.library.arrays(cell.data, cell.size).images)
+        self.rows |= set(materials.rows(cell).all.tolist())
+        num_images = len(materials.shown(cell).images)
         num_bytes = self.step.feature_bytes * num_images * (1 + (cell.recipe.augment == "flip"))
         self.num_bytes = max(self.num_bytes, num_bytes)
 
@@ -176,7 +176,7 @@ def runs_frozen_layers(cell: Cell, step: "_Step") -> bool:
 
 def _cost(cell: Cell, step: _Step, materials: Materials) -> Cost:
     """Cost of one cell, without the features that it shares."""
-    rows, batch = materials.library.rows(cell.data), cell.recipe.batch
+    rows, batch = materials.rows(cell), cell.recipe.batch
     forward_s = step.image_s / 3  # backward costs twice a forward pass
     num_steps = -(-len(rows.train) // batch)
     train_s = step.image_s + (step.trunk_s if runs_frozen_layers(cell, step) else 0.0)
@@ -214,7 +214,7 @@ def _measure(cell: Cell, materials: Materials) -> _Step:
     optimizer = make_optimizer(cell.recipe.optimizer, trained)
     module, optimizer = fabric.setup(network, optimizer)
     module.mark_forward_method("head")
-    arrays = materials.library.arrays(cell.data, cell.size)
+    arrays = materials.shown(cell)
     images = to_image(arrays.images[:2]).to(fabric.device)
     features, trunk_s = _timed(lambda: network.features(images))
     loss = parse_loss(cell.loss)

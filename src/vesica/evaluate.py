@@ -1,6 +1,6 @@
 """Probabilities and per-image scores: for validation, test, prediction and report."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from vesica import metrics
+from vesica.data.arrays import shrink
+from vesica.data.tiles import Place, blend
 from vesica.features import Batch, Inputs
 from vesica.losses import Loss, reduce_values
 from vesica.losses.rows import Over
@@ -102,9 +104,9 @@ def score(
     scores: list[metrics.Scores] = []
     preds = np.empty((len(rows), *inputs.masks.shape[1:]), dtype=np.bool_)
     for place, of_image, truth, valid in _each(network, inputs, rows, fabric, batch, truths):
-        preds[place] = to_preds(to_probs(of_image))
-        if inputs.valid is not None:
-            preds[place] &= inputs.valid[rows[place]]
+        preds[place] = to_preds(to_probs(resize(of_image, inputs.size)))
+        if valid is not None:
+            preds[place] &= shrink(valid, inputs.size[::-1])
         probs = _probs_at(of_image, truth)
         scores.append(metrics.Scores.of(probs, truth, _for_all(valid, truth)))
     return metrics.Scores.join(scores), preds
@@ -136,11 +138,42 @@ def _each(
 ) -> Iterator[tuple[int, Tensor, NDArray[np.bool_], NDArray[np.bool_] | None]]:
     """Image by image: its place among the rows, its logits, its masks, its pixels that count."""
     truths = truths or inputs.truth
-    place = 0
-    for logits, _ in predict_logits(network, inputs, rows, fabric, batch):
-        for of_image in logits:
-            yield place, of_image, *truths(int(rows[place]))
-            place += 1
+    for place, of_image in enumerate(_images(network, inputs, rows, fabric, batch)):
+        yield place, of_image, *truths(int(rows[place]))
+
+
+def _images(
+    network: Network, inputs: Inputs, rows: NDArray[np.int64], fabric: Fabric, batch: int
+) -> Iterator[Tensor]:
+    """Logits of each image, (classes, height, width), put together where they are of tiles."""
+    pieces = inputs.pieces
+    shown = rows if pieces is None else pieces.tile_rows(rows)
+    batches = predict_logits(network, inputs, shown, fabric, batch)
+    each = (of_row for logits, _ in batches for of_row in logits)
+    if pieces is None:
+        yield from each
+        return
+    for row in rows:
+        places = pieces.tiles[row]
+        yield stitch(torch.stack([next(each) for _ in places]), places, pieces.sizes[row])
+
+
+def stitch(tiles: Tensor, places: Sequence[Place], size: tuple[int, int]) -> Tensor:
+    """Logits of a whole image from those of its tiles, blended where they overlap.
+
+    Args:
+        tiles: Shape (tiles, classes, side, side).
+        places: The upper left corner of each, in pixels.
+        size: Height and width of the image.
+    """
+    side = tiles.shape[-1]
+    weight = torch.from_numpy(blend(side)).to(tiles)
+    total = tiles.new_zeros(tiles.shape[1], *size)
+    weights = tiles.new_zeros(size)
+    for tile, (y, x) in zip(tiles, places, strict=True):
+        total[:, y : y + side, x : x + side] += weight * tile
+        weights[y : y + side, x : x + side] += weight
+    return total / weights
 
 
 def _probs_at(logits: Tensor, truth: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from vesica.cache import fill
 from vesica.data.augment import are_mirrored, augment
+from vesica.data.tiles import Pieces
 from vesica.networks import Network
 from vesica.plan import digest_of
 from vesica.shapes import Features, ImageBatch, MaskMaps
@@ -112,6 +113,7 @@ class Inputs:
         valid: Pixels that count, shape (rows, height, width), bool; None: all.
         mirrored: The features of every image's mirror image; empty where none is mirrored.
         in_step: How training images are augmented, where that is more than mirroring.
+        pieces: Where rows lie in their images, if they are pieces of them.
     """
 
     features: tuple[Stored | Images, ...]
@@ -119,6 +121,7 @@ class Inputs:
     mirrored: tuple[Stored | Images, ...] = ()
     in_step: InStep | None = None
     valid: NDArray[np.bool_] | None = None
+    pieces: Pieces | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -185,6 +188,7 @@ def features_key(
     size_px: int,
     precision: str,
     is_mirrored: bool = False,
+    long_side_px: int = 0,
 ) -> str:
     """Names the folder of one network's features: everything that they depend on.
 
@@ -195,8 +199,10 @@ def features_key(
         size_px: Of the images.
         precision: "fp32" or "bf16".
         is_mirrored: Whether they are of mirror images.
+        long_side_px: Of images that are cut into pieces; 0: whole ones.
     """
     parts = [fingerprint, frozen, network, size_px, precision, is_mirrored]
+    parts += [long_side_px] * bool(long_side_px)
     return digest_of(["features", VERSION, *parts])
 
 

@@ -14,9 +14,11 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 
 from vesica import spelling
+from vesica.data.arrays import Arrays
 from vesica.data.augment import MIRRORS, augment, read_augmentation
-from vesica.data.library import MAP_STRIDES, Library, Progress
+from vesica.data.library import MAP_STRIDES, Library, Progress, Rows
 from vesica.data.source import Source
+from vesica.data.tiles import Pieces
 from vesica.evaluate import Truths
 from vesica.features import (
     Images,
@@ -91,8 +93,8 @@ class Materials:
 
     def inputs(self, cell: Cell, network: Network, fabric: Fabric) -> Inputs:
         """What the cell's head trains on; computes what the cache does not have."""
-        arrays, rows = self.library.arrays(cell.data, cell.size), self.library.rows(cell.data)
-        images = arrays.images
+        arrays, pieces = self._shown(cell)
+        images, rows = arrays.images, self.rows(cell)
         augmentation = read_augmentation(cell.recipe.augment)
         in_step = None
         if augmentation.name not in MIRRORS:
@@ -107,11 +109,24 @@ class Materials:
                 mirrored = self._features(
                     cell, network, fabric, mirror(images), rows.train, is_mirrored=True
                 )
-        return Inputs(features, arrays.masks, mirrored, in_step, arrays.valid)
+        return Inputs(features, arrays.masks, mirrored, in_step, arrays.valid, pieces)
+
+    def rows(self, cell: Cell) -> Rows:
+        """Those of `inputs` that a network is shown: of images, or of their pieces."""
+        return self.library.shown_rows(cell.data, cell.size, cell.long_side)
+
+    def shown(self, cell: Cell) -> Arrays:
+        """The images that a network is shown, or their pieces."""
+        return self._shown(cell)[0]
+
+    def _shown(self, cell: Cell) -> tuple[Arrays, Pieces | None]:
+        if cell.long_side:
+            return self.library.pieces(cell.data, cell.size, cell.long_side)
+        return self.library.arrays(cell.data, cell.size), None
 
     def truths(self, cell: Cell) -> Truths | None:
-        """Masks at their own size, where the cell is scored at that; else None."""
-        if cell.score_at == "network":
+        """Masks at their own size, where the cell is scored at that, as pieces are; else None."""
+        if cell.score_at == "network" and not cell.long_side:
             return None
         dataset = self.library.dataset(cell.data)
 
@@ -178,12 +193,13 @@ class Materials:
             cell.size,
             cell.recipe.precision,
             is_mirrored,
+            cell.long_side,
         )
         return self.cache / "features" / key
 
     def describe(self, cells: Sequence[Cell]) -> list[str]:
         """What a user should know of the images of these cells, a sentence each."""
-        images = {(cell.data.model_dump_json(), cell.size): cell for cell in cells}
+        images = {(cell.data.model_dump_json(), cell.size, cell.long_side): cell for cell in cells}
         sentences = [
             sentence
             for cell in images.values()
@@ -191,6 +207,7 @@ class Materials:
                 cell.data,
                 cell.size,
                 self._strides.get(cell.model) or MAP_STRIDES.get(cell.network_name, 1),
+                cell.long_side,
             )
         ]
         return list(dict.fromkeys(sentences))
@@ -226,7 +243,8 @@ class Materials:
         """As many as make the steps that are asked for."""
         if not cell.recipe.steps:
             return {}
-        per_epoch = math.ceil(len(self.library.split(data).train) / cell.recipe.batch)
+        rows = self.library.shown_rows(data, cell.size, cell.long_side)
+        per_epoch = math.ceil(len(rows.train) / cell.recipe.batch)
         return {"max_epochs": math.ceil(cell.recipe.steps / per_epoch), "steps": 0}
 
     def check(self, cell: Cell) -> None:

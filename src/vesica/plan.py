@@ -27,6 +27,7 @@ LATER: dict[str, Any] = {
     "recipe.average": "none",
     "recipe.steps": 0,
     "score_at": "network",
+    "long_side": 0,
 }
 """Fields that this schema did not begin with, as `recipe.name`, each with the value that changes
 nothing: a cell that has it keeps the key that it had without the field. That value is frozen here
@@ -121,6 +122,13 @@ class Cell(Frozen):
     score_at: Literal["network", "original"] = Field(
         "network", description="Size at which masks are scored: the network's, or each image's own."
     )
+    long_side: int = Field(
+        0,
+        ge=0,
+        le=16384,
+        description="For large images: resize them to so many pixels on the longer side, train on "
+        "crops of --size, and score whole images of overlapping tiles; 0: no crops.",
+    )
     weights: str = Field(
         "default",
         description="Pretrained encoder: torchvision (ImageNet's), hed (VGG-16), smp (of networks "
@@ -144,6 +152,15 @@ class Cell(Frozen):
     @model_validator(mode="after")
     def _note_files(self) -> "Cell":
         spelling.note_files(self.model, self.loss, self.recipe.optimizer, self.recipe.augment)
+        return self
+
+    @model_validator(mode="after")
+    def _check_pieces(self) -> "Cell":
+        if 0 < self.long_side < self.size:
+            raise ValueError(
+                f"long_side {self.long_side} is below the size of a crop, {self.size}: pass a "
+                "larger --long-side or a smaller --size"
+            )
         return self
 
     @property

@@ -79,7 +79,7 @@ def load_arrays(
             f"{cache}, and are not there yet; pass --cache, or train to decode them"
         )
     problems: list[str] = []
-    row = _row(dataset, shape)
+    row = row_type(dataset, shape)
     with ThreadPoolExecutor(NUM_THREADS) as pool:
 
         def decode(span: slice) -> dict[str, NDArray[np.generic]] | None:
@@ -124,16 +124,22 @@ def load_arrays(
     return arrays
 
 
+def row_type(dataset: Dataset, shape: tuple[int, int]) -> np.dtype[Any]:
+    """What is kept of a sample."""
+    fields = [("image", np.uint8, (*shape, 3)), ("mask", np.bool_, (dataset.num_classes, *shape))]
+    return np.dtype([*fields, ("valid", np.bool_, shape)] if dataset.has_void else fields)
+
+
+def shrink(mask: Mask, size: tuple[int, int]) -> Mask:
+    """A mask at another width and height, to the nearest pixel."""
+    small = Image.fromarray(mask.astype(np.uint8)).resize(size, Image.Resampling.NEAREST)
+    return np.asarray(small, np.bool_)
+
+
 def _key(dataset: Dataset, size_px: int) -> str:
     """Digest of all that decides the pixels; the target names the rule for foreground as well."""
     parts = (LAYOUT_VERSION, dataset.fingerprint, dataset.format, dataset.target, size_px)
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()
-
-
-def _row(dataset: Dataset, shape: tuple[int, int]) -> np.dtype[Any]:
-    """What is kept of a sample."""
-    fields = [("image", np.uint8, (*shape, 3)), ("mask", np.bool_, (dataset.num_classes, *shape))]
-    return np.dtype([*fields, ("valid", np.bool_, shape)] if dataset.has_void else fields)
 
 
 def _decode(
@@ -144,11 +150,6 @@ def _decode(
     except DataError as problem:
         return problem
     small_image = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
-    small_mask = np.stack([_shrink(of_class, size) for of_class in mask])
-    small_valid = () if valid is None else (_shrink(valid, size),)
+    small_mask = np.stack([shrink(of_class, size) for of_class in mask])
+    small_valid = () if valid is None else (shrink(valid, size),)
     return np.asarray(small_image), small_mask, *small_valid
-
-
-def _shrink(mask: Mask, size: tuple[int, int]) -> Mask:
-    small = Image.fromarray(mask.astype(np.uint8)).resize(size, Image.Resampling.NEAREST)
-    return np.asarray(small, np.bool_)

@@ -16,6 +16,7 @@ from vesica.data.arrays import Arrays, load_arrays
 from vesica.data.sample import Dataset
 from vesica.data.source import Source
 from vesica.data.split import Split, make_split
+from vesica.data.tiles import Pieces, load_pieces
 from vesica.errors import DataError
 
 MAP_STRIDES = {
@@ -69,6 +70,7 @@ class Library:
     _datasets: dict[tuple[Any, ...], Dataset] = field(default_factory=dict)
     _splits: dict[Source, Split] = field(default_factory=dict)
     _arrays: dict[tuple[int, int], Arrays] = field(default_factory=dict)
+    _pieces: dict[tuple[int, int, int], tuple[Arrays, Pieces]] = field(default_factory=dict)
 
     def dataset(self, source: Source) -> Dataset:
         """The opened data set.
@@ -141,13 +143,41 @@ class Library:
             )
         return self._arrays[key]
 
-    def describe(self, source: Source, size_px: int, stride_px: int) -> list[str]:
+    def pieces(self, source: Source, size_px: int, long_side_px: int) -> tuple[Arrays, Pieces]:
+        """All its images in pieces, from the cache if they are there."""
+        dataset = self.dataset(source)
+        key = id(dataset), size_px, long_side_px
+        if key not in self._pieces:
+            self._pieces[key] = load_pieces(
+                dataset,
+                size_px,
+                long_side_px,
+                self.cache,
+                progress=lambda *n: self.progress("cutting images", *n),
+                waiting=lambda: self.progress("waiting for another process to cut them", 0, 1),
+            )
+        return self._pieces[key]
+
+    def shown_rows(self, source: Source, size_px: int, long_side_px: int) -> Rows:
+        """What a network is shown: the rows of its images, or of their pieces."""
+        rows = self.rows(source)
+        if not long_side_px:
+            return rows
+        _, pieces = self.pieces(source, size_px, long_side_px)
+        return Rows(
+            pieces.crop_rows(rows.train), pieces.tile_rows(rows.val), pieces.tile_rows(rows.test)
+        )
+
+    def describe(
+        self, source: Source, size_px: int, stride_px: int, long_side_px: int = 0
+    ) -> list[str]:
         """What a user should know of these images before training, a sentence each.
 
         Args:
             source: The images.
             size_px: They are resized to squares of this side.
             stride_px: Pixels between two values that the network predicts.
+            long_side_px: Of the images whose crops these squares are; 0: whole images.
         """
         dataset, split = self.dataset(source), self.split(source)
         own = spelling.shown(dataset.format)
@@ -156,14 +186,19 @@ class Library:
             f"{dataset.target}, {origin}: {len(dataset.samples)} images; "
             f"{len(split.train)} train, {len(split.val)} validate, {len(split.test)} test."
         ]
-        masks = self.arrays(source, size_px).masks[list(split.train[:NUM_LOOKED_AT])]
+        arrays = self.arrays(source, size_px)
+        if long_side_px:
+            arrays, _ = self.pieces(source, size_px, long_side_px)
+        shown = self.shown_rows(source, size_px, long_side_px).train
+        masks = arrays.masks[shown[:NUM_LOOKED_AT]]
         if not masks.any():
             sentences.append(f"The first {len(masks)} training masks are all empty.")
         elif (size := object_size(masks.reshape(-1, size_px, size_px))) < stride_px:
             sentences.append(
                 f"Warning: half of the foreground lies in objects below {size:.0f} pixels across "
                 f"at {size_px}x{size_px}, and these networks predict one value for every "
-                f"{stride_px}: expect blurred outlines, or try {_finer(size)}a larger --size."
+                f"{stride_px}: expect blurred outlines, or try {_finer(size)}a larger --size, or "
+                "crops of large images by --long-side."
             )
         return [*sentences, *dataset.notes, *split.notes]
 

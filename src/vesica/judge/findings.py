@@ -165,7 +165,7 @@ def _baselines(setting: Setting, library: Library) -> tuple[dict[str, MeanScores
         for name, values in found[0].items()
     }
     stride_px = MAP_STRIDES.get(cells[0].network_name, 1)
-    return baselines, library.describe(cells[0].data, cells[0].size, stride_px)
+    return baselines, library.describe(cells[0].data, cells[0].size, stride_px, cells[0].long_side)
 
 
 def _loss_row(loss: str, ended: Sequence[EndedCell], own: dict[str, float]) -> LossRow:
