@@ -24,6 +24,9 @@ SCHEMA = 2
 LATER: dict[str, Any] = {
     "data.folds": 0,
     "data.fold": None,
+    "data.images": None,
+    "data.masks": None,
+    "data.skip_unpaired": False,
     "recipe.average": "none",
     "recipe.steps": 0,
     "score_at": "network",

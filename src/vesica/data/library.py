@@ -33,7 +33,16 @@ MIN_TEST, FOLDS = 50, 5
 NUM_LOOKED_AT = 200
 """Training masks among which the size of objects is measured."""
 
-OPENED_BY = ("path", "format", "target", "foreground", "group")
+OPENED_BY = (
+    "path",
+    "format",
+    "target",
+    "foreground",
+    "group",
+    "images",
+    "masks",
+    "skip_unpaired",
+)
 """What of a source decides how it is opened."""
 
 Progress = Callable[[str, int, int], None]
@@ -224,6 +233,9 @@ def open_source(source: Source) -> Dataset:
         target=source.target,
         foreground=source.foreground,
         group=source.group,
+        images=source.images,
+        masks=source.masks,
+        skip_unpaired=source.skip_unpaired,
     )
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vesica.data.sample import Mask, Pixels
-from vesica.errors import DataError
+from vesica.errors import DataError, escaped
 
 Values = NDArray[Any]
 """A mask file as stored, shape (height, width), of the file's own type."""
@@ -41,7 +41,8 @@ def is_hidden(path: Path) -> bool:
 
 def show(root: Path, file: Path) -> str:
     """A file as messages call it: below the folder that the user named."""
-    return file.relative_to(root).as_posix()
+    inner = file.relative_to(root) if file.is_relative_to(root) else file
+    return escaped(inner.as_posix())
 
 
 def read_image(root: Path, file: Path) -> Pixels:
