@@ -349,7 +349,7 @@ def test_coco_reads_run_lengths_and_names_crowds(tmp_path: Path) -> None:
         crowd = annotation({"size": [HEIGHT, WIDTH], "counts": runs}) | {"iscrowd": 1}
         dataset = open_dataset(make_coco(tmp_path / place, annotations=[crowd]))
         np.testing.assert_array_equal(masks(dataset)["0"], square())
-        assert "1 regions are crowds: foreground with" in " ".join(dataset.notes)
+        assert "1 crowd: foreground with" in " ".join(dataset.notes)
 
 
 def test_coco_files_are_parts_of_the_split(tmp_path: Path) -> None:
@@ -405,7 +405,7 @@ def test_several_categories_are_listed_and_one_is_chosen(tmp_path: Path) -> None
     message = failure(open_dataset, root)
     assert (
         "3 categories. Choose the foreground with --target, one, or several as --target crack+hole,"
-        " or --target all: crack (2 objects in 1 images), hole (1 objects in 1 images), none (0"
+        " or --target all: crack (2 objects in 1 image), hole (1 object in 1 image), none (0"
     ) in message
     sums = {}
     for target in ("crack", "hole", "hole+crack", "all"):

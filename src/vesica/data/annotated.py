@@ -16,6 +16,7 @@ from vesica.data.pixels import read_image, show
 from vesica.data.polygons import Outline
 from vesica.data.sample import Dataset, Mask, Pixels, Sample, fingerprint_files
 from vesica.errors import DataError, join_lines, printable
+from vesica.words import count_of
 
 ALL = "all"
 """The target that is every category together, where no category has this name."""
@@ -126,7 +127,8 @@ def _describe(labelled: Sequence[Labelled], target: str, chosen: frozenset[str])
         yield f"{num_empty:,} of {len(wanted):,} images have no {target}: their masks are empty."
     num_crowds = sum(region.is_crowd for regions in wanted for region in regions)
     if num_crowds:
-        yield f"{num_crowds:,} regions are crowds: foreground with what lies between the objects."
+        crowds = count_of(num_crowds, "crowd")
+        yield f"{crowds}: foreground with what lies between the objects."
 
 
 def choose_target(
@@ -173,7 +175,8 @@ def _list_categories(
         category for image in labelled for category in {region.category for region in image.regions}
     )
     listed = [
-        f"{printable(name)} ({counts[name]:,} objects in {num_images[name]:,} images)"
+        f"{printable(name)} ({count_of(counts[name], 'object')} in "
+        f"{count_of(num_images[name], 'image')})"
         for name in sorted(categories, key=lambda name: -counts[name])
     ]
     more = len(listed) - MAX_CATEGORIES_SHOWN

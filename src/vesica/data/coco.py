@@ -115,8 +115,9 @@ def _read_images(
     entries = _by_id(root, file, content, "images", problems)
     regions = _regions(root, file, content["annotations"], entries, categories, problems)
     part = part_of(file.stem) or part_of(show(root, file.parent))
+    name = show(root, file)
     for key, entry in entries.items():
-        where = f"{show(root, file)}: images[{entry['index']}]"
+        where = f"{name}: images[{entry['index']}]"
         try:
             image = images.find(entry["file_name"], file.parent, part)
         except ValueError as error:
@@ -135,8 +136,9 @@ def _regions(
 ) -> dict[Id, list[Region]]:
     """The objects of each image."""
     found: dict[Id, list[Region]] = {key: [] for key in images}
+    name = show(root, file)
     for index, entry in enumerate(annotations):
-        where = f"{show(root, file)}: annotations[{index}]"
+        where = f"{name}: annotations[{index}]"
         entry = entry if isinstance(entry, dict) else {}
         ids = {"image": entry.get("image_id"), "category": entry.get("category_id")}
         unknown = [
@@ -147,8 +149,8 @@ def _regions(
         problems += unknown
         if not unknown:
             read = partial(_outline, entry, images[entry["image_id"]], where)
-            name = categories[entry["category_id"]]["name"]
-            region = Region(name, read, is_crowd=bool(entry.get("iscrowd")))
+            category = categories[entry["category_id"]]["name"]
+            region = Region(category, read, is_crowd=bool(entry.get("iscrowd")))
             found[entry["image_id"]].append(region)
     return found
 

@@ -132,13 +132,21 @@ def read_ring(values: Any) -> Points:
     Raises:
         ValueError: If these are no corners of a polygon.
     """
-    if not isinstance(values, (list, tuple)) or not all(map(is_number, values)):
+    numbers = _as_array(values)
+    if numbers.ndim != 1 or numbers.dtype.kind not in "if" or not np.isfinite(numbers).all():
         raise ValueError("the polygon is no list of numbers x, y, x, y, ...")
-    if len(values) % 2:
-        raise ValueError(f"{len(values)} numbers are no pairs of x and y")
-    if len(values) < 6:
-        raise ValueError(f"{len(values) // 2} points, expected at least 3")
-    return np.array(values, np.float64).reshape(-1, 2)
+    if len(numbers) % 2:
+        raise ValueError(f"{len(numbers)} numbers are no pairs of x and y")
+    if len(numbers) < 6:
+        raise ValueError(f"{len(numbers) // 2} points, expected at least 3")
+    return numbers.astype(np.float64).reshape(-1, 2)
+
+
+def _as_array(values: Any) -> NDArray[Any]:
+    try:
+        return np.array(values)
+    except (ValueError, OverflowError):  # lists of several lengths
+        return np.array(None)
 
 
 def check_near(ring: Points, width: int, height: int) -> Points:
