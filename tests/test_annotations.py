@@ -281,7 +281,8 @@ def test_broken_json_is_named_with_its_line(format: str, tmp_path: Path) -> None
     root = MAKERS[format](tmp_path)
     make_labelme(root, name="whole") if format == "labelme" else make_coco(root, "whole.json")
     (file,) = [file for file in root.rglob("*.json") if file.stem != "whole"]
-    file.write_text(file.read_text()[:-1] + ",")
+    text = file.read_text()
+    file.write_text(text[: text.rindex('"', 0, -40)])  # cut off, as a download
     message = failure(open_dataset, root)
     assert f"{file.name}: no valid JSON (" in message
     assert "line 1 column" in message
@@ -521,6 +522,20 @@ def test_images_without_an_entry_are_left_out_and_counted(tmp_path: Path) -> Non
     dataset = open_dataset(make_coco(tmp_path))
     assert len(dataset.samples) == 3
     assert "1 of 4 images are in no JSON file: left out." in dataset.notes
+
+
+def test_linked_folders_are_followed_and_circles_end(tmp_path: Path) -> None:
+    make_coco(tmp_path / "disk")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "images").symlink_to(tmp_path / "disk" / "images")
+    (tmp_path / "set" / "again").symlink_to(tmp_path / "set")
+    (tmp_path / "disk" / "annotations.json").rename(tmp_path / "set" / "annotations.json")
+    assert len(open_dataset(tmp_path / "set").samples) == 3
+
+
+def test_category_that_a_terminal_would_obey_is_refused(tmp_path: Path) -> None:
+    message = coco_failure(tmp_path, categories=[{"id": 1, "name": "\x1b[31m"}])
+    assert message == r"the category '\x1b[31m' cannot be printed. Rename it."
 
 
 # YOLO

@@ -15,7 +15,7 @@ from vesica.data.groups import with_groups
 from vesica.data.pixels import read_image, show
 from vesica.data.polygons import Outline
 from vesica.data.sample import Dataset, Mask, Pixels, Sample, fingerprint_files
-from vesica.errors import DataError, join_lines, printable
+from vesica.errors import DataError, join_lines
 from vesica.words import count_of
 
 ALL = "all"
@@ -89,9 +89,15 @@ def make_dataset(
     Raises:
         DataError: If anything is wrong, or the target does not say what is foreground.
     """
+    categories = list(dict.fromkeys(categories))
     problems = [*problems, *_find_twins(root, labelled)]
+    problems += [
+        f"the category {name!r} cannot be printed. Rename it."
+        for name in categories
+        if not name.isprintable()
+    ]
     try:
-        target, chosen = choose_target(root, target, labelled, list(dict.fromkeys(categories)))
+        target, chosen = choose_target(root, target, labelled, categories)
     except DataError as error:
         raise DataError(join_lines(problems)) if problems else error from None
     parts = {image.part for image in labelled}
@@ -175,8 +181,7 @@ def _list_categories(
         category for image in labelled for category in {region.category for region in image.regions}
     )
     listed = [
-        f"{printable(name)} ({count_of(counts[name], 'object')} in "
-        f"{count_of(num_images[name], 'image')})"
+        f"{name} ({count_of(counts[name], 'object')} in {count_of(num_images[name], 'image')})"
         for name in sorted(categories, key=lambda name: -counts[name])
     ]
     more = len(listed) - MAX_CATEGORIES_SHOWN

@@ -22,7 +22,7 @@ Id = int | str
 
 
 def recognise(path: Path) -> bool:
-    """Whether a JSON file with images, annotations and categories lies anywhere below."""
+    """Whether a JSON file with images and annotations lies anywhere below."""
     return next(_annotation_files(path), None) is not None
 
 
@@ -66,8 +66,9 @@ def _annotation_files(path: Path) -> Iterator[Path]:
     files = find_files(path, {".json"})
     images = {file.with_suffix("") for file in find_files(path, IMAGE_SUFFIXES)} if files else set()
     for file in files:
-        # A file beside its image is labelme's, and large where it holds the image itself.
-        if file.with_suffix("") not in images and holds_words(file, LISTS):
+        # A file beside its image is labelme's, and large where it holds the image itself. One that
+        # was cut off may have lost its categories, which come last.
+        if file.with_suffix("") not in images and holds_words(file, LISTS[:2]):
             yield file
 
 

@@ -15,15 +15,24 @@ from vesica.errors import DataError
 
 
 def find_files(root: Path, suffixes: Iterable[str]) -> list[Path]:
-    """Files with these suffixes anywhere below a folder, sorted; hidden ones are left out."""
+    """Files with these suffixes anywhere below a folder, sorted; hidden ones are left out.
+
+    Links are followed, as data sets are often linked into place; a circle of them ends.
+    """
     suffixes = set(suffixes)
     found = []
-    for folder, subfolders, names in os.walk(root):
+    seen = set()
+    for folder, subfolders, names in os.walk(root, followlinks=True):
+        status = Path(folder).stat()
+        if (status.st_dev, status.st_ino) in seen:
+            subfolders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
         subfolders[:] = [name for name in subfolders if not is_hidden(Path(name))]
         found += [
             file
             for file in map(Path(folder).joinpath, names)
-            if file.suffix.lower() in suffixes and not is_hidden(file)
+            if file.suffix.lower() in suffixes and not is_hidden(file) and not file.is_fifo()
         ]
     return sorted(found)
 
