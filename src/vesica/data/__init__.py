@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vesica import spelling
-from vesica.data import folder, helen, lfw
+from vesica.data import coco, folder, helen, labelme, lfw, yolo
 from vesica.data.listed import LIST_SUFFIXES
 from vesica.data.pairs import explain
 from vesica.data.sample import Dataset, check_names
@@ -24,7 +24,7 @@ class Format:
         layout: What the layout looks like, for messages.
         recognise: Whether a folder has this layout.
         open: Opens a folder: `open(path, target, **options)`.
-        targets: What may be foreground; the first is the default.
+        targets: What may be foreground; the first is the default. None here: the files name it.
         options: The further options that `open` takes.
         suffixes: Of a single file that `open` takes in place of a folder.
     """
@@ -32,14 +32,14 @@ class Format:
     layout: str
     recognise: Callable[[Path], bool]
     open: Callable[..., Dataset]
-    targets: tuple[str, ...]
+    targets: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     suffixes: tuple[str, ...] = ()
 
     @property
-    def default_target(self) -> str:
-        """The target where none is asked for."""
-        return self.targets[0]
+    def default_target(self) -> str | None:
+        """The target where none is asked for; None: the format decides by the files."""
+        return self.targets[0] if self.targets else None
 
 
 DATASETS: dict[str, Format] = {
@@ -54,6 +54,24 @@ DATASETS: dict[str, Format] = {
         recognise=helen.recognise,
         open=helen.open_helen,
         targets=("face", "face+hair"),
+    ),
+    "yolo": Format(
+        layout="images/ with labels/<name>.txt of polygons, and data.yaml",
+        recognise=yolo.recognise,
+        open=yolo.open_yolo,
+        options=("group",),
+    ),
+    "labelme": Format(
+        layout="<name>.jpg with labelme's <name>.json",
+        recognise=labelme.recognise,
+        open=labelme.open_labelme,
+        options=("group",),
+    ),
+    "coco": Format(
+        layout="images with COCO's JSON",
+        recognise=coco.recognise,
+        open=coco.open_coco,
+        options=("group",),
     ),
     "folder": Format(
         layout="images/ with masks/ by any usual name, x.jpg with x_mask.png, or a CSV of pairs",
@@ -91,9 +109,10 @@ def open_dataset(
             `FILE.py:FUNCTION` with its options, which returns a `Dataset`.
         format: A key of `DATASETS`, or "auto" to recognise the layout. The canonical spelling of a
             user's function stands for `path`.
-        target: What counts as foreground; by default the first of the format's targets.
+        target: What counts as foreground; by default the first of the format's targets, or the
+            only category of the files.
         foreground: Which mask values are foreground, for the format "folder": "255", ">127".
-        group: Regular expression that finds a sample's group in its name, for "folder".
+        group: Regular expression that finds a sample's group in its name.
         images: A glob for the images of a "folder", where they are not found; `{}` pairs them.
         masks: The same for the masks.
         skip_unpaired: Leave out and count the files of a "folder" that have no partner.
@@ -212,11 +231,11 @@ def _check_format(path: Path, name: str, given: Mapping[str, object]) -> str:
     return name
 
 
-def _check_options(name: str, target: str | None, given: Iterable[str]) -> str:
+def _check_options(name: str, target: str | None, given: Iterable[str]) -> str | None:
     chosen = DATASETS[name]
     if target is None:
         target = chosen.default_target
-    if target not in chosen.targets:
+    if chosen.targets and target not in chosen.targets:
         raise DataError(
             f"Target {target!r} makes no sense for the format {name}."
             f" Pass one of: {', '.join(chosen.targets)}."

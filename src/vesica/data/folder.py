@@ -1,11 +1,10 @@
 """Reader of a user's own folder: images and masks, paired by folders, by names or by a list."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
+from vesica.data.groups import with_groups
 from vesica.data.listed import find_lists, read_lists
-from vesica.data.match import match_names
 from vesica.data.pairs import Pair, Pairing, explain, find_pairs
 from vesica.data.pixels import Foreground, check_sizes, read_image, read_values, select_plain, show
 from vesica.data.sample import Dataset, Mask, Pixels, Sample, fingerprint_files
@@ -66,7 +65,7 @@ def open_folder(
     ]
     if problems:  # name the files that cannot be read too: all bad files in one message
         raise DataError(join_lines(problems + _unreadable(samples, read)))
-    samples = _with_groups(sorted(samples, key=lambda sample: sample.name), group)
+    samples = with_groups(sorted(samples, key=lambda sample: sample.name), group)
     return Dataset(
         format="folder",
         # The rule decides the pixels, so what is kept on disk must differ with it.
@@ -107,22 +106,3 @@ def _unreadable(
         except DataError as error:
             problems.append(str(error))
     return problems
-
-
-def _with_groups(samples: list[Sample], group: str | None) -> list[Sample]:
-    if group is None:
-        return samples
-    try:
-        groups = match_names(group, [sample.name for sample in samples])
-    except ValueError as problem:
-        raise DataError(
-            rf"--group {group[:80]}: {problem}. Mend it, for example --group '^(patient\d+)_'."
-        ) from None
-    unmatched = [
-        f"{sample.name}: no match for --group {group}."
-        for sample, name in zip(samples, groups, strict=True)
-        if not name
-    ]
-    if unmatched:
-        raise DataError(join_lines(unmatched) + "\nChange the expression, or the names.")
-    return [replace(sample, group=str(name)) for sample, name in zip(samples, groups, strict=True)]

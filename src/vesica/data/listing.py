@@ -26,6 +26,8 @@ SUFFIXES: dict[str, tuple[bool, bool]] = {
 }
 """Kinds of files that are read: as an image, as a mask."""
 
+IMAGE_SUFFIXES = frozenset(suffix for suffix, (is_image, _) in SUFFIXES.items() if is_image)
+
 MAX_FOLDERS_SHOWN = 6
 
 

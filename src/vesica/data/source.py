@@ -26,10 +26,14 @@ class Source(Frozen):
 
     path: str
     format: str = Field(
-        "auto", description="Layout of a folder: lfw, helen or folder; auto recognises it."
+        "auto",
+        description="Layout of a folder: lfw, helen, yolo, labelme, coco or folder; auto "
+        "recognises it.",
     )
     target: str | None = Field(
-        None, description="What is foreground: face or face+hair, for the face sets."
+        None,
+        description="What is foreground: face or face+hair, for the face sets; a category, several "
+        "as crack+hole, or all, for labelled objects.",
     )
     foreground: str | None = Field(
         None, description="Mask values that are foreground: 255, '>127'."

@@ -1,0 +1,176 @@
+"""Reader of COCO's JSON: one file of objects for many images, or one for each part of the split."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from vesica.data.annotated import Labelled, Region, make_dataset
+from vesica.data.label_files import ImageFiles, find_files, holds_words, part_of, read_json
+from vesica.data.listing import IMAGE_SUFFIXES
+from vesica.data.pixels import show
+from vesica.data.polygons import Outline, Polygons, check_near, read_ring, read_runs
+from vesica.data.sample import Dataset, Sample
+from vesica.errors import DataError
+
+LISTS = ("images", "annotations", "categories")
+OTHER_TASKS = ("captions", "person_keypoints", "panoptic", "stuff")
+"""How the names of COCO's other files about the same images begin."""
+
+Entry = dict[str, Any]
+Id = int | str
+
+
+def recognise(path: Path) -> bool:
+    """Whether a JSON file with images and annotations lies anywhere below."""
+    return next(_annotation_files(path), None) is not None
+
+
+def open_coco(path: Path, target: str | None, *, group: str | None = None) -> Dataset:
+    """Images with COCO's JSON; several files are parts of the split, as their names say.
+
+    Args:
+        path: The folder with the JSON files and the images, at any depth.
+        target: A category, several joined by "+", or "all"; None: the only one.
+        group: Regular expression on a sample's name that finds its group.
+
+    Raises:
+        DataError: If files do not fit together; one error lists all problems.
+    """
+    files = list(_annotation_files(path))
+    if any(file.stem.startswith("instances") for file in files):
+        files = [file for file in files if not file.stem.startswith(OTHER_TASKS)]
+    images = ImageFiles(path)
+    problems: list[str] = []
+    labelled: list[Labelled] = []
+    categories: list[str] = []
+    for file in files:
+        content = _read_lists(path, file, problems)
+        names = _by_id(path, file, content, "categories", problems)
+        categories += [str(entry.get("name")) for entry in names.values()]
+        labelled += _read_images(path, file, content, names, images, problems)
+    return make_dataset(
+        path,
+        "coco",
+        target,
+        labelled,
+        categories,
+        problems=problems,
+        notes=images.without((image.image for image in labelled), "are in no JSON file: left out"),
+        group=group,
+        shared=Sample("annotations", "", tuple(files)),
+    )
+
+
+def _annotation_files(path: Path) -> Iterator[Path]:
+    files = find_files(path, {".json"})
+    images = {file.with_suffix("") for file in find_files(path, IMAGE_SUFFIXES)} if files else set()
+    for file in files:
+        # A file beside its image is labelme's, and large where it holds the image itself. One that
+        # was cut off may have lost its categories, which come last.
+        if file.with_suffix("") not in images and holds_words(file, LISTS[:2]):
+            yield file
+
+
+def _read_lists(root: Path, file: Path, problems: list[str]) -> dict[str, list[Any]]:
+    """The three lists; what is wrong with the file is said, and the lists are then empty."""
+    try:
+        content = read_json(root, file)
+    except DataError as error:
+        problems.append(str(error))
+        return {name: [] for name in LISTS}
+    for name in LISTS:
+        if not isinstance(content.get(name), list):
+            problems.append(f"{show(root, file)}: {name} is no list. Export it again.")
+            content[name] = []
+    return content
+
+
+def _by_id(
+    root: Path, file: Path, content: dict[str, list[Any]], name: str, problems: list[str]
+) -> dict[Id, Entry]:
+    """Entries of one list by their ids."""
+    found: dict[Id, Entry] = {}
+    text = {"images": "file_name", "categories": "name"}[name]
+    for index, entry in enumerate(content[name]):
+        where = f"{show(root, file)}: {name}[{index}]"
+        if not isinstance(entry, dict) or not isinstance(entry.get("id"), Id):
+            problems.append(f"{where}: no id. Export it again.")
+        elif not isinstance(entry.get(text), str) or not entry[text].strip():
+            problems.append(f"{where}: no {text}. Export it again.")
+        elif entry["id"] in found:
+            problems.append(f"{where}: has the id {entry['id']!r} of another. Export it again.")
+        else:
+            found[entry["id"]] = entry | {"index": index}
+    return found
+
+
+def _read_images(
+    root: Path,
+    file: Path,
+    content: dict[str, list[Any]],
+    categories: dict[Id, Entry],
+    images: ImageFiles,
+    problems: list[str],
+) -> Iterator[Labelled]:
+    entries = _by_id(root, file, content, "images", problems)
+    regions = _regions(root, file, content["annotations"], entries, categories, problems)
+    part = part_of(file.stem) or part_of(show(root, file.parent))
+    name = show(root, file)
+    for key, entry in entries.items():
+        where = f"{name}: images[{entry['index']}]"
+        try:
+            image = images.find(entry["file_name"], file.parent, part)
+        except ValueError as error:
+            problems.append(f"{where}: {error}.")
+            continue
+        yield Labelled(image, where, tuple(regions[key]), part, _size(entry))
+
+
+def _regions(
+    root: Path,
+    file: Path,
+    annotations: list[Any],
+    images: dict[Id, Entry],
+    categories: dict[Id, Entry],
+    problems: list[str],
+) -> dict[Id, list[Region]]:
+    """The objects of each image."""
+    found: dict[Id, list[Region]] = {key: [] for key in images}
+    name = show(root, file)
+    for index, entry in enumerate(annotations):
+        where = f"{name}: annotations[{index}]"
+        entry = entry if isinstance(entry, dict) else {}
+        ids = {"image": entry.get("image_id"), "category": entry.get("category_id")}
+        unknown = [
+            f"{where}: no {what} has the id {str(ids[what])[:80]!r}. Export it again."
+            for what, known in (("image", images), ("category", categories))
+            if not isinstance(ids[what], Id) or ids[what] not in known
+        ]
+        problems += unknown
+        if not unknown:
+            read = partial(_outline, entry, images[entry["image_id"]], where)
+            category = categories[entry["category_id"]]["name"]
+            region = Region(category, read, is_crowd=bool(entry.get("iscrowd")))
+            found[entry["image_id"]].append(region)
+    return found
+
+
+def _outline(annotation: Entry, image: Entry, where: str) -> Outline:
+    segmentation = annotation.get("segmentation")
+    try:
+        if isinstance(segmentation, dict):
+            return read_runs(segmentation, where)
+        if not isinstance(segmentation, list) or not segmentation:
+            raise ValueError("no outline, at most a box")
+        size = _size(image)
+        if size is None:
+            raise ValueError("its image has no width and height")
+        return Polygons(tuple(check_near(read_ring(ring), *size) for ring in segmentation))
+    except ValueError as error:
+        raise DataError(f"{where}: {error}. Draw it again, or remove it.") from None
+
+
+def _size(image: Entry) -> tuple[int, int] | None:
+    width, height = image.get("width"), image.get("height")
+    return (width, height) if isinstance(width, int) and isinstance(height, int) else None
