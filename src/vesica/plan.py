@@ -22,6 +22,7 @@ SCHEMA = 2
 """Of a cell's identity."""
 
 LATER: dict[str, Any] = {
+    "data.division": None,
     "data.folds": 0,
     "data.fold": None,
     "recipe.average": "none",

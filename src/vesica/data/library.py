@@ -15,7 +15,7 @@ from vesica.data import open_dataset
 from vesica.data.arrays import Arrays, load_arrays
 from vesica.data.sample import Dataset
 from vesica.data.source import Source
-from vesica.data.split import Split, make_split
+from vesica.data.split import Split, make_split, settle_division
 from vesica.errors import DataError
 
 MAP_STRIDES = {
@@ -103,6 +103,7 @@ class Library:
                 train=source.train,
                 val=source.val,
                 seed=source.split_seed,
+                division=source.division,
                 folds=source.folds,
                 fold=source.fold,
             )
@@ -203,7 +204,12 @@ def object_size(masks: NDArray[np.bool_]) -> float:
 def _resolve(source: Source, dataset: Dataset) -> Source:
     # A rule for the foreground is a field of its own and makes the target's name.
     target = dataset.target if source.foreground is None else source.target
-    found = {"format": dataset.format, "target": target, "fingerprint": dataset.fingerprint}
+    found = {
+        "format": dataset.format,
+        "target": target,
+        "division": settle_division(dataset, source.division, source.folds),
+        "fingerprint": dataset.fingerprint,
+    }
     return source.model_copy(update=found)
 
 
