@@ -17,7 +17,8 @@ from vesica.judge.looks import Looks, read_looks
 from vesica.plan import Cell
 from vesica.results import Comparison, Findings, RunPlan, write_model
 from vesica.run import Ready, Run
-from vesica.until import Until, looks_up_to, read_duration, say_hours, say_likely
+from vesica.until import Until, looks_up_to, read_duration, say_likely
+from vesica.words import say_hours
 
 
 def judge(run: Path, cells: list[Cell], margin: float | None = None) -> Findings:

@@ -3,7 +3,7 @@
 import itertools
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -150,6 +150,7 @@ def enter_run(
     kind: str = "",
     grows_by: Sequence[Axis] = (),
     grows: bool = False,
+    choices: Mapping[str, str | int | None] | None = None,
 ) -> list[Cell]:
     """Make the run's folder, or add to it; returns all its cells.
 
@@ -161,6 +162,7 @@ def enter_run(
         grows_by: As in `check_run`.
         grows: Whether seeds may be added until the verdict is clear; a run that was begun otherwise
             stays as it was.
+        choices: Fields that were chosen for the user; those that it was begun with stay.
 
     Raises:
         DataError: If the folder holds something else.
@@ -178,6 +180,7 @@ def enter_run(
         versions=provenance.versions(),
         jobs=num_jobs,
         grows=read_plan(run).grows if known else grows,
+        choices=read_plan(run).choices if known else dict(choices or {}) or None,
         cells=tuple(everything),
     )
     digests = {digest: name for cell in cells for digest, name in cell.files().items()}

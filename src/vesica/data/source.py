@@ -26,7 +26,9 @@ class Source(Frozen):
 
     path: str
     format: str = Field(
-        "auto", description="Layout of a folder: lfw, helen or folder; auto recognises it."
+        "auto",
+        description="Layout of a folder: lfw, helen or folder; auto recognises it; "
+        "`vesica formats` lists them.",
     )
     target: str | None = Field(
         None, description="What is foreground: face or face+hair, for the face sets."
