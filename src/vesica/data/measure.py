@@ -46,20 +46,26 @@ def measure(dataset: Dataset) -> Measured | None:
             continue
         side = float(np.sqrt(image.shape[0] * image.shape[1]))
         sides.append(side)
-        widths.append(width(np.asarray(masks.any(axis=0))) / side)
+        widths.append(ridge_widths(np.asarray(masks.any(axis=0))) / side)
     if not sides:
         return None
-    found = np.concatenate(widths)
-    return Measured(float(np.median(sides)), float(np.median(found)) if found.size else None)
+    return Measured(float(np.median(sides)), _middle(np.concatenate(widths)))
 
 
-def width(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Of the foreground at each of its pixels, in pixels.
-
-    In a strip, half of the pixels are less than a quarter of its width from its edge, which runs
-    half a pixel inside of the nearest background.
-    """
+def ridge_widths(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Of the foreground in pixels, along its middle: how far it is to either side, twice."""
     padded = np.pad(mask, 1)
-    distance = ndimage.distance_transform_edt(padded)[padded]
-    widths: NDArray[np.float64] = 4 * (distance - 0.5)
+    distance = ndimage.distance_transform_edt(padded)
+    is_ridge = padded & (distance >= ndimage.maximum_filter(distance, 3))
+    # A distance of d is the middle of 2 d - 1 pixels, or of 2 d.
+    widths: NDArray[np.float64] = 2 * distance[is_ridge] - 0.5
     return widths
+
+
+def _middle(widths: NDArray[np.float64]) -> float | None:
+    """Half of the foreground is wider: along its middle, a width stands for as many pixels."""
+    if not widths.size:
+        return None
+    widths = np.sort(widths)
+    total = np.cumsum(widths)
+    return float(widths[np.searchsorted(total, total[-1] / 2)])
