@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -19,7 +20,7 @@ from vesica.errors import DataError, Stopped
 from vesica.files import check_all, remove_drafts, replacing
 from vesica.locks import LOCK, holder_of, locked
 from vesica.materials import Materials
-from vesica.plan import Axis, Cell, flatten, place_of
+from vesica.plan import LATER, Axis, Cell, flatten, place_of
 from vesica.pool import ShouldStop, Tell, run_in_processes
 from vesica.results import CellResult, RunPlan, cell_folder, read_cell, read_plan, write_model
 from vesica.train import State
@@ -295,10 +296,10 @@ def _check_growth(
     run: Path, known: Sequence[Cell], cells: Sequence[Cell], grows_by: Sequence[Axis]
 ) -> None:
     """New settings differ from known ones along the axes alone."""
-    settings = [flatten(cell.setting()) for cell in known]
+    settings = [_whole_setting(cell) for cell in known]
     axes = [*grows_by, Axis(())]  # what follows from no field is the same everywhere
     moving = {name for axis in grows_by for name in (*axis.fields, *axis.following)}
-    for new in (flatten(cell.setting()) for cell in cells):
+    for new in map(_whole_setting, cells):
         for old, axis in itertools.product(settings, axes):
             if new in settings or any(old[name] != new[name] for name in axis.fields):
                 continue
@@ -313,3 +314,9 @@ def _check_growth(
                     f"{run}: holds a run of other settings ({'; '.join(changed)}); "
                     "pass another --out, or the settings that it was begun with"
                 )
+
+
+def _whole_setting(cell: Cell) -> dict[str, Any]:
+    """A cell's setting, with those fields too that its identity leaves out."""
+    later = {name.rpartition(".")[2]: value for name, value in LATER.items()}
+    return later | flatten(cell.setting())

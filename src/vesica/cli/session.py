@@ -21,6 +21,7 @@ from vesica.spelling import shown
 from vesica.until import Until, is_open, read_duration, say_likely
 from vesica.words import count_of, say_hours
 
+FIRST_LOOK = "This was a first look: leave out --quick for the verdict to go by."
 LONG_HOURS, LARGE_PX = 1.0, 128
 """A plan that takes longer than this, at more pixels than this, is told of a shorter one."""
 
@@ -86,6 +87,8 @@ def execute(
     conclude(console, run, as_json=as_json)
     if looks.why_ended:
         console.print(escape(looks.why_ended))
+    if chosen is not None and chosen.whole is not None:
+        console.print(FIRST_LOOK)
     if run.findings.num_failed:
         raise typer.Exit(1)
 
