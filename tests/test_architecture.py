@@ -162,8 +162,9 @@ def test_no_drawer_for_odds_and_ends() -> None:
         "from vesica.__main__ import app; app(['--help'], standalone_mode=False)",
         "from vesica.__main__ import app; app(['cache'], standalone_mode=False)",
         "from vesica.__main__ import app; app(['paper', '--published'], standalone_mode=False)",
+        "from vesica.__main__ import app; app(['formats'], standalone_mode=False)",
     ],
-    ids=["data", "compare", "help", "cache", "paper"],
+    ids=["data", "compare", "help", "cache", "paper", "formats"],
 )
 def test_needs_no_torch(code: str) -> None:
     check = (

@@ -72,7 +72,7 @@ def test_compare_runs_from_a_folder_to_a_verdict(vesica: Terminal, folder: Path)
     assert (
         out.count("Is it only the threshold? With bce's alone tuned on validation: iou minus") == 1
     )
-    assert "for this training set and split; too few test images" in " ".join(out.split())
+    assert "for this training set and split; too few seeds" in " ".join(out.split())
     page = Path("run/report.html").read_text()
     assert "<script src" not in page
     assert "Report: run/report.html" in out

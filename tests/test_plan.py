@@ -35,6 +35,7 @@ OTHER: dict[str, Any] = {
     "train": 5,
     "val": 6,
     "split_seed": 2,
+    "division": "exact",
     "folds": 5,
     "fold": 3,
     "fingerprint": "a" * 64,

@@ -427,8 +427,8 @@ def test_folds_of_own_parts() -> None:
     assert sum(len(split.test) for split in fold_splits(only, 5)) == 20
     message = failure(merge(only, numbered(3, part="test")), folds=5, fold=0)
     assert message == (
-        "The folders' own parts (test) say what is tested: leave out --folds, or put all images"
-        " into one folder."
+        "The folders' own parts (test) say what is tested: leave out --folds, or pass --division"
+        " pooled to divide all images anew."
     )
 
 

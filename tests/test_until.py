@@ -17,7 +17,8 @@ from vesica.judge.looks import Looks, read_looks
 from vesica.plan import Cell
 from vesica.results import Comparison, Findings, RunPlan, write_model
 from vesica.run import Ready, Run
-from vesica.until import Until, looks_up_to, read_duration, say_hours, say_likely
+from vesica.until import Until, looks_up_to, read_duration, say_likely
+from vesica.words import say_hours
 
 
 def judge(run: Path, cells: list[Cell], margin: float | None = None) -> Findings:
@@ -201,6 +202,24 @@ def test_the_budget_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_budget_that_is_too_short_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"3 seeds take about 2\.0 h, more than --budget 1 min"):
         look(tmp_path, Until(plan, looks_up_to(20), budget_h=0.02), 0.01, 0.02, hours=2.0)
+
+
+def test_a_cheaper_plan_is_asked_for_once(tmp_path: Path) -> None:
+    """Where it fits, it is trained; where it does not, the sentence names its hours."""
+    asked = []
+
+    def cheaper(hours: float, budget_h: float) -> bool:
+        asked.append((hours, budget_h))
+        return True
+
+    hours = iter([2.0, 0.4, 0.01, 0.01])
+    until = Until(plan, (3,), 0.5, cheaper)
+    fake: Any = FakeRun(tmp_path, 0.1, 0.0001)
+    for ready in until.over(fake, lambda cells: ready_of(cells, next(hours))):
+        fake.train(ready)
+    assert asked == [(2.0, 0.5)]
+    with pytest.raises(DataError, match=r"3 seeds take about 2\.0 h, more than --budget 30 min"):
+        look(tmp_path, Until(plan, (3,), 0.5, cheaper), 0.1, 0.0001, hours=2.0)
 
 
 def test_what_is_likely_is_said(tmp_path: Path) -> None:

@@ -5,13 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from vesica import spelling
-from vesica.cache import default_cache
 from vesica.data.library import Library
 from vesica.errors import DataError
-from vesica.files import expand
-from vesica.plan import cell_of, seeds_and_folds
-from vesica.plans.small import fold_if_small
-from vesica.run import Run, name_cells, run_in
+from vesica.plan import seeds_and_folds
+from vesica.plans.defaults import QUICK_SEEDS, choose
+from vesica.run import Run, name_cells, name_run, run_in
 from vesica.until import MAX_SEEDS, Until, looks_up_to, read_duration
 
 Named = str | Callable[..., Any]
@@ -27,6 +25,7 @@ def compare(
     recipe: str = "modern",
     seeds: int | None = None,
     max_seeds: int = MAX_SEEDS,
+    quick: bool = False,
     budget: str | None = None,
     out: str | Path | None = None,
     cache: str | Path | None = None,
@@ -50,7 +49,9 @@ def compare(
         seeds: Runs per loss; below 3 there is no verdict. None: from 3 on they are added until the
             verdict is clear, or cannot become so.
         max_seeds: Most seeds to add up to.
-        budget: Most time to spend on adding seeds, such as "2h".
+        quick: A first look: smaller images, fewer steps, 3 seeds.
+        budget: Most time to spend, such as "2h": on adding seeds; where it does not reach for the
+            first verdict, size and steps are lowered that are not given.
         out: The run's folder; a finished part of it is not trained again.
         cache: Folder of decoded images and frozen layers' output.
         margin: Differences smaller than this do not matter, in points of IoU.
@@ -83,15 +84,17 @@ def compare(
         raise ValueError("losses is empty; name at least one, two to compare them")
     given = {"model": model, **fields}
     spelled = {name: _spell(value, name) for name, value in given.items()}
-    base = cell_of(_spell(data, "data"), spelled, recipe)
-    if recipe == "modern" and fields.get("folds") is None:
-        base, _ = fold_if_small(base, Library(expand(cache) if cache else default_cache()))
+    path = _spell(data, "data")
     spelled_losses = [_spell(name, "loss") for name in names]
-    run = run_in(out, cache, base.data.name.replace(":", "-"), grows=True)
+    run = run_in(out, cache, name_run(path, "quick" * quick), grows=True)
+    chosen = choose(path, spelled, recipe, Library(run.cache), run.folder, quick=quick)
+    run.choices = chosen.choices
+    numbers = looks_up_to(max_seeds) if seeds is None else (seeds,)
     looks = Until(
-        lambda num_seeds: seeds_and_folds(base, num_seeds, spelled_losses),
-        looks_up_to(max_seeds) if seeds is None else (seeds,),
+        lambda num_seeds: seeds_and_folds(chosen.base, num_seeds, spelled_losses),
+        (QUICK_SEEDS,) if quick and seeds is None else numbers,
         None if budget is None else read_duration(budget),
+        chosen.fit,
     )
     live = [name for name in (data, *names, *given.values()) if _is_of_this_process(name)]
     if live and (jobs or 1) > 1:
@@ -101,10 +104,16 @@ def compare(
         )
     console = Console(highlight=False, emoji=False, quiet=quiet)
     with Display(console) as display:
-        for ready in looks.over(
-            run,
-            lambda cells: run.prepare(cells, jobs=1 if live else jobs, progress=display.preparing),
+        for index, ready in enumerate(
+            looks.over(
+                run,
+                lambda cells: run.prepare(
+                    cells, jobs=1 if live else jobs, progress=display.preparing
+                ),
+            )
         ):
+            for line in () if index else (*ready.notes, *chosen.lines(ready.hours)):
+                console.print(line, markup=False)
             run.train(ready, display.watcher(lambda: False, name_cells(ready.cells)))
             run.judge(margin / 100)
     if looks.why_ended:

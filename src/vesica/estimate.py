@@ -4,8 +4,10 @@ import json
 import math
 import os
 import shutil
+import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,10 @@ TYPICAL_EPOCHS = 93
 
 FEW, MORE = 8, 24
 """Batch sizes measured; a step costs a fixed part (the optimiser) and a part per image."""
+
+NUM_TIMES, ENOUGH_S = 7, 1.5
+"""Each time is the median of so many, or of as many as fit into these seconds: the first one, which
+is left out, prepares what the others find, and a busy machine interrupts some."""
 
 NUM_CHECKPOINTS, CHECKPOINT_COPIES = 2, 3
 """The last one and the one before: weights, the optimiser's average, the best epoch's weights."""
@@ -216,7 +222,8 @@ def _measure(cell: Cell, materials: Materials) -> _Step:
     module.mark_forward_method("head")
     arrays = materials.shown(cell)
     images = to_image(arrays.images[:2]).to(fabric.device)
-    features, trunk_s = _timed(lambda: network.features(images))
+    features = network.features(images)
+    trunk_s = _median_time(lambda: network.features(images))
     loss = parse_loss(cell.loss)
 
     few, more = min(FEW, cell.recipe.batch), min(MORE, cell.recipe.batch)
@@ -233,10 +240,11 @@ def _measure(cell: Cell, materials: Materials) -> _Step:
         optimizer.zero_grad()
         return saved.num_bytes
 
-    step(few)
-    _, few_s = _timed(lambda: step(few))
-    saved, more_s = _timed(lambda: step(more))
-    gain = more_s / _time_on_one_thread(lambda: step(more)) * torch.get_num_threads()
+    few_s = _median_time(lambda: step(few))
+    more_s = _median_time(lambda: step(more))
+    saved = step(more)
+    with _on_one_thread():
+        gain = more_s / _median_time(lambda: step(more)) * torch.get_num_threads()
     image_s = max(more_s - few_s, 0.1 * more_s) / max(1, more - few)
     num = len(features[0])
     return _Step(
@@ -264,19 +272,29 @@ class _CountSaved(torch.autograd.graph.saved_tensors_hooks):
         return tensor
 
 
-def _timed(action: Any) -> tuple[Any, float]:
+def _median_time(action: Callable[[], Any]) -> float:
+    """Seconds that it takes once it is warm."""
+    _time(action)
+    times: list[float] = []
+    while len(times) < NUM_TIMES and sum(times) < ENOUGH_S:
+        times.append(_time(action))
+    return statistics.median(times)
+
+
+def _time(action: Callable[[], Any]) -> float:
     started = time.perf_counter()
-    result = action()
+    action()
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    return result, time.perf_counter() - started
+    return time.perf_counter() - started
 
 
-def _time_on_one_thread(action: Any) -> float:
+@contextmanager
+def _on_one_thread() -> Iterator[None]:
     num_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return _timed(action)[1]
+        yield
     finally:
         torch.set_num_threads(num_threads)
 

@@ -228,6 +228,7 @@ class Materials:
             loss=str(parse_loss(cell.loss)),
             format=data.format,
             target=data.target,
+            division=data.division,
             fingerprint=data.fingerprint,
             weights=f"{weights.name}:{path}" if path else weights.name,
             weights_digest=weights.digest,

@@ -22,6 +22,7 @@ SCHEMA = 2
 """Of a cell's identity."""
 
 LATER: dict[str, Any] = {
+    "data.division": None,
     "data.folds": 0,
     "data.fold": None,
     "data.images": None,
@@ -119,7 +120,8 @@ class Cell(Frozen):
     model: str = Field(
         "bfcn32s",
         description="A name such as bfcn32s (VGG-16), bfcn8s (finer), fcresnet (ResNet-50), "
-        "bfcn32s:width=512 or smp:unet:encoder=resnet34, or FILE.py:FUNCTION.",
+        "bfcn32s:width=512 or smp:unet:encoder=resnet34, or FILE.py:FUNCTION; `vesica models` "
+        "lists them.",
     )
     size: int = Field(224, ge=32, le=4096, description="Images are resized to size x size pixels.")
     score_at: Literal["network", "original"] = Field(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from vesica import spelling
 from vesica.cache import default_cache
 from vesica.data.library import Library, Progress
+from vesica.data.source import Source
 from vesica.errors import DataError
 from vesica.files import expand
 from vesica.judge import Judgement, check_losses, judge_run, read_metrics
@@ -69,6 +70,7 @@ class Run:
         analysis: What its plan is beyond a list of cells.
         library: Whose data sets are open; None: none are yet.
         grows: Whether seeds may be added until the verdict is clear, so that each look counts.
+        choices: Fields that were chosen for the user, to be kept with a new run.
     """
 
     folder: Path
@@ -76,6 +78,7 @@ class Run:
     analysis: Analysis = PLAIN
     library: Library | None = field(default=None, repr=False)
     grows: bool = False
+    choices: Mapping[str, str | int | None] = field(default_factory=dict)
     _judged: Judgement | None = field(default=None, repr=False)
 
     @property
@@ -152,7 +155,13 @@ class Run:
         with working_on(self.folder):
             kind, grows_by = self.analysis.kind, self.analysis.grows_by
             everything = enter_run(
-                self.folder, ready.cells, ready.num_jobs, kind, grows_by, self.grows
+                self.folder,
+                ready.cells,
+                ready.num_jobs,
+                kind,
+                grows_by,
+                self.grows,
+                self.choices,
             )
             keys = {cell.key for cell in ready.cells}
             cells = [cell for cell in everything if cell.key in keys]
@@ -311,6 +320,12 @@ def run_in(
     """A run in a folder, or in `runs/` under a name; the cache is the user's unless it is said."""
     folder = expand(out) if out else default_out(name)
     return Run(folder, expand(cache) if cache else default_cache(), analysis, grows=grows)
+
+
+def name_run(path: str, kind: str = "") -> str:
+    """What a run's folder is called, before the date."""
+    name = Source(path=path).name.replace(":", "-")
+    return f"{name}-{kind}" if kind else name
 
 
 def default_out(name: str) -> Path:

@@ -3,12 +3,13 @@
 import itertools
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -19,7 +20,7 @@ from vesica.errors import DataError, Stopped
 from vesica.files import check_all, remove_drafts, replacing
 from vesica.locks import LOCK, holder_of, locked
 from vesica.materials import Materials
-from vesica.plan import Axis, Cell, flatten, place_of
+from vesica.plan import LATER, Axis, Cell, flatten, place_of
 from vesica.pool import ShouldStop, Tell, run_in_processes
 from vesica.results import CellResult, RunPlan, cell_folder, read_cell, read_plan, write_model
 from vesica.train import State
@@ -150,6 +151,7 @@ def enter_run(
     kind: str = "",
     grows_by: Sequence[Axis] = (),
     grows: bool = False,
+    choices: Mapping[str, str | int | None] | None = None,
 ) -> list[Cell]:
     """Make the run's folder, or add to it; returns all its cells.
 
@@ -161,6 +163,7 @@ def enter_run(
         grows_by: As in `check_run`.
         grows: Whether seeds may be added until the verdict is clear; a run that was begun otherwise
             stays as it was.
+        choices: Fields that were chosen for the user; those that it was begun with stay.
 
     Raises:
         DataError: If the folder holds something else.
@@ -178,6 +181,7 @@ def enter_run(
         versions=provenance.versions(),
         jobs=num_jobs,
         grows=read_plan(run).grows if known else grows,
+        choices=read_plan(run).choices if known else dict(choices or {}) or None,
         cells=tuple(everything),
     )
     digests = {digest: name for cell in cells for digest, name in cell.files().items()}
@@ -292,10 +296,10 @@ def _check_growth(
     run: Path, known: Sequence[Cell], cells: Sequence[Cell], grows_by: Sequence[Axis]
 ) -> None:
     """New settings differ from known ones along the axes alone."""
-    settings = [flatten(cell.setting()) for cell in known]
+    settings = [_whole_setting(cell) for cell in known]
     axes = [*grows_by, Axis(())]  # what follows from no field is the same everywhere
     moving = {name for axis in grows_by for name in (*axis.fields, *axis.following)}
-    for new in (flatten(cell.setting()) for cell in cells):
+    for new in map(_whole_setting, cells):
         for old, axis in itertools.product(settings, axes):
             if new in settings or any(old[name] != new[name] for name in axis.fields):
                 continue
@@ -310,3 +314,9 @@ def _check_growth(
                     f"{run}: holds a run of other settings ({'; '.join(changed)}); "
                     "pass another --out, or the settings that it was begun with"
                 )
+
+
+def _whole_setting(cell: Cell) -> dict[str, Any]:
+    """A cell's setting, with those fields too that its identity leaves out."""
+    later = {name.rpartition(".")[2]: value for name, value in LATER.items()}
+    return later | flatten(cell.setting())

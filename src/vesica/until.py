@@ -1,5 +1,6 @@
 """Seeds until the verdict is clear: which numbers of them are looked at, and when that ends."""
 
+import math
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +11,7 @@ from vesica.plan import Cell
 from vesica.results import Comparison, Findings, GroupFindings
 from vesica.run import Ready, Run
 from vesica.statistics import LOOKS
-from vesica.words import count_of
+from vesica.words import count_of, say_hours
 
 MAX_SEEDS = LOOKS[-1]
 HOURS = {"h": 1.0, "m": 1 / 60, "min": 1 / 60, "s": 1 / 3600}
@@ -25,12 +26,15 @@ class Until:
         plan: From a number of seeds to the cells.
         numbers: Of seeds, from the smallest; one number is a plan with so many.
         budget_h: Hours that the training may take; None: no limit.
+        cheaper: Told the hours of the first look and the budget, where it does not reach; may
+            change what `plan` gives, and says whether it has.
         why_ended: Filled in when it has ended before the verdict was clear.
     """
 
     plan: Callable[[int], list[Cell]]
     numbers: Sequence[int]
     budget_h: float | None = None
+    cheaper: Callable[[float, float], bool] = lambda hours, budget_h: False
     why_ended: str = field(default="", init=False)
 
     def over(self, run: Run, prepare: Callable[[list[Cell]], Ready]) -> Iterator[Ready]:
@@ -45,6 +49,9 @@ class Until:
         seen: set[str] = set()
         for index, number in enumerate(self.numbers):
             ready = prepare(self.plan(number))
+            budget_h = math.inf if self.budget_h is None or index else self.budget_h
+            if ready.hours > budget_h and self.cheaper(ready.hours, budget_h):
+                ready = prepare(self.plan(number))
             if index:
                 ready = ready.without([g.setting for g in run.findings.groups if not is_open(g)])
             passed, hours = (time.monotonic() - started) / 3600, ready.hours
@@ -110,10 +117,3 @@ def read_duration(text: str) -> float:
     if found is None or not float(found[1]):
         raise ValueError(f"--budget {text[:40]!r}: expected a time such as 2h, 90m or 30s")
     return float(found[1]) * HOURS[found[2]]
-
-
-def say_hours(hours: float) -> str:
-    """Hours in words."""
-    if 0 < hours < 1 / 60:
-        return "less than a minute"
-    return f"{hours * 60:.0f} min" if hours < 1.5 else f"{hours:.1f} h"

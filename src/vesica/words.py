@@ -9,6 +9,13 @@ def count_of(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
+def say_hours(hours: float) -> str:
+    """Hours in words."""
+    if 0 < hours < 1 / 60:
+        return "less than a minute"
+    return f"{hours * 60:.0f} min" if hours < 1.5 else f"{hours:.1f} h"
+
+
 def say_p(p: float | None) -> str:
     """A p-value; a dash where there is none."""
     if p is None:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from vesica import __version__
-from vesica.cli import cache, check, compare, paper, run
+from vesica.cli import cache, check, compare, lists, paper, run
 
 app = typer.Typer(
     name="vesica",
@@ -46,3 +46,6 @@ app.command("paper")(paper.paper)
 app.command("status")(run.status)
 app.command("report")(run.report)
 app.command("cache")(cache.list_cache)
+app.command("losses")(lists.losses)
+app.command("models")(lists.models)
+app.command("formats")(lists.formats)

@@ -1,5 +1,6 @@
 """`vesica check`: what is in a folder of images, before anything trains."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,8 +38,10 @@ def check(
     from vesica.check import examine, gather
     from vesica.cli.tables import section_blocks
     from vesica.data.library import Library
+    from vesica.errors import DataError
     from vesica.files import expand
     from vesica.plan import cell_of
+    from vesica.plans.defaults import choose
     from vesica.progress import Display
     from vesica.report.check_page import check_sections, write_check
 
@@ -50,6 +53,9 @@ def check(
         gathered = gather(
             source, library, lambda *numbers: display.preparing("reading images", *numbers)
         )
+    with suppress(DataError):  # what cannot be divided is a finding
+        chosen = choose(data, fields, "modern", library, Path("no run"))
+        source = chosen.base.data
     found = examine(gathered, source, library)
     write_check(found, gathered, expand(target))
     for block in section_blocks(check_sections(found)):

@@ -15,6 +15,7 @@ from vesica.cli.options import (
     MaxSeeds,
     Metrics,
     Out,
+    Quick,
     Seeds,
     Until,
     refuse_given,
@@ -66,10 +67,11 @@ def compare(
     losses: Annotated[
         str,
         typer.Option(
-            help="Losses to compare, by comma: [weight]name[:key=value]...[+...]; a name may be "
-            "FILE.py:FUNCTION."
+            help="Losses to compare, by comma: bce,0.3bce+0.7iou,tversky:alpha=0.3; or "
+            "FILE.py:FUNCTION. `vesica losses` lists them."
         ),
     ] = "bce,iou",
+    quick: Quick = False,
     recipe: Annotated[
         Literal["modern", "paper"] | None,
         typer.Option(
@@ -77,6 +79,7 @@ def compare(
             "little. paper: its networks, sizes and early stopping. Any option below is stronger. "
             "[default: modern]",
             show_default=False,
+            rich_help_panel=RECIPE,
         ),
     ] = None,
     seeds: Seeds = None,
@@ -90,6 +93,7 @@ def compare(
             help="Is it only the recipe? 12 recipes for each loss and seed: learning rates 3e-5, "
             "1e-4, 3e-4, 1e-3, and the epoch best by loss, best by IoU, or last; in place of "
             "--lr, --monitor and --keep, beside the paper's recipe, with 3 seeds.",
+            rich_help_panel=RECIPE,
         ),
     ] = False,
     flip: Annotated[
@@ -116,37 +120,39 @@ def compare(
     """
     from vesica.cli.session import execute
     from vesica.data.library import Library
-    from vesica.plan import cell_of, seeds_and_folds
+    from vesica.plan import seeds_and_folds
+    from vesica.plans.defaults import QUICK_SEEDS, choose
     from vesica.plans.fairness import fairness as fairness_plan
-    from vesica.plans.small import fold_if_small
     from vesica.report.fairness import ANALYSIS
     from vesica.report.summary import PLAIN
-    from vesica.run import run_in
+    from vesica.run import name_run, run_in
 
+    if quick:
+        refuse_given(
+            context, ("recipe", "fairness", "until", "max_seeds"), "--quick is a first look"
+        )
     if fairness:
         refuse_given(context, ("lr", "monitor", "keep"), "--fairness tries several of each")
         refuse_given(context, ("until", "budget", "max_seeds"), "--fairness takes --seeds")
     if flip:
         refuse_given(context, ("augment",), "--flip is --augment flip")
         fields["augment"] = "flip"
-    base = cell_of(data, fields, recipe or ("paper" if fairness else "modern"))
-    names = losses.split(",")
-    run = run_in(out, cache, name_of(base, fairness), ANALYSIS if fairness else PLAIN)
-    run.grows = not fairness
-    note = ""
-    if not fairness and recipe != "paper" and fields["folds"] is None:
-        base, note = fold_if_small(base, Library(run.cache))
+    name = name_run(data, "fairness" if fairness else "quick" * quick)
+    run = run_in(out, cache, name, ANALYSIS if fairness else PLAIN, grows=not fairness)
+    recipe = recipe or ("paper" if fairness else "modern")
+    chosen = choose(data, fields, recipe, Library(run.cache), run.folder, quick=quick)
+    names, few = losses.split(","), fairness or quick
 
     def plan(num_seeds: int) -> list[Cell]:
         if fairness:
-            return fairness_plan(base, losses=names, seeds=num_seeds)
-        return seeds_and_folds(base, num_seeds, names)
+            return fairness_plan(chosen.base, losses=names, seeds=num_seeds)
+        return seeds_and_folds(chosen.base, num_seeds, names)
 
     execute(
         plan,
         run,
-        note=note,
-        numbers=numbers_of(seeds or (3 if fairness else None), until, max_seeds),
+        chosen=chosen,
+        numbers=numbers_of(seeds or (QUICK_SEEDS if few else None), until, max_seeds),
         budget=budget,
         margin=margin,
         jobs=jobs,
@@ -154,11 +160,6 @@ def compare(
         as_json=as_json,
         metrics=metrics,
     )
-
-
-def name_of(base: Cell, fairness: bool) -> str:
-    """What a run's folder is called, before the date."""
-    return base.data.name.replace(":", "-") + ("-fairness" if fairness else "")
 
 
 def numbers_of(seeds: int | None, until: str | None, max_seeds: int) -> tuple[int, ...]:

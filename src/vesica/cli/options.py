@@ -22,12 +22,20 @@ PANELS: Panels = (
 )
 """Where the options of a part of a cell stand, and which field's shorthands stand beside them."""
 
+FIRST = (
+    *("losses", "foreground", "group", "quick", "budget", "folds", "model", "out", "seeds"),
+    "dry_run",
+)
+"""Options that matter first, in this order: they stand in no panel."""
+
 Out = Annotated[
     Path | None,
+    typer.Option(help="The run's folder. [default: runs/DATA-DATE]", show_default=False),
+]
+Quick = Annotated[
+    bool,
     typer.Option(
-        help="The run's folder. [default: runs/DATA-DATE]",
-        show_default=False,
-        rich_help_panel=RUN,
+        "--quick", help="A first look in minutes: smaller images, fewer steps, 3 seeds, no more."
     ),
 ]
 Cache = Annotated[
@@ -80,19 +88,26 @@ Until = Annotated[
         help="Add seeds, from 3 on, until the verdict is clear or the images or --budget forbid "
         "one. This is the default.",
         show_default=False,
+        rich_help_panel=RUN,
     ),
 ]
 Budget = Annotated[
     str | None,
-    typer.Option(help="Most time to spend on it: 2h, 90m.", show_default=False),
+    typer.Option(
+        help="Most time to spend on it: 2h, 90m. Where the default takes longer, size and steps "
+        "follow it.",
+        show_default=False,
+    ),
 ]
 MaxSeeds = Annotated[
     int,
-    typer.Option("--max-seeds", min=3, max=1000, help="Most seeds to add up to."),
+    typer.Option(
+        "--max-seeds", min=3, max=1000, help="Most seeds to add up to.", rich_help_panel=RUN
+    ),
 ]
 DryRun = Annotated[
     bool,
-    typer.Option("--dry-run", help="Check everything, print the cost, stop.", rich_help_panel=RUN),
+    typer.Option("--dry-run", help="Check everything, print the cost, stop."),
 ]
 Json = Annotated[
     bool,
@@ -122,8 +137,13 @@ def _with_options(command: Callable[..., None], panels: Panels) -> Callable[...,
         fields = {name: given.pop(name) for name in options}
         command(**given, fields=fields)
 
+    everything = [*own, *options.values()]
+    first = [p for p in everything if p.name in FIRST]
+    first.sort(key=lambda p: FIRST.index(p.name))
+    arguments = [p for p in own if p not in first and not _panel(p)]
     of_a_panel = [p for p in own if _panel(p)]
-    parameters = [*(p for p in own if not _panel(p)), *options.values(), *of_a_panel]
+    fields_of_a_panel = [p for p in options.values() if p not in first]
+    parameters = [*arguments, *first, *fields_of_a_panel, *of_a_panel]
     parameters = [p.replace(kind=p.KEYWORD_ONLY) for p in parameters]
     run.__name__, run.__doc__ = command.__name__, command.__doc__
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -141,14 +161,15 @@ def _field_options(panels: Panels) -> Iterator[inspect.Parameter]:
     for panel, model, owner in panels:
         for name, field in model.model_fields.items():
             if field.description:
-                yield _field_option(OPTION_NAMES.get(name, name), field, panel)
+                place = None if name in FIRST else panel
+                yield _field_option(OPTION_NAMES.get(name, name), field, place)
         for name, short in SHORTHANDS.items():
             if short.owner == owner:
                 option = typer.Option(help=short.help, show_default=False, rich_help_panel=panel)
                 yield _parameter(name, short.kind | None, option, None)
 
 
-def _field_option(name: str, field: FieldInfo, panel: str) -> inspect.Parameter:
+def _field_option(name: str, field: FieldInfo, panel: str | None) -> inspect.Parameter:
     """Where recipes say what the field is, that stands in its help, and None is the default."""
     own = {o: n for n, o in OPTION_NAMES.items()}.get(name, name)
     by_recipe = {recipe: fields.get(own, field.default) for recipe, fields in RECIPES.items()}

@@ -15,11 +15,13 @@ from rich.markup import escape
 
 from vesica.judge import read_metrics, say_short
 from vesica.plan import Cell
+from vesica.plans.defaults import Defaults
 from vesica.run import Ready, Run, name_cells
 from vesica.spelling import shown
-from vesica.until import Until, is_open, read_duration, say_hours, say_likely
-from vesica.words import count_of
+from vesica.until import Until, is_open, read_duration, say_likely
+from vesica.words import count_of, say_hours
 
+FIRST_LOOK = "This was a first look: leave out --quick for the verdict to go by."
 LONG_HOURS, LARGE_PX = 1.0, 128
 """A plan that takes longer than this, at more pixels than this, is told of a shorter one."""
 
@@ -35,7 +37,7 @@ def execute(
     numbers: Sequence[int] = (0,),
     budget: str | None = None,
     metrics: str | None = None,
-    note: str = "",
+    chosen: Defaults | None = None,
 ) -> None:
     """Run a plan and print the verdict; with `as_json` everything else goes to stderr.
 
@@ -44,7 +46,7 @@ def execute(
         run: Where.
         numbers: Of seeds, which are looked at one after another until the verdict is clear.
         budget: As a user wrote it.
-        note: What was chosen for the user, and why.
+        chosen: What was chosen for the user, and why.
         margin, jobs, dry_run, as_json, metrics: The options of these names.
     """
     from vesica.errors import Stopped
@@ -54,6 +56,8 @@ def execute(
     asked = split_names(metrics)
     read_metrics(asked)  # before anything trains
     looks = Until(plan, numbers, None if budget is None else read_duration(budget))
+    if chosen is not None:
+        looks.cheaper, run.choices = chosen.fit, chosen.choices
     with Display(console) as display, _asking_to_stop(console) as should_stop:
 
         def preparing(what: str, done: int, total: int) -> None:
@@ -68,7 +72,8 @@ def execute(
             for index, ready in enumerate(looks.over(run, prepare)):
                 if not index:
                     print_cost(console, run, ready)
-                    console.print(f"  {note}" if note else "", style="dim", end="\n" * bool(note))
+                    for line in chosen.lines(ready.hours) if chosen else ():
+                        console.print(f"  {escape(line)}", style="dim")
                 if dry_run:
                     return
                 run.train(ready, display.watcher(should_stop, name_cells(ready.cells)))
@@ -82,6 +87,8 @@ def execute(
     conclude(console, run, as_json=as_json)
     if looks.why_ended:
         console.print(escape(looks.why_ended))
+    if chosen is not None and chosen.whole is not None:
+        console.print(FIRST_LOOK)
     if run.findings.num_failed:
         raise typer.Exit(1)
 
@@ -140,6 +147,9 @@ def print_cost(console: Console, run: Run, ready: Ready) -> None:
         console.print(f"  {escape(note)}", style="yellow" if note.startswith("Warning") else "dim")
     if num_seeds < MIN_SEEDS:
         console.print(f"  Below {MIN_SEEDS} seeds there will be no verdict.", style="yellow")
+    elif ready.hours:
+        hours = say_hours(ready.hours)
+        console.print(f"  First verdict in about {hours}, with {num_seeds} seeds.", style="bold")
     gain = cost.gain if num_jobs > 1 else 1.0
     beside = f" with {num_jobs} cells side by side" if num_jobs > 1 else ""
     console.print(

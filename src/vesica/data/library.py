@@ -13,11 +13,15 @@ from vesica import spelling
 from vesica.cache import default_cache
 from vesica.data import open_dataset
 from vesica.data.arrays import Arrays, load_arrays
+from vesica.data.measure import Measured, measure
+from vesica.data.parts import own_parts
 from vesica.data.sample import Dataset
 from vesica.data.source import Source
-from vesica.data.split import Split, make_split
+from vesica.data.split import Split, make_split, settle_division
 from vesica.data.tiles import Pieces, load_pieces
 from vesica.errors import DataError
+from vesica.statistics import MIN_UNITS
+from vesica.words import count_of
 
 MAP_STRIDES = {
     **dict.fromkeys(("bfcn32s", "fcresnet"), 32),
@@ -28,7 +32,8 @@ MAP_STRIDES = {
 """Pixels between two values that a network predicts before the last up-sampling."""
 
 MIN_TEST, FOLDS = 50, 5
-"""With fewer test images, a set is tested in so many folds, unless it is said otherwise."""
+"""With fewer test images (or fewer groups than a verdict needs), a set is tested in so many folds,
+unless it is said otherwise."""
 
 NUM_LOOKED_AT = 200
 """Training masks among which the size of objects is measured."""
@@ -78,6 +83,7 @@ class Library:
     max_bytes: int | None = None
     _datasets: dict[tuple[Any, ...], Dataset] = field(default_factory=dict)
     _splits: dict[Source, Split] = field(default_factory=dict)
+    _measured: dict[int, Measured | None] = field(default_factory=dict)
     _arrays: dict[tuple[int, int], Arrays] = field(default_factory=dict)
     _pieces: dict[tuple[int, int, int], tuple[Arrays, Pieces]] = field(default_factory=dict)
 
@@ -114,23 +120,33 @@ class Library:
                 train=source.train,
                 val=source.val,
                 seed=source.split_seed,
+                division=source.division,
                 folds=source.folds,
                 fold=source.fold,
             )
         return self._splits[source]
 
+    def measured(self, source: Source) -> Measured | None:
+        """How large its images are and what lies in them; None where none can be read."""
+        dataset = self.dataset(source)
+        if id(dataset) not in self._measured:
+            self._measured[id(dataset)] = measure(dataset)
+        return self._measured[id(dataset)]
+
     def folds_for(self, source: Source) -> int:
         """In how many folds a set is best tested, if nobody says: 0 where one division leaves
         enough test images, or the set says itself what is tested."""
         dataset = self.dataset(source)
-        if {sample.part for sample in dataset.samples} - {None, "train"}:
+        if source.division != "pooled" and own_parts(dataset) - {"train"}:
             return 0
         try:
-            num_test = len(self.split(source).test)
+            test = self.split(source).test
         except DataError:  # nothing is left for a part
-            num_test = 0
+            test = ()
+        num_units = len({dataset.samples[index].group for index in test})
         num_groups = len({sample.group for sample in dataset.samples})
-        return 0 if num_test >= MIN_TEST or num_groups < 2 * FOLDS else FOLDS
+        is_enough = len(test) >= MIN_TEST and num_units >= MIN_UNITS
+        return 0 if is_enough or num_groups < 2 * FOLDS else FOLDS
 
     def rows(self, source: Source) -> Rows:
         """Its division as rows of the arrays."""
@@ -209,7 +225,26 @@ class Library:
                 f"{stride_px}: expect blurred outlines, or try {_finer(size)}a larger --size, or "
                 "crops of large images by --long-side."
             )
-        return [*sentences, *dataset.notes, *split.notes]
+        return [*sentences, *dataset.notes, *split.notes, *self._say_few(source)]
+
+    def _say_few(self, source: Source) -> list[str]:
+        """That too few are tested for a verdict, and the way out."""
+        dataset = self.dataset(source)
+        groups = [sample.group for sample in dataset.samples]
+        tested = range(len(groups)) if source.folds else self.split(source).test
+        num_units, num_groups = len({groups[index] for index in tested}), len(set(groups))
+        if num_units >= MIN_UNITS:
+            return []
+        if num_groups < MIN_UNITS:
+            are_grouped = num_groups < MIN_UNITS <= len(groups)
+            mend = f"tell more groups apart with --group (there are {num_groups})"
+            mend = mend if are_grouped else f"add images (there are {len(groups)})"
+        elif source.division != "pooled" and own_parts(dataset) - {"train"}:
+            mend = f"pass --division pooled to divide all {len(groups)} images anew"
+        else:
+            mend = f"pass --folds {FOLDS} to test every image once"
+        what = "test image" if num_groups == len(groups) else "tested group"
+        return [f"Warning: {count_of(num_units, what)}, and a verdict needs {MIN_UNITS}: {mend}."]
 
 
 def _finer(size_px: float) -> str:
@@ -250,7 +285,12 @@ def object_size(masks: NDArray[np.bool_]) -> float:
 def _resolve(source: Source, dataset: Dataset) -> Source:
     # A rule for the foreground is a field of its own and makes the target's name.
     target = dataset.target if source.foreground is None else source.target
-    found = {"format": dataset.format, "target": target, "fingerprint": dataset.fingerprint}
+    found = {
+        "format": dataset.format,
+        "target": target,
+        "division": settle_division(dataset, source.division, source.folds),
+        "fingerprint": dataset.fingerprint,
+    }
     return source.model_copy(update=found)
 
 

@@ -27,8 +27,8 @@ class Source(Frozen):
     path: str
     format: str = Field(
         "auto",
-        description="Layout of a folder: lfw, helen, yolo, labelme, coco or folder; auto "
-        "recognises it.",
+        description="Layout of a folder: lfw, helen, coco, folder, ...; auto recognises it; "
+        "`vesica formats` lists them.",
     )
     target: str | None = Field(
         None,
@@ -56,6 +56,12 @@ class Source(Frozen):
     train: int | None = Field(None, ge=1, description="Training images, instead of --split's.")
     val: int | None = Field(None, ge=1, description="Validation images, instead of --split's.")
     split_seed: int = Field(0, ge=0, description="Another division of a folder.")
+    division: Literal["exact", "pooled", "drawn"] | None = Field(
+        None,
+        description="exact: a hash orders the images, and shares are cut from the order. pooled: "
+        "so too, without regard to the folders' own train, val and test. drawn: each image's part "
+        "is drawn by itself, as by earlier versions. [default: exact]",
+    )
     folds: int = Field(
         0,
         ge=0,

@@ -37,6 +37,7 @@ class RunPlan(Model):
         created: When, in ISO 8601.
         jobs: Cells trained side by side; None where it does not say.
         grows: Whether seeds may be added until the verdict is clear, so that looks count.
+        choices: Fields that were chosen for the user when it was begun; None where it does not say.
     """
 
     schema_number: int = Field(PLAN_SCHEMA, alias="schema", ge=1, le=PLAN_SCHEMA)
@@ -46,6 +47,7 @@ class RunPlan(Model):
     versions: Versions = Field(default_factory=dict, max_length=1000)
     jobs: int | None = Field(None, ge=1, le=10_000)
     grows: bool = False
+    choices: dict[Text, Text | int | None] | None = Field(None, max_length=100)
     cells: tuple[Cell, ...] = Field(min_length=1, max_length=MAX_CELLS)
 
     @model_validator(mode="before")
