@@ -51,6 +51,9 @@ ORDER = [
     "run",
     "until",
     "api",
+    "model",
+    "predict",
+    "export",
     "cli",
     "__main__",
 ]
@@ -163,8 +166,9 @@ def test_no_drawer_for_odds_and_ends() -> None:
         "from vesica.__main__ import app; app(['cache'], standalone_mode=False)",
         "from vesica.__main__ import app; app(['paper', '--published'], standalone_mode=False)",
         "from vesica.__main__ import app; app(['formats'], standalone_mode=False)",
+        "import vesica, vesica.model.onnx, vesica.predict; vesica.load",
     ],
-    ids=["data", "compare", "help", "cache", "paper", "formats"],
+    ids=["data", "compare", "help", "cache", "paper", "formats", "predict"],
 )
 def test_needs_no_torch(code: str) -> None:
     check = (

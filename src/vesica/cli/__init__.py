@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from vesica import __version__
-from vesica.cli import cache, check, compare, lists, paper, run
+from vesica.cli import cache, check, compare, export, lists, paper, predict, run
 
 app = typer.Typer(
     name="vesica",
@@ -42,6 +42,8 @@ app.command("demo")(compare.demo)
 app.command("compare")(compare.compare)
 app.command("check")(check.check)
 app.command("run")(run.run)
+app.command("predict")(predict.predict)
+app.command("export")(export.export)
 app.command("paper")(paper.paper)
 app.command("status")(run.status)
 app.command("report")(run.report)

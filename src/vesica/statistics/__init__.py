@@ -6,6 +6,7 @@ what adding seeds until the verdict is clear costs.
 """
 
 from vesica.statistics.looks import LOOKS, Shares, share_interval, shares_at, spent
+from vesica.statistics.new_image import NewImage, expect_of_new
 from vesica.statistics.paired import holm, paired_t, sign_flip, sign_test, signed_rank
 from vesica.statistics.power import (
     POWER,
@@ -44,11 +45,13 @@ __all__ = [
     "Comparison",
     "Limit",
     "Need",
+    "NewImage",
     "Noise",
     "Shares",
     "Verdict",
     "compare",
     "equivalence_p_value",
+    "expect_of_new",
     "holm",
     "images_needed",
     "limit_at",

@@ -1,0 +1,142 @@
+"""`vesica predict`: masks of new images."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress
+
+from vesica.cli.options import Cache
+
+PLAIN_EVERY_S = 30.0
+"""Where there is no terminal, a line every so many seconds."""
+
+MAX_SHOWN = 20
+
+RunOrModel = Annotated[
+    Path,
+    typer.Argument(help="A run's folder, or a model of `vesica export`: .safetensors or .onnx."),
+]
+Loss = Annotated[
+    str | None,
+    typer.Option(
+        help="Of a run: this loss. [default: the better one by the verdict, else the baseline]",
+        show_default=False,
+    ),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        help="Of a run: this seed. [default: the best on validation images]", show_default=False
+    ),
+]
+Average = Annotated[
+    bool, typer.Option("--average", help="Of a run: average the probabilities of all seeds.")
+]
+CellKey = Annotated[
+    str | None,
+    typer.Option(
+        "--cell", help="Of a run: one network, by its key in `vesica status`.", show_default=False
+    ),
+]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Let a run's own copies of users' files be run.")
+]
+
+
+def predict(
+    model: RunOrModel,
+    images: Annotated[
+        list[str], typer.Argument(help="Folders, files, or globs such as 'a/*.jpg'.")
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Folder for masks/ and predictions.csv.", show_default=False)
+    ],
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Write them, as 16-bit PNG.")
+    ] = False,
+    overlay: Annotated[
+        bool, typer.Option("--overlay", help="Draw each mask on its image.")
+    ] = False,
+    tiles: Annotated[
+        int | None,
+        typer.Option(
+            min=32,
+            help="Where images show more than those of training at the same scale: cut them into "
+            "overlapping squares of so many pixels, which look like them.",
+            show_default=False,
+        ),
+    ] = None,
+    loss: Loss = None,
+    seed: Seed = None,
+    average: Average = False,
+    cell: CellKey = None,
+    trust: Trust = False,
+    cache: Cache = None,
+) -> None:
+    """Masks of new images, by the network that a run has found to be the better one.
+
+    Example: vesica predict runs/photos-2026-01-31 new/ --out masks --overlay
+    """
+    from vesica.errors import printable
+    from vesica.model import load, say_expected
+    from vesica.predict import plan_job, predict_folder
+
+    console = Console(highlight=False, emoji=False)
+
+    def say(text: str, style: str | None = None) -> None:
+        console.print(escape(printable(text)), style=style)
+
+    job = plan_job(images, out, probabilities=probabilities, overlays=overlay, tile_px=tiles)
+    loaded = load(model, loss=loss, seed=seed, cell=cell, average=average, trust=trust, cache=cache)
+    say(f"Model: {loaded.traits.why or loaded.traits.network}")
+    with _Display(console) as display:
+        try:
+            outcome = predict_folder(loaded, job, display.show)
+        except KeyboardInterrupt:
+            say("Stopped. The same command goes on.")
+            raise typer.Exit(130) from None
+    done = f"{len(outcome.predicted)} masks written"
+    done += f", {len(outcome.skipped)} were there" * bool(outcome.skipped)
+    say(f"{done}: {job.out}")
+    say(say_expected(loaded.traits))
+    if outcome.unusual:
+        say(
+            f"{len(outcome.unusual)} of {len(job.images)} images are unlike those of training, or "
+            "harder than nine in ten of the test images: look at those with `yes` under unusual in "
+            "predictions.csv.",
+            "yellow",
+        )
+    for line in outcome.unreadable[:MAX_SHOWN]:
+        say(f"Left out: {line}", "red")
+    if len(outcome.unreadable) > MAX_SHOWN:
+        say(f"... and {len(outcome.unreadable) - MAX_SHOWN} more", "red")
+    if outcome.unreadable:
+        raise typer.Exit(1)
+
+
+class _Display:
+    """A bar on a terminal, else a line now and then."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.bar = Progress(console=console, transient=True, disable=not console.is_terminal)
+        self.task = self.bar.add_task("predicting", total=None)
+        self.said_at = time.monotonic()
+
+    def __enter__(self) -> "_Display":
+        self.bar.start()
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self.bar.stop()
+
+    def show(self, done: int, total: int) -> None:
+        """As `predict_folder` tells."""
+        self.bar.update(self.task, completed=done, total=total)
+        if not self.console.is_terminal and time.monotonic() - self.said_at > PLAIN_EVERY_S:
+            self.said_at = time.monotonic()
+            self.console.print(f"predicting: {done}/{total}")

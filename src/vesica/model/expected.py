@@ -1,0 +1,135 @@
+"""What the runs that make a model say about it: threshold, temperature, what to expect."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vesica import metrics
+from vesica.judge.histograms import histograms_of
+from vesica.metrics.decision import BIN_PROBS
+from vesica.metrics.threshold import NUM_BINS
+from vesica.model.traits import Expected
+from vesica.results import EndedCell, TestScores, read_scores
+from vesica.statistics import expect_of_new
+
+UNUSUAL_SHARE = 0.1
+"""Of the test images: those that the model was least sure of."""
+
+SURE_BELOW, SURE_FROM = 1 / NUM_BINS, 1 - 1 / NUM_BINS
+"""Probabilities out here count as 0 and 1: an image has so many background pixels that each one's
+rest of doubt would outweigh a thin object."""
+
+Row = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """From probabilities to masks.
+
+    Attributes:
+        threshold: Of the probabilities after tempering.
+        raw_threshold: Of a network's own, a multiple of 1/256.
+        temperature: What logits are divided by.
+    """
+
+    threshold: float
+    raw_threshold: float
+    temperature: float
+
+
+@dataclass(frozen=True)
+class _Tested:
+    """Test images of a fold under one network; a row for each class of each image."""
+
+    scores: TestScores
+    iou: Row
+    confidence: Row | None
+    is_empty: NDArray[np.bool_]
+
+
+def learn(members: Sequence[EndedCell]) -> tuple[Decision, Expected]:
+    """Threshold and temperature from validation images, what to expect from test images.
+
+    The validation histograms of all members count together. An image that several members tested
+    (seeds) has the mean of its scores; folds test each image once, by a network that was not
+    trained on it.
+
+    Raises:
+        DataError: If scores are missing or damaged.
+    """
+    scores = [read_scores(found) for found in members]
+    kept = [histograms_of(found, own) for found, own in zip(members, scores, strict=True)]
+    histograms = [pair for pair in kept if not isinstance(pair, str)]
+    if len(histograms) < len(members):  # runs of earlier versions
+        decision = Decision(metrics.THRESHOLD, metrics.THRESHOLD, 1.0)
+        tested = [_by_counts(own) for own in scores]
+    else:
+        decision = decide(np.concatenate([val for val, _ in histograms]))
+        test = [test for _, test in histograms]
+        tested = [_by_histograms(*pair, decision) for pair in zip(scores, test, strict=True)]
+    return decision, _expect(members, tested)
+
+
+def decide(val: NDArray[np.integer]) -> Decision:
+    """Threshold and temperature that suit validation images."""
+    raw = metrics.tune_threshold(val)
+    temperature = metrics.fit_temperature_to_histograms(val)
+    return Decision(float(metrics.temper(raw, temperature)), raw, temperature)
+
+
+def confidence_of(histograms: NDArray[np.integer], decision: Decision) -> Row:
+    """The IoU that a network itself expects of its masks: E[I] / E[U] by its tempered
+    probabilities; NaN where the mask is empty.
+
+    On test images of cracks and polyps it finds the worst tenth far better than the mean entropy,
+    and about as well as the disagreement of three seeds: see the log.
+    """
+    num = histograms.sum(axis=1).astype(np.float64)
+    probs = metrics.temper(BIN_PROBS, decision.temperature)
+    probs[BIN_PROBS < SURE_BELOW], probs[BIN_PROBS > SURE_FROM] = 0.0, 1.0
+    is_kept = np.arange(NUM_BINS) >= round(decision.raw_threshold * NUM_BINS)
+    inside = num[:, is_kept] @ probs[is_kept]
+    union = num[:, is_kept].sum(axis=1) + num[:, ~is_kept] @ probs[~is_kept]
+    is_empty = num[:, is_kept].sum(axis=1) == 0
+    confidence: Row = np.divide(inside, union, out=np.full(len(num), np.nan), where=~is_empty)
+    return confidence
+
+
+def _by_histograms(scores: TestScores, test: NDArray[np.integer], decision: Decision) -> _Tested:
+    counts = metrics.counts_at(test, decision.raw_threshold)
+    is_empty = counts.tp + counts.fp == 0
+    return _Tested(scores, metrics.iou(counts), confidence_of(test, decision), is_empty)
+
+
+def _by_counts(scores: TestScores) -> _Tested:
+    counts = scores.counts
+    return _Tested(scores, metrics.iou(counts), None, counts.tp + counts.fp == 0)
+
+
+def _expect(members: Sequence[EndedCell], tested: Sequence[_Tested]) -> Expected:
+    emptied = np.concatenate([own.iou[own.is_empty] for own in tested])
+    empty_iou = float(emptied.mean()) if len(emptied) else 0.0
+    by_fold: dict[int, list[_Tested]] = {}
+    for found, own in zip(members, tested, strict=True):
+        by_fold.setdefault(found.cell.data.fold or 0, []).append(own)
+    iou = np.concatenate([np.mean([own.iou for own in fold], axis=0) for fold in by_fold.values()])
+    groups = [group for fold in by_fold.values() for group in fold[0].scores.groups]
+    known: dict[str, Any] = vars(expect_of_new(iou, np.unique(groups, return_inverse=True)[1]))
+    unusual = None
+    if all(own.confidence is not None for own in tested):
+        confidence = np.concatenate(
+            [
+                np.mean([_filled(own.confidence, empty_iou) for own in fold], axis=0)
+                for fold in by_fold.values()
+            ]
+        )
+        unusual = float(np.quantile(confidence, UNUSUAL_SHARE))
+    return Expected(**known, unusual_below=unusual, empty_iou=empty_iou)
+
+
+def _filled(confidence: Row | None, empty_iou: float) -> Row:
+    assert confidence is not None
+    return np.where(np.isnan(confidence), empty_iou, confidence)

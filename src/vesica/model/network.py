@@ -1,0 +1,104 @@
+"""A model that PyTorch runs: networks whose probabilities are averaged, and what is around them."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from vesica.data.sample import Pixels
+from vesica.features import frozen_digest
+from vesica.model.expected import SURE_BELOW, SURE_FROM
+from vesica.model.prediction import Maps, Model
+from vesica.model.resize import resize, shrink
+from vesica.model.traits import Traits
+from vesica.networks import Network
+
+
+class Pipeline(nn.Module):
+    """From RGB images of any size, 0 to 255, to probabilities of that size.
+
+    Args:
+        members: The networks; frozen layers that all share are computed once.
+        traits: Size, temperature and threshold.
+    """
+
+    def __init__(self, members: Sequence[Network], traits: Traits) -> None:
+        super().__init__()
+        self.networks: Sequence[Any] = nn.ModuleList(members)  # type: ignore[assignment]
+        self.size_px = traits.size_px
+        self.temperature, self.threshold = traits.temperature, traits.threshold
+        self.empty_iou = traits.expected.empty_iou if traits.expected else 0.0
+        frozen = {frozen_digest(network) for network in members}
+        self.is_shared = len(members) > 1 and len(frozen) == 1 and "" not in frozen
+        self.eval()
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Probabilities, and the confidence in each image's mask.
+
+        Args:
+            image: uint8, shape (batch, 3, height, width).
+        """
+        height, width = image.shape[-2:]
+        return self.finish(shrink(image.float(), self.size_px), (height, width))
+
+    def finish(self, image: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """The same from images of the networks' size, at a size to be."""
+        image, square = image / 255, (self.size_px, self.size_px)
+        shared = self.networks[0].features(image) if self.is_shared else None
+        probs, confidences = [], []
+        for network in self.networks:
+            features = network.features(image) if shared is None else shared
+            logits = network.head(features, square).float()
+            confidences.append(self._confidence(logits))
+            probs.append(torch.sigmoid(resize(logits, size) / self.temperature))
+        return torch.stack(probs).mean(dim=0), torch.stack(confidences).mean(dim=0)
+
+    def _confidence(self, logits: Tensor) -> Tensor:
+        """As `expected.confidence_of`, from a network's own logits; a mean over classes."""
+        raw, probs = torch.sigmoid(logits), torch.sigmoid(logits / self.temperature)
+        is_kept = (probs >= self.threshold).float()
+        probs = torch.where(raw < SURE_BELOW, 0.0, torch.where(raw >= SURE_FROM, 1.0, probs))
+        inside = (probs * is_kept).sum(dim=(2, 3))
+        area = is_kept.sum(dim=(2, 3))
+        union = area + (probs * (1 - is_kept)).sum(dim=(2, 3))
+        ratio = inside / union.clamp(min=1e-12)
+        return torch.where(area > 0, ratio, self.empty_iou).mean(dim=1)
+
+
+class NetworkModel(Model):
+    """A model that PyTorch runs, in float32, on a GPU where there is one."""
+
+    def __init__(self, members: Sequence[Network], traits: Traits) -> None:
+        self.traits = traits
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.pipeline = Pipeline(members, traits).to(self.device)
+        self.digest = _digest(self.pipeline, traits)
+
+    @property
+    def members(self) -> list[Network]:
+        """Its networks."""
+        return list(self.pipeline.networks)
+
+    @torch.inference_mode()
+    def maps(self, image: Pixels) -> tuple[Maps, float]:
+        """As `Model.maps`."""
+        side = self.traits.size_px
+        # By Pillow itself, as for training.
+        small = Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR)
+        stored = torch.from_numpy(np.array(small)).permute(2, 0, 1)[None].to(self.device)
+        height, width = image.shape[:2]
+        probs, confidence = self.pipeline.finish(stored.float(), (height, width))
+        return probs[0].cpu().numpy(), float(confidence[0])
+
+
+def _digest(pipeline: Pipeline, traits: Traits) -> str:
+    fields = traits.model_dump_json(exclude={"why", "command", "versions"})
+    digest = hashlib.sha256(fields.encode())
+    for name, tensor in sorted(pipeline.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\0".encode())
+        digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]

@@ -1,0 +1,126 @@
+"""What travels with a model: enough to use it without the run that it is of. Needs no torch."""
+
+import json
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+
+from vesica.errors import DataError
+from vesica.results import Model
+from vesica.results.kept import Text, Versions
+
+SCHEMA = 1
+KEY = "vesica"
+"""Of the metadata of a safetensors or ONNX file."""
+
+MAX_PIXELS = 10**9
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Expected(Model):
+    """What test images say of a new one: at the model's size, with the threshold that it has.
+
+    Attributes:
+        mean, low, high: Of per-image IoU, with the interval of the mean.
+        least, most: The range of nine new images in ten; None: too few were tested.
+        unusual_below: The confidence below which a tenth of the test images were.
+        empty_iou: Mean IoU of test images whose masks came out empty, 0 where there were none.
+    """
+
+    mean: Share
+    low: Share | None
+    high: Share | None
+    least: Share | None
+    most: Share | None
+    num_images: int = Field(ge=1)
+    num_units: int = Field(ge=1)
+    unusual_below: Share | None = None
+    empty_iou: Share = 0.0
+
+
+class Traits(Model):
+    """A model in use.
+
+    Attributes:
+        network: In its spelling.
+        num_members: Networks whose probabilities are averaged.
+        size_px: Images are resized to squares of this side, bilinearly, as they were to train.
+        temperature: The logits are divided by it; from validation images.
+        threshold: Of the probabilities that come out; from validation images.
+        classes: Names of the maps.
+        loss, seeds, folds: What the members were trained with.
+        data, fingerprint: The images; their name and their digest.
+        weights, licence: What the encoder began with, and what is known of its terms.
+        why: Why it is this one of its run, a sentence.
+        command, versions: That trained it.
+    """
+
+    schema_number: int = Field(SCHEMA, alias="schema", ge=1, le=SCHEMA)
+    network: Text
+    num_members: int = Field(ge=1, le=1000)
+    size_px: int = Field(ge=32, le=4096)
+    temperature: float = Field(gt=0, le=1000)
+    threshold: Share
+    classes: tuple[Text, ...] = Field(min_length=1, max_length=1000)
+    expected: Expected | None = None
+    preprocessing: Text = ""
+    loss: Text = ""
+    seeds: tuple[int, ...] = Field((), max_length=1000)
+    folds: int = Field(0, ge=0, le=1000)
+    data: Text = ""
+    fingerprint: Text = ""
+    weights: Text = ""
+    licence: Text = ""
+    why: Text = ""
+    command: Text = ""
+    versions: Versions = Field(default_factory=dict, max_length=1000)
+
+    def to_text(self) -> str:
+        """As it is in a file's metadata."""
+        return self.model_dump_json(by_alias=True)
+
+    def to_metadata(self) -> dict[str, str]:
+        """Of a file: what is read again, and what people look for by name."""
+        plain = {name: getattr(self, name) for name in ("network", "data", "licence", "command")}
+        figures = {name: str(getattr(self, name)) for name in ("size_px", "threshold")}
+        return {KEY: self.to_text(), **plain, **figures, "classes": ", ".join(self.classes)}
+
+
+def read_traits(metadata: Any, where: str) -> Traits:
+    """From a file's metadata.
+
+    Raises:
+        DataError: If the file is no model that `vesica export` wrote.
+    """
+    text = (metadata or {}).get(KEY)
+    if text is None:
+        raise DataError(
+            f"{where}: no model that `vesica export` wrote (its metadata has no {KEY!r}); a run's "
+            "own model.safetensors has the trained tensors alone: pass the run's folder"
+        )
+    try:
+        return Traits.model_validate(json.loads(text))
+    except (ValidationError, ValueError, RecursionError) as error:
+        first = str(error).splitlines()
+        raise DataError(
+            f"{where}: its metadata {KEY!r} cannot be read ({' '.join(first[:3])[:300]}); export "
+            "the model again, with this version"
+        ) from None
+
+
+def say_expected(traits: Traits) -> str:
+    """What to expect of a new image of this kind, in a sentence."""
+    found = traits.expected
+    if found is None:
+        return "What to expect is not known: the run keeps no scores of test images."
+    text = f"Expect an IoU of {found.mean:.2f} on a new image of this kind"
+    if found.low is not None and found.high is not None:
+        text += f" (95 % interval of the mean {found.low:.2f} to {found.high:.2f})"
+    if found.least is not None and found.most is not None:
+        text += f"; of ten such images nine lie between {found.least:.2f} and {found.most:.2f}"
+    else:
+        text += "; for a range of single images, fewer than 19 images or groups were tested"
+    tested = f"{found.num_images} test images"
+    if found.num_units < found.num_images:
+        tested += f" in {found.num_units} groups"
+    return f"{text}. From {tested}, scored at {traits.size_px}x{traits.size_px} pixels."

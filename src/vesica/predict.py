@@ -1,0 +1,260 @@
+"""Masks of many images: one after another, in constant memory, and again where it stopped.
+
+In the folder of the output are `masks/`, and `probabilities/` and `overlays/` where they are asked
+for, each with the images' names and inner folders; `predictions.csv`, a row for each image; and
+`model.json`, which says what made them.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from vesica.data.listing import IMAGE_SUFFIXES
+from vesica.data.pixels import is_hidden, read_image, show
+from vesica.data.sample import Pixels
+from vesica.errors import DataError
+from vesica.files import expand, is_there, read_json, remove_drafts, replacing, write_json
+from vesica.model import Model, Prediction
+from vesica.results import read_table, write_table
+
+MADE_BY, TABLE = "model.json", "predictions.csv"
+COLUMNS = ("name", "height_px", "width_px", "foreground", "confidence", "unusual")
+SAVE_EVERY = 200
+"""Images: so many are predicted again where the process was killed."""
+
+Row = dict[str, str]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Images, and what is to be made of them.
+
+    Attributes:
+        root: Above all of them; their names begin here.
+        images: Files.
+        out: The folder of the output.
+        probabilities: Whether to write them, 16 bits a pixel.
+        overlays: Whether to draw the outline of each mask on its image.
+        tile_px: As in `Model.predict`.
+    """
+
+    root: Path
+    images: tuple[Path, ...]
+    out: Path
+    probabilities: bool = False
+    overlays: bool = False
+    tile_px: int | None = None
+
+
+@dataclass
+class Outcome:
+    """How it went; each list has names, and of what could not be read the reason."""
+
+    predicted: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    unusual: list[str] = field(default_factory=list)
+
+
+def plan_job(images: Sequence[str], out: str | Path, **options: Any) -> Job:
+    """Find the images that a user names by folders, files and globs.
+
+    Raises:
+        DataError: If there is none, or the output would lie among them.
+    """
+    folder = expand(out).absolute()
+    found: dict[Path, None] = {}
+    roots: list[Path] = []
+    for text in images:
+        path = expand(text).absolute()
+        if path.is_dir():
+            if folder.resolve().is_relative_to(path.resolve()):
+                raise DataError(
+                    f"--out {out}: lies within {text}, where the next run would take the masks for "
+                    "images; pass a folder beside it"
+                )
+            roots.append(path)
+            found |= dict.fromkeys(_images_below(path))
+            continue
+        files = [path] if path.is_file() else sorted(_matching(path))
+        files = [file for file in files if file.is_file()]
+        if not files:
+            raise DataError(f"{text}: no such file or folder, and no file fits it as a pattern")
+        roots += [file.parent for file in files]
+        found |= dict.fromkeys(files)
+    if not found:
+        suffixes = " ".join(sorted(IMAGE_SUFFIXES))
+        raise DataError(
+            f"{', '.join(images)}: no images below; expected files that end in {suffixes}"
+        )
+    if inside := [file for file in found if file.resolve().is_relative_to(folder.resolve())]:
+        raise DataError(f"{inside[0]}: an image within --out {out}; pass another folder")
+    return Job(Path(os.path.commonpath(roots)), tuple(found), folder, **options)
+
+
+def predict_folder(
+    model: Model, job: Job, progress: Progress = lambda done, total: None
+) -> Outcome:
+    """Predict what is not there yet; what is there was made by the same model.
+
+    Raises:
+        DataError: If the folder of the output belongs to something else, or the disk is full.
+    """
+    rows = _enter(model, job)
+    outcome = Outcome()
+    names = _name(job)
+    try:
+        for number, (image, name) in enumerate(zip(job.images, names, strict=True)):
+            progress(number, len(names))
+            targets = _targets(job, name, model.traits.classes)
+            label = show(job.root, image)
+            if label in rows and _are_newer(targets.values(), image):
+                outcome.skipped.append(label)
+            else:
+                rows.pop(label, None)
+                _predict_one(model, job, image, targets, rows, outcome)
+            if (number + 1) % SAVE_EVERY == 0:
+                _save(job, rows)
+    finally:
+        _save(job, rows)
+    progress(len(names), len(names))
+    labels = {show(job.root, image) for image in job.images}
+    outcome.unusual = [n for n, row in rows.items() if row["unusual"] == "yes" and n in labels]
+    return outcome
+
+
+def _predict_one(
+    model: Model,
+    job: Job,
+    image: Path,
+    targets: Mapping[tuple[str, int], Path],
+    rows: dict[str, Row],
+    outcome: Outcome,
+) -> None:
+    label = show(job.root, image)
+    try:
+        pixels = read_image(job.root, image)
+    except DataError as error:
+        outcome.unreadable.append(
+            str(error).replace(" Replace it, or remove it with its partner.", "")
+        )
+        return
+    found = model.predict(pixels, tile_px=job.tile_px)
+    _write(found, pixels, targets)
+    outcome.predicted.append(label)
+    height, width = pixels.shape[:2]
+    foreground = found.mask if found.mask.ndim == 2 else found.mask.any(axis=0)
+    unusual = {None: "", True: "yes", False: "no"}[found.is_unusual]
+    values = (label, height, width, f"{foreground.mean():.6f}", f"{found.confidence:.4f}", unusual)
+    rows[label] = dict(zip(COLUMNS, map(str, values), strict=True))
+
+
+def _images_below(folder: Path) -> Iterator[Path]:
+    """Sorted by name, folder by folder; what an operating system put there is passed over."""
+    for child in sorted(folder.iterdir()):
+        if is_hidden(child):
+            continue
+        if child.is_dir() and not child.is_symlink():  # a link may lead in a circle
+            yield from _images_below(child)
+        elif child.suffix.lower() in IMAGE_SUFFIXES:
+            yield child
+
+
+def _matching(pattern: Path) -> Iterator[Path]:
+    """Files that fit a pattern; `**` stands for any folders."""
+    yield from Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))
+
+
+def _name(job: Job) -> list[Path]:
+    """Of each image's outputs, without a suffix; with the image's, where two differ in it alone."""
+    bare = [image.relative_to(job.root).with_suffix("") for image in job.images]
+    num = Counter(bare)
+    return [
+        image.relative_to(job.root) if num[name] > 1 else name
+        for image, name in zip(job.images, bare, strict=True)
+    ]
+
+
+def _targets(job: Job, name: Path, classes: Sequence[str]) -> dict[tuple[str, int], Path]:
+    """Files to write, by what is in them and the number of the class."""
+    kinds = ["masks", *(["probabilities"] * job.probabilities)]
+    targets = {}
+    for kind in kinds:
+        for number, label in enumerate(classes):
+            of_class = f".{label.replace('/', '-')}" if len(classes) > 1 else ""
+            path = job.out / kind / name
+            targets[kind, number] = path.with_name(f"{path.name}{of_class}.png")
+    if job.overlays:
+        path = job.out / "overlays" / name
+        targets["overlays", 0] = path.with_name(f"{path.name}.jpg")
+    return targets
+
+
+def _write(found: Prediction, image: Pixels, targets: Mapping[tuple[str, int], Path]) -> None:
+    size = (-1, *image.shape[:2])
+    masks, probs = found.mask.reshape(size), found.probs.reshape(size)
+    for (kind, number), target in targets.items():
+        if kind == "masks":
+            picture = Image.fromarray(masks[number].astype(np.uint8) * 255)
+        elif kind == "probabilities":
+            picture = Image.fromarray((probs[number] * 65535).round().astype(np.uint16))
+        else:
+            picture = Image.fromarray(draw_overlay(image, np.any(masks, axis=0)))
+        with replacing(target, has_sum=False) as path:
+            picture.save(path)
+
+
+def draw_overlay(image: Pixels, mask: NDArray[np.bool_]) -> Pixels:
+    """The image with its mask tinted and outlined; the line grows with the image."""
+    width = max(1, round(max(mask.shape) / 400))
+    outline = ndimage.binary_dilation(mask, iterations=width) & ~mask
+    drawn = image.astype(np.float32)
+    drawn[mask] = 0.65 * drawn[mask] + 0.35 * np.array([255, 60, 0], np.float32)
+    drawn[outline] = (255, 230, 0)
+    return drawn.round().astype(np.uint8)
+
+
+def _enter(model: Model, job: Job) -> dict[str, Row]:
+    """The rows that are there, of the same model.
+
+    Raises:
+        DataError: If something else is there.
+    """
+    made_by = {"digest": model.digest, "tile_px": job.tile_px}
+    if is_there(job.out / MADE_BY):
+        found = read_json(job.out / MADE_BY)
+        if not isinstance(found, dict) or {key: found.get(key) for key in made_by} != made_by:
+            raise DataError(
+                f"--out {job.out}: has masks of another model or of other --tiles; pass another "
+                "folder"
+            )
+        for folder, _, _ in os.walk(job.out):
+            remove_drafts(Path(folder))
+        return _rows(job.out / TABLE)
+    if job.out.exists() and (not job.out.is_dir() or any(job.out.iterdir())):
+        raise DataError(f"--out {job.out}: is there and not of this command; pass a new folder")
+    write_json(job.out / MADE_BY, made_by | {"model": model.traits.model_dump(mode="json")})
+    return {}
+
+
+def _rows(path: Path) -> dict[str, Row]:
+    rows = read_table(path) if is_there(path) else []
+    return {row["name"]: row for row in rows if tuple(row) == COLUMNS}
+
+
+def _are_newer(targets: Any, image: Path) -> bool:
+    changed = image.stat().st_mtime_ns
+    return all(path.is_file() and path.stat().st_mtime_ns >= changed for path in targets)
+
+
+def _save(job: Job, rows: Mapping[str, Row]) -> None:
+    write_table(job.out / TABLE, COLUMNS, ([row[c] for c in COLUMNS] for row in rows.values()))
