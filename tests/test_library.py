@@ -255,7 +255,7 @@ def test_a_plan_never_runs_a_file_by_its_path(
     ],
 )
 def test_what_is_wrong_with_a_users_own(
-    spelled: str, options: dict[str, str], message: str, tmp_path: Path
+    spelled: str, options: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     file = write_slides(tmp_path)
     with pytest.raises(DataError) as caught:

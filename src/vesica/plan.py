@@ -24,6 +24,10 @@ SCHEMA = 2
 LATER: dict[str, Any] = {
     "data.folds": 0,
     "data.fold": None,
+    "data.ignore": None,
+    "data.fit_masks": False,
+    "data.as_stored": False,
+    "data.depth": None,
     "recipe.average": "none",
     "recipe.steps": 0,
 }

@@ -56,7 +56,7 @@ DATASETS: dict[str, Format] = {
         recognise=folder.recognise,
         open=folder.open_folder,
         targets=("foreground",),
-        options=("foreground", "group"),
+        options=("foreground", "ignore", "fit_masks", "as_stored", "depth", "group"),
     ),
 }
 """Every layout, in the order in which a folder is compared with them."""
@@ -71,9 +71,14 @@ def open_dataset(
     format: str = "auto",
     target: str | None = None,
     foreground: str | None = None,
+    ignore: str | None = None,
+    fit_masks: bool = False,
+    as_stored: bool = False,
+    depth: int | None = None,
     group: str | None = None,
+    is_settled: bool = False,
 ) -> Dataset:
-    """Open images with labels; files are listed and hashed, pixels not yet decoded.
+    """Open images with labels; files are listed and hashed, and the masks of a folder looked at.
 
     Args:
         path: A folder, a name of `DATA` with its options, or `FILE.py:FUNCTION` with its options,
@@ -81,14 +86,27 @@ def open_dataset(
         format: A key of `DATASETS`, or "auto" to recognise the layout. The canonical spelling of a
             user's function stands for `path`.
         target: What counts as foreground; by default the first of the format's targets.
-        foreground: Which mask values are foreground, for the format "folder": "255", ">127".
+        foreground: What of a mask is foreground, for the format "folder": "255", "4,5", ">127",
+            "#ff0000". None: chosen by what all masks hold.
+        ignore: What of a mask is left out: "255".
+        fit_masks: Resize masks to their images.
+        as_stored: Leave EXIF orientations alone.
+        depth: Bits that 16-bit images use. None: what their largest value needs.
         group: Regular expression that finds a sample's group in its name, for "folder".
+        is_settled: Whether all of this was chosen before: no mask is looked at.
 
     Raises:
         DataError: If they cannot be opened so; the message says what to change.
     """
-    options = {"foreground": foreground, "group": group}
-    given = {name: value for name, value in options.items() if value is not None}
+    options = {
+        "foreground": foreground,
+        "ignore": ignore,
+        "fit_masks": fit_masks,
+        "as_stored": as_stored,
+        "depth": depth,
+        "group": group,
+    }
+    given = {name: value for name, value in options.items() if value not in (None, False)}
     try:
         if (text := _find_name(str(path), format)) is not None:
             return _open_named(text, format, target, given)
@@ -96,6 +114,8 @@ def open_dataset(
         _check_folder(path)
         name = _recognise(path) if format == "auto" else _check_format(path, format)
         target = _check_options(name, target, given)
+        if is_settled and "foreground" in DATASETS[name].options:
+            given["is_settled"] = True
         return DATASETS[name].open(path, target, **given)
     except OSError as problem:
         file = str(problem.filename)[:300]
@@ -124,7 +144,7 @@ def _open_named(text: str, format: str, target: str | None, given: Iterable[str]
     if spelled.digest:
         dataset = _check_own(spelled, dataset)
     for option in [*given, *(["format"] if format not in ("auto", dataset.format) else [])]:
-        raise DataError(f"--{option} makes no sense for {spelled.name}. Leave it out.")
+        raise DataError(f"{_spell(option)} makes no sense for {spelled.name}. Leave it out.")
     if target not in (None, dataset.target):
         raise DataError(
             f"Target {target!r} makes no sense for {spelled.name}, whose target is "
@@ -187,8 +207,12 @@ def _check_options(name: str, target: str | None, given: Iterable[str]) -> str:
         )
     for option in given:
         if option not in chosen.options:
-            raise DataError(f"--{option} makes no sense for the format {name}. Leave it out.")
+            raise DataError(f"{_spell(option)} makes no sense for the format {name}. Leave it out.")
     return target
+
+
+def _spell(option: str) -> str:
+    return f"--{option.replace('_', '-')}"
 
 
 def _names() -> str:

@@ -1,23 +1,19 @@
 """Reader of a user's own folder: `images/` and `masks/`, paired by the names before the suffix."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from vesica.data.match import match_names
-from vesica.data.pixels import (
-    Foreground,
-    check_sizes,
-    is_hidden,
-    read_image,
-    read_values,
-    select_plain,
-    show,
-)
+from vesica.data.matrices import MATRIX_SUFFIXES
+from vesica.data.pixels import is_hidden, read_image, show
+from vesica.data.reading import choose_reading
 from vesica.data.sample import Dataset, Mask, Pixels, Sample, fingerprint_files
+from vesica.data.stored import read_stored
 from vesica.errors import DataError, join_lines
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp"})
+MASK_SUFFIXES = IMAGE_SUFFIXES | MATRIX_SUFFIXES
 PART_OF_FOLDER = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validation"), "val"),
@@ -40,42 +36,31 @@ def recognise(path: Path) -> bool:
     return bool(_parts(path))
 
 
-def open_folder(
-    path: Path, target: str, *, foreground: str | None = None, group: str | None = None
-) -> Dataset:
+def open_folder(path: Path, target: str, *, group: str | None = None, **options: Any) -> Dataset:
     """A folder with `images/` and `masks/`, or with these in `train/`, `val/` and `test/`.
 
     Args:
         path: The folder; its parts may also be `images/train`, `masks/train` and so on.
         target: "foreground".
-        foreground: "255" keeps that value only; ">127", ">=128", "<128", "<=127" are thresholds.
-            None: masks hold 0 with 1, with 255 or with 65535.
         group: Regular expression; its first capturing group, or else its whole match, on a
             sample's name is the sample's group.
+        options: Of `choose_reading`.
 
     Raises:
         DataError: If files do not pair up, or an option cannot be used; one error lists all files.
     """
     parts = _parts(path)
-    rule = None if foreground is None else Foreground.parse(foreground)
     samples: list[Sample] = []
     notes: list[str] = []
     problems = _strays(path, parts)
     for part in parts:
-        images = _files_by_stem(path, part.images, notes, problems)
-        masks = _files_by_stem(path, part.masks, notes, problems)
+        images = _files_by_stem(path, part.images, notes, problems, IMAGE_SUFFIXES)
+        masks = _files_by_stem(path, part.masks, notes, problems, MASK_SUFFIXES)
         problems += _unpaired(path, images, masks, part.masks, "mask")
         problems += _unpaired(path, masks, images, part.images, "image")
         for stem in images.keys() & masks.keys():
             name = f"{part.name}/{stem}" if part.name else stem
             samples.append(Sample(name, name, (images[stem], masks[stem]), part.name))
-
-    def read(sample: Sample) -> tuple[Pixels, Mask]:
-        image_file, mask_file = sample.files
-        image = read_image(path, image_file)
-        values = read_values(path, mask_file)
-        check_sizes(path, image_file, image, mask_file, values)
-        return image, rule.select(values) if rule else select_plain(show(path, mask_file), values)
 
     problems += [
         f"{show(path, file)}: a link to nothing. Remove or mend it."
@@ -84,25 +69,33 @@ def open_folder(
         if not file.exists()
     ]
     if problems:  # name the files that cannot be read too: all bad files in one message
-        raise DataError(join_lines(problems + _unreadable(samples, read)))
+        raise DataError(join_lines(problems + _unreadable(path, samples)))
     samples = _with_groups(sorted(samples, key=lambda sample: sample.name), group)
+    reading = choose_reading(path, [(s.files[0], s.files[1]) for s in samples], **options)
+
+    def read(sample: Sample) -> tuple[Pixels, Mask] | tuple[Pixels, Mask, Mask]:
+        return reading.read(path, *sample.files)
+
     return Dataset(
         format="folder",
         # The rule decides the pixels, so what is kept on disk must differ with it.
-        target=f"{target}{rule}" if rule else target,
+        target=reading.foreground.target(target),
         samples=tuple(samples),
         read=read,
-        fingerprint=fingerprint_files(samples),
-        notes=tuple(notes),
+        fingerprint=reading.fingerprint(fingerprint_files(samples)),
+        notes=(*notes, *reading.notes),
+        has_void=reading.ignore is not None,
+        settled=reading.settled,
     )
 
 
-def _unreadable(samples: list[Sample], read: Callable[[Sample], tuple[Pixels, Mask]]) -> list[str]:
+def _unreadable(root: Path, samples: list[Sample]) -> list[str]:
     problems = []
     for sample in samples:
         try:
             if all(file.exists() for file in sample.files):
-                read(sample)
+                read_image(root, sample.files[0])
+                read_stored(root, sample.files[1])
         except DataError as error:
             problems.append(str(error))
     return problems
@@ -133,7 +126,7 @@ def _subfolders(path: Path) -> list[Path]:
 
 
 def _files_by_stem(
-    root: Path, folder: Path, notes: list[str], problems: list[str]
+    root: Path, folder: Path, notes: list[str], problems: list[str], suffixes: frozenset[str]
 ) -> dict[str, Path]:
     files: dict[str, Path] = {}
     others = []
@@ -148,7 +141,7 @@ def _files_by_stem(
                 f"{show(root, file)}: a folder where images are expected. Move its files up, or"
                 " name it train, val or test."
             )
-        elif file.suffix.lower() not in IMAGE_SUFFIXES:
+        elif file.suffix.lower() not in suffixes:
             others.append(file.name)
         elif file.stem in files:
             twin = show(root, files[file.stem])
@@ -158,8 +151,8 @@ def _files_by_stem(
     if others:
         notes.append(_describe_others(show(root, folder), others))
     if not files:
-        suffixes = " ".join(sorted(IMAGE_SUFFIXES))
-        problems.append(f"{show(root, folder)}: no image files. Add some ({suffixes}).")
+        known = " ".join(sorted(suffixes))
+        problems.append(f"{show(root, folder)}: no image files. Add some ({known}).")
     return files
 
 

@@ -32,7 +32,17 @@ MIN_TEST, FOLDS = 50, 5
 NUM_LOOKED_AT = 200
 """Training masks among which the size of objects is measured."""
 
-OPENED_BY = ("path", "format", "target", "foreground", "group")
+OPENED_BY = (
+    "path",
+    "format",
+    "target",
+    "foreground",
+    "ignore",
+    "fit_masks",
+    "as_stored",
+    "depth",
+    "group",
+)
 """What of a source decides how it is opened."""
 
 Progress = Callable[[str, int, int], None]
@@ -188,7 +198,12 @@ def open_source(source: Source) -> Dataset:
         format=source.format,
         target=source.target,
         foreground=source.foreground,
+        ignore=source.ignore,
+        fit_masks=source.fit_masks,
+        as_stored=source.as_stored,
+        depth=source.depth,
         group=source.group,
+        is_settled=bool(source.fingerprint),
     )
 
 
@@ -201,10 +216,11 @@ def object_size(masks: NDArray[np.bool_]) -> float:
 
 
 def _resolve(source: Source, dataset: Dataset) -> Source:
+    settled = source.model_copy(update=dict(dataset.settled))
     # A rule for the foreground is a field of its own and makes the target's name.
-    target = dataset.target if source.foreground is None else source.target
+    target = dataset.target if settled.foreground is None else source.target
     found = {"format": dataset.format, "target": target, "fingerprint": dataset.fingerprint}
-    return source.model_copy(update=found)
+    return settled.model_copy(update=found)
 
 
 def _opened_by(source: Source) -> tuple[Any, ...]:
