@@ -7,28 +7,33 @@ looks like a border.
 from collections.abc import Callable, Sequence
 
 from vesica.data.rules import Item
-from vesica.data.survey import Look
 from vesica.data.tally import Tally
+from vesica.words import count_of
 
 NAMES_SHOWN, CHOICES_SHOWN = 3, 3
 MAX_CLASSES = 40
 """Different numbers; where there are more, each object may have its own."""
 
+MAX_THINGS = 5
+"""Different values; where there are more, none is taken for a border."""
+
 IsBorder = Callable[[Item], bool]
 """Whether the pixels of a value are but a line between two others."""
 
 
-def ask(tally: Tally, heaps: Sequence[float], looks: Sequence[Look], is_border: IsBorder) -> str:
+def ask(tally: Tally, heaps: Sequence[float], is_border: IsBorder) -> str:
     """What masks hold, and what to pass.
 
     Args:
         tally: All that they hold.
         heaps: What of it is not a shade of something else.
-        looks: The masks.
         is_border: Asked of few values.
     """
     kind = "colours" if tally.is_colour else "values"
-    held = f"The masks hold {len(heaps)} {kind}: {tally.say(heaps)}."
+    held = (
+        f"The masks hold {len(heaps)} {kind} (share of pixels, and in how many of"
+        f" {count_of(tally.num_masks, 'mask')}): {tally.say(heaps)}."
+    )
     if not tally.is_colour and len(heaps) > MAX_CLASSES:
         return f"{held} {_ask_for_threshold(tally)}"
     voids = [heap for heap in heaps if _is_void(tally, heap, heaps, is_border)]
@@ -38,12 +43,15 @@ def ask(tally: Tally, heaps: Sequence[float], looks: Sequence[Look], is_border: 
         voids = []
     objects = [heap for heap in sorted(heaps) if heap not in (0, *voids)]
     ignore = "".join(f" --ignore {quote(tally.item(void))}" for void in voids[:1])
-    sentences = [held, f"Which is the object? {_choices(tally, objects, ignore)}"]
+    is_all = len(objects) + len(voids) == len(heaps)
+    together = [] if is_all and len(objects) == 2 else objects[:2]
+    choices = _choices(tally, objects, together, ignore)
+    sentences = [held, f"Which is the object? {choices}"]
     if voids:
         void = tally.item(voids[0])
         sentences.append(f"{void} looks like a border or a void, which --ignore leaves out.")
-    if any(look.kind == "palette" for look in looks) and tally.is_colour:
-        sentences.append("Numbers, as --foreground 1, are the indices of the palette.")
+    if tally.labels:
+        sentences.append("Numbers are the indices of the palette.")
     return " ".join(sentences)
 
 
@@ -58,15 +66,15 @@ def quote(item: Item) -> str:
     return f"'{item}'" if item.is_colour else str(item)
 
 
-def _choices(tally: Tally, objects: Sequence[float], ignore: str) -> str:
+def _choices(tally: Tally, objects: Sequence[float], together: Sequence[float], ignore: str) -> str:
     items = [tally.item(heap) for heap in objects]
     singles = [f"--foreground {quote(item)}{ignore}" for item in items[:CHOICES_SHOWN]]
     if len(items) > CHOICES_SHOWN:
-        singles.append("and so on")
-    text = f"Pass {' or '.join(singles[:2])}{''.join(f', {s}' for s in singles[2:])}"
-    if len(items) < 2:
+        singles.append("another")
+    text = f"Pass {' or '.join([', '.join(singles[:-1]), singles[-1]] if singles[1:] else singles)}"
+    if len(together) < 2:
         return f"{text}."
-    both = ",".join(map(str, items[:2]))
+    both = ",".join(str(tally.item(heap)) for heap in together)
     both = f"'{both}'" if tally.is_colour else both
     return f"{text}; for several together --foreground {both}{ignore}."
 
@@ -96,4 +104,4 @@ def _is_void(tally: Tally, heap: float, heaps: Sequence[float], is_border: IsBor
         return False
     others = [other for other in heaps if other != heap]
     is_far = not tally.is_colour and heap in (255, 65535) and max(others) <= MAX_CLASSES
-    return is_far or is_border(tally.item(heap))
+    return is_far or (len(heaps) <= MAX_THINGS and is_border(tally.item(heap)))

@@ -13,6 +13,7 @@ from vesica import spelling
 from vesica.cache import default_cache
 from vesica.data import open_dataset
 from vesica.data.arrays import Arrays, load_arrays
+from vesica.data.counts import Counts, say_copies, say_foreground
 from vesica.data.sample import Dataset
 from vesica.data.source import Source
 from vesica.data.split import Split, make_split
@@ -79,6 +80,7 @@ class Library:
     _datasets: dict[tuple[Any, ...], Dataset] = field(default_factory=dict)
     _splits: dict[Source, Split] = field(default_factory=dict)
     _arrays: dict[tuple[int, int], Arrays] = field(default_factory=dict)
+    _counts: dict[tuple[int, int], Counts] = field(default_factory=dict)
 
     def dataset(self, source: Source) -> Dataset:
         """The opened data set.
@@ -151,6 +153,13 @@ class Library:
             )
         return self._arrays[key]
 
+    def counts(self, source: Source, size_px: int) -> Counts:
+        """What its images and masks have in them, at one size."""
+        key = id(self.dataset(source)), size_px
+        if key not in self._counts:
+            self._counts[key] = Counts.of(self.arrays(source, size_px))
+        return self._counts[key]
+
     def describe(self, source: Source, size_px: int, stride_px: int) -> list[str]:
         """What a user should know of these images before training, a sentence each.
 
@@ -166,6 +175,10 @@ class Library:
             f"{dataset.target}, {origin}: {len(dataset.samples)} images; "
             f"{len(split.train)} train, {len(split.val)} validate, {len(split.test)} test."
         ]
+        counts = self.counts(source, size_px)
+        divided = split if source.fold is None else None
+        sentences.append(say_foreground(counts, divided, dataset.classes))
+        sentences += say_copies(counts, divided, dataset)
         masks = self.arrays(source, size_px).masks[list(split.train[:NUM_LOOKED_AT])]
         if not masks.any():
             sentences.append(f"The first {len(masks)} training masks are all empty.")

@@ -136,9 +136,10 @@ def _from_image(root: Path, file: Path) -> Stored:
 def _from_colours(
     rgb: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, is_lossy: bool
 ) -> Stored:
-    spread = SPREAD_OF_GREY if is_lossy else 0
-    if int((rgb.max(axis=2) - rgb.min(axis=2)).max(initial=0)) <= spread:
-        return Stored("grey", rgb[..., 1], 255, alpha=alpha, is_lossy=is_lossy)
+    red, green, blue = np.moveaxis(rgb, 2, 0)
+    high, low = (f(f(red, green), blue) for f in (np.maximum, np.minimum))
+    if int((high - low).max(initial=0)) <= (SPREAD_OF_GREY if is_lossy else 0):
+        return Stored("grey", green, 255, alpha=alpha, is_lossy=is_lossy)
     return Stored("colour", pack(rgb), alpha=alpha, is_lossy=is_lossy)
 
 

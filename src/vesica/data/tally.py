@@ -1,8 +1,8 @@
 """What the masks of a set hold together: its values or colours, and the heaps that they form."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,7 @@ class Tally:
         num_masks: All of them.
         is_colour: Whether they are colours.
         is_lossy: Whether any mask is of a format that changes values.
+        labels: What is said behind a value: the colour of an index.
     """
 
     pixels: Counter[float]
@@ -48,6 +49,7 @@ class Tally:
     num_masks: int
     is_colour: bool
     is_lossy: bool
+    labels: Mapping[float, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, looks: Sequence[Look], *, is_colour: bool) -> "Tally":
@@ -60,7 +62,14 @@ class Tally:
             for value, count in zip(values.tolist(), look.counts.tolist(), strict=True):
                 pixels[value] += count
                 masks[value] += 1
-        return cls(pixels, masks, len(looks), is_colour, any(look.is_lossy for look in looks))
+        labels = {
+            value: f" #{colour:06x}"
+            for look in looks
+            if look.kind == "palette" and not is_colour and look.colours is not None
+            for value, colour in zip(look.values.tolist(), look.colours.tolist(), strict=True)
+        }
+        is_lossy = any(look.is_lossy for look in looks)
+        return cls(pixels, masks, len(looks), is_colour, is_lossy, labels)
 
     @property
     def values(self) -> list[float]:
@@ -81,13 +90,14 @@ class Tally:
         return sum(self.pixels[value] for value in values) / max(1, self.pixels.total())
 
     def say(self, values: Iterable[float]) -> str:
-        """Values with their shares, in order; the most frequent where they are many."""
+        """Values in order, with their shares of pixels and the masks that have them; the most
+        frequent where they are many."""
         frequent = sorted(values, key=lambda value: -self.pixels[value])
         shown = sorted(frequent[:MAX_SHOWN])
         more = len(frequent) - len(shown)
         parts = [
-            f"{self.item(value)} ({_percent(self.share([value]))} of pixels, in"
-            f" {_of_all(self.masks[value], self.num_masks)})"
+            f"{self.item(value)}{self.labels.get(value, '')}"
+            f" ({_percent(self.share([value]))}, {self.masks[value]})"
             for value in shown
         ]
         return ", ".join(parts) + (f" and {more} more" if more else "")
@@ -169,9 +179,3 @@ def _distances(value: float, centres: Sequence[float], is_colour: bool) -> NDArr
 
 def _percent(share: float) -> str:
     return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"
-
-
-def _of_all(count: int, total: int) -> str:
-    if count == total:
-        return f"all {total} masks" if total > 1 else "the one mask"
-    return f"{count} of {total} masks"

@@ -80,7 +80,10 @@ def _choose(looks: Sequence[Look], is_border: IsBorder) -> tuple[Rule, list[str]
     heaps = _heaps(tally)
     dark = [heap for heap in heaps if _is_black(heap, tally.is_rough)]
     if len(heaps) != 2 or len(dark) != 1:
-        raise DataError(ask(tally, heaps, looks, is_border))
+        if all(look.kind == "palette" for look in looks) and not _mixed_indices(looks):
+            tally = Tally.of(looks, is_colour=False)
+            heaps = tally.values
+        raise DataError(ask(tally, heaps, is_border))
     rule = _rule_of(tally, [heap for heap in heaps if heap not in dark], heaps)
     black = tally.item(dark[0])
     return rule, [f"Masks are read by colour: {rule.items[0]} is foreground, {black} is not."]
@@ -95,7 +98,7 @@ def _choose_number(looks: Sequence[Look], is_border: IsBorder) -> tuple[Rule, li
     white = _white(looks)
     ends = tally.ends(white)
     if ends is None:
-        raise DataError(ask(tally, _heaps(tally), looks, is_border))
+        raise DataError(ask(tally, _heaps(tally), is_border))
     rule = Rule(">", (_middle(ends, white),))
     _refuse_other_scale(looks, rule)
     between = tally.share(v for v in values if OUTER * white < v < (1 - OUTER) * white)
@@ -119,7 +122,7 @@ def _check(looks: Sequence[Look], rule: Rule, is_border: IsBorder) -> tuple[Rule
     tally = Tally.of(looks, is_colour=rule.has_colours)
     rule, notes = _snap(looks, tally, rule)
     if not rule.holds(np.array(tally.values)).any():
-        asked = ask(tally, _heaps(tally), looks, is_border)
+        asked = ask(tally, _heaps(tally), is_border)
         raise DataError(f"--foreground {rule.spelled} is in no mask. {asked}")
     if rule.test == "=" and not rule.others:
         notes += [
@@ -235,23 +238,28 @@ def _refuse_colours(looks: Sequence[Look], rule: Rule, is_border: IsBorder) -> N
     """Refuse numbers where masks have none, or where a number is another colour in each."""
     if coloured := [look.name for look in looks if look.kind == "colour"]:
         tally = Tally.of([look for look in looks if look.colours is not None], is_colour=True)
-        asked = ask(tally, _heaps(tally), looks, is_border)
+        asked = ask(tally, _heaps(tally), is_border)
         raise DataError(
             f"--foreground {rule.spelled}: {names(coloured)} hold colours and no numbers. {asked}"
         )
-    shown: dict[float, Counter[int]] = {}
-    for look in looks:
-        if look.kind == "palette" and look.colours is not None:
-            for index, colour in zip(look.values.tolist(), look.colours.tolist(), strict=True):
-                shown.setdefault(index, Counter())[colour] += 1
-    for index, colours in shown.items():
-        if len(colours) > 1 and rule.holds(np.array([index])).any():
+    for index, colours in _mixed_indices(looks).items():
+        if rule.holds(np.array([index])).any():
             text = " and ".join(f"#{c:06x} in {n} masks" for c, n in colours.most_common(2))
             raise DataError(
                 f"--foreground {rule.spelled}: index {index} of the palettes is {text}. Pass a"
                 " colour, such as"
                 f" --foreground '#{colours.most_common(1)[0][0]:06x}'."
             )
+
+
+def _mixed_indices(looks: Sequence[Look]) -> dict[int, Counter[int]]:
+    """Indices that palettes show in more than one colour, with the masks of each."""
+    shown: dict[int, Counter[int]] = {}
+    for look in looks:
+        if look.kind == "palette" and look.colours is not None:
+            for index, colour in zip(look.values.tolist(), look.colours.tolist(), strict=True):
+                shown.setdefault(index, Counter())[colour] += 1
+    return {index: colours for index, colours in shown.items() if len(colours) > 1}
 
 
 def _refuse_other_scale(looks: Sequence[Look], rule: Rule) -> None:
