@@ -77,7 +77,7 @@ def make(name: str, tmp_path: Path) -> tuple[Path, dict[str, NDArray[np.bool_]],
     )
 
 
-def options_of(words: list[str]) -> dict[str, str]:
+def options_of(words: list[str]) -> dict[str, Any]:
     return {
         name.removeprefix("--"): value for name, value in zip(words[::2], words[1::2], strict=True)
     }

@@ -19,7 +19,7 @@ Values = NDArray[Any]
 FULL_DEPTH = 16
 """Bits that images of 16 bits use, unless it is known better."""
 
-BITS_TAG, PHOTOMETRIC_TAG, KIND_TAG = 258, 262, 339
+BITS_TAG, COMPRESSION_TAG, PHOTOMETRIC_TAG, PLANAR_TAG, KIND_TAG = 258, 259, 262, 284, 339
 PNG_BITS_AT = 24
 TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -56,6 +56,8 @@ class About:
         """Pillow's numbers as the file means them."""
         if values.dtype == np.int32 and self.bits == 32 and self.is_unsigned:
             values = values.view(np.uint32)
+        if values.dtype == np.uint8 and not self.is_unsigned:
+            values = values.view(np.int8)
         return np.asarray(65535 - values, values.dtype) if self.is_inverted else values
 
 
@@ -84,8 +86,9 @@ def read_image(
             return _from_16_bits(root, file, about.mend(np.asarray(image)), depth)
         if about.bits > 8 and depth < FULL_DEPTH:
             raise DataError(
-                f"{show(root, file)}: 16 bits for each colour, of which {depth} are used: the"
-                " upper 8 alone can be read. Save the image with 8 bits."
+                f"{show(root, file)}: 16 bits for each colour, of which {depth} are used, and the"
+                " upper 8 alone can be read. Save the image with 8 bits, or pass --depth 16 if it"
+                " is meant to be dark."
             )
         if image.has_transparency_data:
             # A palette's transparency cannot be dropped directly: Pillow warns and blends.
@@ -126,21 +129,37 @@ def load(root: Path, file: Path, *, as_stored: bool = False) -> tuple[Image.Imag
         limit = Image.MAX_IMAGE_PIXELS
         if limit is not None and image.width * image.height > limit:
             raise Image.DecompressionBombError
-        about = _about(file, image)
+        about = about_file(file, image)
         image.load()
         return image.copy() if as_stored else ImageOps.exif_transpose(image), about
 
 
-def _about(file: Path, image: Image.Image) -> About:
+def about_file(file: Path, image: Image.Image) -> About:
+    """What its header says of a file that is opened.
+
+    Raises:
+        ValueError: If Pillow would misread it without a word.
+    """
     if isinstance(image, TiffImagePlugin.TiffImageFile):
-        bits, kind = (image.tag_v2.get(tag, (1,)) for tag in (BITS_TAG, KIND_TAG))
-        is_inverted = image.tag_v2.get(PHOTOMETRIC_TAG) == 0 and image.mode.startswith("I;16")
-        return About("TIFF", bits[0], kind[0] == 1, is_inverted)
+        return _about_tiff(image)
     if image.format == "PNG":
         with file.open("rb") as opened:
             header = opened.read(PNG_BITS_AT + 1)
         return About("PNG", header[PNG_BITS_AT])
     return About(image.format or "", 8)
+
+
+def _about_tiff(image: TiffImagePlugin.TiffImageFile) -> About:
+    tags = image.tag_v2
+    bits, kind = tags.get(BITS_TAG, (1,))[0], tags.get(KIND_TAG, (1,))[0]
+    is_inverted, is_plain = tags.get(PHOTOMETRIC_TAG) == 0, tags.get(COMPRESSION_TAG, 1) == 1
+    if is_inverted and image.mode == "F":
+        raise ValueError("floating point numbers of which 0 is white have no range")
+    if kind != 1 and bits > 8 and tags.prefix == b"MM" and not is_plain:
+        raise ValueError("Pillow swaps the bytes of big-endian numbers with compression")
+    if tags.get(PLANAR_TAG) == 2 and bits > 8 and is_plain and len(image.getbands()) > 1:
+        raise ValueError("Pillow misreads 16 bits in a plane for each colour")
+    return About("TIFF", bits, kind == 1, is_inverted and image.mode.startswith("I;16"))
 
 
 def _from_16_bits(root: Path, file: Path, values: Values, depth: int) -> Pixels:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vesica.data.pixels import blaming, load, show
+from vesica.data.pixels import about_file, blaming, load, show
 from vesica.data.sample import stamp
 from vesica.data.stored import Colours, Stored, read_stored
 from vesica.errors import DataError
@@ -156,12 +156,14 @@ def _look_at_image(root: Path, file: Path) -> ImageLook:
         with Image.open(file) as image:
             stored = image.height, image.width
             orientation = _orientation(image)
-            is_deep = image.mode == "I" or image.mode.startswith("I;16")
+            about = about_file(file, image)
+            is_deep = about.bits > 8 and image.mode != "F"
         shape = stored[::-1] if orientation in TURNED_BY_A_QUARTER else stored
         largest = None
         if is_deep:
-            pixels, about = load(root, file)
-            largest = int(about.mend(np.asarray(pixels)).max())
+            values = about.mend(np.asarray(load(root, file)[0]))
+            # Of colours, Pillow gives the upper 8 bits.
+            largest = int(values.max()) * (256 if values.dtype == np.uint8 else 1)
         return ImageLook(show(root, file), shape, stored, orientation not in (0, 1), largest)
 
 
