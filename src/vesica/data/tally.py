@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vesica.data.rules import Item
+from vesica.data.rules import Item, Rule
 from vesica.data.stored import unpack
 from vesica.data.survey import MAX_KEPT, Look
 
@@ -18,15 +18,20 @@ MAX_EXACT = 32
 HEAP_COLOURS, HEAP_NUMBERS = 96, 28
 """How far a shade lies at most from the heap that it belongs to, of 255 in each channel."""
 
-MIN_HEAP = 0.02
-"""Of the largest heap beside the first: what is smaller lies between two."""
+MIN_HEAP, MIN_PEAK = 0.01, 0.1
+"""A heap has so much of the largest beside the first, and so much of it in one value: what is less,
+or flatter, are shades between two others."""
 
 OUTER = 0.125
 """Share of the range, at each end, that a heap is in."""
 
 MAX_BETWEEN = 0.15
-MIN_SHADES = 8
+MIN_SHADES = 24
 """Different values between two heaps; fewer are classes."""
+
+WINDOW, MAX_PEAK, MIN_CLASS = 9, 0.25, 0.01
+"""So many of 256 neighbouring values have at most so much of what lies between two heaps, unless it
+is a class; what has less of the higher heap is none."""
 
 MAX_SHOWN = 8
 
@@ -102,7 +107,17 @@ class Tally:
         ]
         return ", ".join(parts) + (f" and {more} more" if more else "")
 
-    def heaps(self) -> list[float]:
+    @property
+    def centres(self) -> list[float]:
+        """What masks hold, without the shades of it."""
+        return self._heaps() if self.is_rough else self.values
+
+    def rule(self, meant: Sequence[float], centres: Sequence[float]) -> Rule:
+        """That some of the centres are meant; of shades, those that are nearest to them."""
+        others = [centre for centre in centres if centre not in meant] if self.is_rough else []
+        return Rule("=", tuple(map(self.item, meant)), tuple(map(self.item, others)))
+
+    def _heaps(self) -> list[float]:
         """The values that others are shades of, most frequent first."""
         centres: list[float] = []
         weights: list[int] = []
@@ -115,7 +130,11 @@ class Tally:
                 weights.append(count)
         order = np.argsort(weights, kind="stable")[::-1]
         least = MIN_HEAP * weights[order[1]] if len(order) > 1 else 0
-        return [centres[i] for i in order if weights[i] >= least]
+        return [
+            centres[i]
+            for i in order
+            if weights[i] >= least and self.pixels[centres[i]] >= MIN_PEAK * weights[i]
+        ]
 
     def nearest(self, value: float, heaps: Sequence[float]) -> float | None:
         """The heap that a value belongs to; None where none is near."""
@@ -148,12 +167,19 @@ class Tally:
         if between:
             thirds = {int(3 * (v / white - OUTER) / (1 - 2 * OUTER)) for v in between}
             is_ramp = self.is_lossy or (len(between) >= MIN_SHADES and len(thirds) == 3)
-            has_class = max(self.share([v]) for v in between) > 0.05 * top and len(between) < 32
+            has_class = inside > MIN_CLASS * top and self._peak(between, white) > MAX_PEAK * inside
             if not is_ramp or has_class or inside > MAX_BETWEEN or inside > 2 * top:
                 return None
         elif not self.is_lossy and not _is_frayed(low, high, white):
             return None
         return self.most_frequent(low), self.most_frequent(high)
+
+    def _peak(self, values: Sequence[float], white: float) -> float:
+        """The largest share of pixels that neighbouring values have."""
+        shares = np.zeros(256 + WINDOW)
+        for value in values:
+            shares[int(255 * value / white)] += self.share([value])
+        return float(np.convolve(shares, np.ones(WINDOW)).max())
 
     def most_frequent(self, values: Iterable[float]) -> float:
         """Of some values, the one with the most pixels."""
