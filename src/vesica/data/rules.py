@@ -97,7 +97,8 @@ class Rule:
     @property
     def spelled(self) -> str:
         """What `parse` reads as this rule."""
-        text = str(self.unnamed).removeprefix("=").replace("!=", "!")
+        text = PLAIN if self.test == PLAIN else str(self.unnamed)
+        text = text.removeprefix("=").replace("!=", "!")
         return f"{self.name}={text}" if self.name else text
 
     @property
