@@ -13,3 +13,11 @@ def require(name: str) -> Path:
     if not folder.is_dir():
         pytest.skip(f"the real data set {name} is not at ../shared/data")
     return folder
+
+
+def require_script(name: str) -> Path:
+    """A script beside the real data sets; the calling test is skipped where it is absent."""
+    script = ROOT.parent / name
+    if not script.is_file():
+        pytest.skip(f"{name} is not at ../shared")
+    return script

@@ -99,7 +99,7 @@ def test_foreground_chooses_values_of_the_masks(vesica: Terminal, folder: Path) 
         Image.fromarray(values).save(file)
     base = ["compare", folder, *TINY, "--epochs", 1, "--seeds", 1]
     code, _, err = vesica(*base, "--out", "run")
-    assert (code, "Pass --foreground 255" in err) == (2, True)
+    assert (code, "--foreground 255" in err) == (2, True)
     for rule in ("255", ">127"):
         code, _, err = vesica(*base, "--out", f"run{rule}", "--foreground", rule)
         assert (code, err) == (0, "")

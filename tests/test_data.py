@@ -576,9 +576,12 @@ def test_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limi
 
 
 def read_mask_file(
-    root: Path, write: Callable[[Path], object], foreground: str | None = None
+    root: Path,
+    write: Callable[[Path], object],
+    foreground: str | None = None,
+    size: tuple[int, ...] = GREY.shape,
 ) -> NDArray[np.bool_]:
-    save(root / "images" / "a.png", GREY)
+    save(root / "images" / "a.png", np.zeros(size, np.uint8))
     (root / "masks").mkdir(exist_ok=True)
     write(root / "masks" / "a.png")
     return read_only(open_dataset(root, foreground=foreground))[1]
@@ -586,7 +589,7 @@ def read_mask_file(
 
 def test_plain_masks_are_the_same(tmp_path: Path) -> None:
     palette = Image.fromarray(MASK, "L")
-    palette.putpalette([200, 200, 200, 10, 20, 30])
+    palette.putpalette([0, 0, 0, 10, 20, 30])
     masks = {
         "bool": Image.fromarray(MASK == 1),
         "ones": Image.fromarray(MASK),
@@ -622,7 +625,10 @@ LEVELS = np.array([[0, 127, 128, 255]] * 3, np.uint8)
         (">=127", [0, 1, 1, 1]),
         ("<128", [1, 1, 0, 0]),
         ("<=128", [1, 1, 1, 0]),
-        ("1000", [0, 0, 0, 0]),
+        ("0,255", [1, 0, 0, 1]),
+        ("#ffffff", [0, 0, 0, 1]),
+        ("!#ffffff", [1, 1, 1, 0]),
+        (">127.5", [0, 0, 1, 1]),
     ],
 )
 def test_foreground_rules(tmp_path: Path, rule: str, expected: list[int]) -> None:
@@ -630,16 +636,16 @@ def test_foreground_rules(tmp_path: Path, rule: str, expected: list[int]) -> Non
     assert mask[0].astype(int).tolist() == expected
 
 
-@pytest.mark.parametrize("rule", ["", "white", "=255", ">", "-1", "1,2", ">1.5"])
+@pytest.mark.parametrize("rule", ["", "white", "=255", ">", "1,", "1,#ff0000", ">1.", "#ff00"])
 def test_bad_foreground_rules(tmp_path: Path, rule: str) -> None:
     root = make_pair(tmp_path)
     message = failure(open_dataset, root, foreground=rule)
-    assert f"--foreground {rule}: expected a value such as 255, or a threshold" in message
+    assert f"--foreground {rule}: expected a value such as 255, values such as 4,5" in message
 
 
 def test_the_rule_is_part_of_the_target(tmp_path: Path) -> None:
     root = make_pair(tmp_path)
-    rules = (None, "255", ">127", ">=127", "254")
+    rules = (None, "255", ">127", ">=127", "0")
     targets = [open_dataset(root, foreground=rule).target for rule in rules]
     assert targets[:3] == ["foreground", "foreground=255", "foreground>127"]
     assert len(set(targets)) == len(rules)
@@ -647,34 +653,31 @@ def test_the_rule_is_part_of_the_target(tmp_path: Path) -> None:
 
 def test_other_mask_values_are_named_with_the_remedy(tmp_path: Path) -> None:
     def message_of(values: list[int]) -> str:
-        mask = np.resize(np.array(values, np.uint8), (3, 4))
-        return failure(read_mask_file, tmp_path, Image.fromarray(mask).save)
+        mask = np.repeat(np.array(values, np.uint8), 400).reshape(-1, 20)
+        return failure(read_mask_file, tmp_path, Image.fromarray(mask).save, size=mask.shape)
 
-    assert message_of([0, 128, 255]) == (
-        "masks/a.png: values {0, 128, 255}, expected two."
-        " Pass --foreground 255 to keep that value only."
+    assert message_of([0, 90, 255]) == (
+        "The masks hold 3 values: 0 (33 % of pixels, in the one mask), 90 (33 % of pixels, in the"
+        " one mask), 255 (33 % of pixels, in the one mask). Which is the object? Pass --foreground"
+        " 90 or --foreground 255; for several together --foreground 90,255."
     )
-    assert message_of([0, 2]) == (
-        "masks/a.png: values {0, 2}, expected 0 with 1 or with 255."
-        " Pass --foreground 2 to keep that value only."
-    )
-    assert message_of([0, 1, 2, 3, 4, 250, 252, 253, 255]) == (
-        "masks/a.png: values {0, 1, 2, ..., 255}, expected two."
-        " Pass --foreground '>127' to cut at one half."
-    )
+    assert "Pass --foreground 1 or --foreground 2;" in message_of([1, 2])
 
 
-def test_coloured_masks_are_refused(tmp_path: Path) -> None:
-    colour = np.dstack([MASK, MASK, 255 * MASK])
-    message = failure(read_mask_file, tmp_path, Image.fromarray(colour).save)
-    assert message.startswith("masks/a.png: a coloured mask (mode RGB), expected one number")
+def test_coloured_label_files_of_faces_are_refused(tmp_path: Path) -> None:
+    root = make_helen(tmp_path)
+    save(root / "labels" / "7_1" / "7_1_lbl03.png", np.array([[(9, 0, 0)] * 3], np.uint8))
+    message = failure(read_root, root)
+    assert message.startswith("labels/7_1/7_1_lbl03.png: a coloured mask, expected one number")
     assert "Save it as grey or palette PNG." in message
 
 
 def test_folder_sizes_must_agree(tmp_path: Path) -> None:
     root = make_pair(tmp_path, mask=np.zeros((4, 5), np.uint8))
-    assert failure(read_root, root) == (
-        "masks/a.png: 5 x 4 pixels, but images/a.png has 4 x 3. Save both at one size."
+    assert failure(open_dataset, root) == (
+        "1 of 1 mask differ in size from their images, by at most 1 pixel: masks/a.png has 5 x 4,"
+        " images/a.png 4 x 3. Pass --fit-masks to resize masks to their images, or save both at one"
+        " size."
     )
 
 
@@ -735,8 +738,11 @@ def test_one_error_lists_all_unreadable_files_and_leaves_nothing(tmp_path: Path)
     (root / "images" / "1.png").write_bytes(b"")
     (root / "masks" / "4.png").write_text("text")
     save(root / "masks" / "5.png", np.zeros((2, 2), np.uint8))
-    dataset = open_dataset(root)
-    lines = failure(load_arrays, dataset, 6, tmp_path).splitlines()
+    lines = failure(open_dataset, root).splitlines()
+    assert "masks/5.png has 2 x 2, images/5.png 12 x 8. Pass --fit-masks" in lines[0]
+    assert [line.split(":")[0] for line in lines[1:]] == ["images/1.png", "masks/4.png"]
+    (root / "masks" / "5.png").write_text("text")
+    lines = failure(load_arrays, open_dataset(root), 6, tmp_path).splitlines()
     assert [line.split(":")[0] for line in lines] == ["images/1.png", "masks/4.png", "masks/5.png"]
     assert list((tmp_path / "arrays").iterdir()) == []
 
@@ -803,9 +809,12 @@ def test_two_that_ask_at_once_decode_once(tmp_path: Path) -> None:
 
 
 def test_no_foreground_at_all_is_a_mistake(tmp_path: Path) -> None:
-    dataset = open_dataset(make_many(tmp_path / "data"), foreground="77")
-    message = failure(load_arrays, dataset, 6, tmp_path)
-    assert message.startswith("No mask has any foreground=77 at 6 x 6 pixels. Check --foreground")
+    root = make_many(tmp_path / "data")
+    assert failure(open_dataset, root, foreground="77").startswith("--foreground 77 is in no mask.")
+    for file in (root / "masks").iterdir():
+        save(file, np.zeros((8, 12), np.uint8))
+    message = failure(load_arrays, open_dataset(root), 6, tmp_path)
+    assert message.startswith("No mask has any foreground at 6 x 6 pixels. Check --foreground")
     assert list((tmp_path / "arrays").iterdir()) == []
 
 

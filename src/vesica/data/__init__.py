@@ -78,7 +78,10 @@ DATASETS: dict[str, Format] = {
         recognise=folder.recognise,
         open=folder.open_folder,
         targets=("foreground",),
-        options=("foreground", "group", "images", "masks", "skip_unpaired"),
+        options=(
+            *("foreground", "ignore", "fit_masks", "as_stored", "depth"),
+            *("group", "images", "masks", "skip_unpaired"),
+        ),
         suffixes=LIST_SUFFIXES,
     ),
 }
@@ -97,12 +100,17 @@ def open_dataset(
     format: str = "auto",
     target: str | None = None,
     foreground: str | None = None,
+    ignore: str | None = None,
+    fit_masks: bool = False,
+    as_stored: bool = False,
+    depth: int | None = None,
     group: str | None = None,
     images: str | None = None,
     masks: str | None = None,
     skip_unpaired: bool = False,
+    is_settled: bool = False,
 ) -> Dataset:
-    """Open images with labels; files are listed and hashed, pixels not yet decoded.
+    """Open images with labels; files are listed and hashed, and the masks of a folder looked at.
 
     Args:
         path: A folder, a list of pairs (CSV, TSV, TXT), a name of `DATA` with its options, or
@@ -111,11 +119,17 @@ def open_dataset(
             user's function stands for `path`.
         target: What counts as foreground; by default the first of the format's targets, or the
             only category of the files.
-        foreground: Which mask values are foreground, for the format "folder": "255", ">127".
+        foreground: What of a mask is foreground, for the format "folder": "255", "4,5", ">127",
+            "#ff0000". None: chosen by what all masks hold.
+        ignore: What of a mask is left out: "255".
+        fit_masks: Resize masks to their images.
+        as_stored: Leave EXIF orientations alone.
+        depth: Bits that 16-bit images use. None: what their largest value needs.
         group: Regular expression that finds a sample's group in its name.
         images: A glob for the images of a "folder", where they are not found; `{}` pairs them.
         masks: The same for the masks.
         skip_unpaired: Leave out and count the files of a "folder" that have no partner.
+        is_settled: Whether all of this was chosen before: no mask is looked at.
 
     Raises:
         DataError: If they cannot be opened so; the message says what to change.
@@ -126,6 +140,10 @@ def open_dataset(
         "images": images,
         "masks": masks,
         "skip_unpaired": skip_unpaired,
+        "ignore": ignore,
+        "fit_masks": fit_masks,
+        "as_stored": as_stored,
+        "depth": depth,
     }
     given = {name: value for name, value in options.items() if value not in (None, False)}
     try:
@@ -138,6 +156,8 @@ def open_dataset(
         else:
             name = _check_format(path, format, given)
         target = _check_options(name, target, given)
+        if is_settled and "foreground" in DATASETS[name].options:
+            given["is_settled"] = True
         return DATASETS[name].open(path, target, **given)
     except OSError as problem:
         file = str(problem.filename)[:300]
@@ -165,11 +185,8 @@ def _open_named(text: str, format: str, target: str | None, given: Iterable[str]
         raise DataError(str(error)) from error
     if spelled.digest:
         dataset = _check_own(spelled, dataset)
-    for option in [
-        *map(_flag, given),
-        *(["format"] if format not in ("auto", dataset.format) else []),
-    ]:
-        raise DataError(f"--{option} makes no sense for {spelled.name}. Leave it out.")
+    for option in [*given, *(["format"] if format not in ("auto", dataset.format) else [])]:
+        raise DataError(f"{_spell(option)} makes no sense for {spelled.name}. Leave it out.")
     if target not in (None, dataset.target):
         raise DataError(
             f"Target {target!r} makes no sense for {spelled.name}, whose target is "
@@ -242,14 +259,12 @@ def _check_options(name: str, target: str | None, given: Iterable[str]) -> str |
         )
     for option in given:
         if option not in chosen.options:
-            raise DataError(
-                f"--{_flag(option)} makes no sense for the format {name}. Leave it out."
-            )
+            raise DataError(f"{_spell(option)} makes no sense for the format {name}. Leave it out.")
     return target
 
 
-def _flag(option: str) -> str:
-    return option.replace("_", "-")
+def _spell(option: str) -> str:
+    return f"--{option.replace('_', '-')}"
 
 
 def _names() -> str:

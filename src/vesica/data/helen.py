@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from vesica.data.pixels import check_sizes, is_hidden, read_image, read_values, show
+from vesica.data.pixels import check_sizes, is_hidden, read_image, show
 from vesica.data.sample import Dataset, Mask, Pixels, Sample, fingerprint_files
+from vesica.data.stored import grey_values
 from vesica.errors import DataError, join_lines
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -105,7 +106,7 @@ def _read(root: Path, sample: Sample, target: str) -> tuple[Pixels, Mask]:
     # their maximum would leave a seam of background inside the face. The sum leaves none.
     total = np.zeros(image.shape[:2], np.int32)
     for file in part_files if target == "face+hair" else part_files[: len(FACE_PARTS)]:
-        values = read_values(root, file)
+        values = grey_values(root, file)
         check_sizes(root, image_file, image, file, values)
         total += values
     return image, 2 * total > 255

@@ -13,6 +13,7 @@ from vesica import spelling
 from vesica.cache import default_cache
 from vesica.data import open_dataset
 from vesica.data.arrays import Arrays, load_arrays
+from vesica.data.counts import Counts, say_copies, say_foreground
 from vesica.data.measure import Measured, measure
 from vesica.data.parts import own_parts
 from vesica.data.sample import Dataset
@@ -43,6 +44,10 @@ OPENED_BY = (
     "format",
     "target",
     "foreground",
+    "ignore",
+    "fit_masks",
+    "as_stored",
+    "depth",
     "group",
     "images",
     "masks",
@@ -86,6 +91,7 @@ class Library:
     _measured: dict[int, Measured | None] = field(default_factory=dict)
     _arrays: dict[tuple[int, int], Arrays] = field(default_factory=dict)
     _pieces: dict[tuple[int, int, int], tuple[Arrays, Pieces]] = field(default_factory=dict)
+    _counts: dict[tuple[int, int], Counts] = field(default_factory=dict)
 
     def dataset(self, source: Source) -> Dataset:
         """The opened data set.
@@ -168,6 +174,13 @@ class Library:
             )
         return self._arrays[key]
 
+    def counts(self, source: Source, size_px: int) -> Counts:
+        """What its images and masks have in them, at one size."""
+        key = id(self.dataset(source)), size_px
+        if key not in self._counts:
+            self._counts[key] = Counts.of(self.arrays(source, size_px))
+        return self._counts[key]
+
     def pieces(self, source: Source, size_px: int, long_side_px: int) -> tuple[Arrays, Pieces]:
         """All its images in pieces, from the cache if they are there."""
         dataset = self.dataset(source)
@@ -211,6 +224,10 @@ class Library:
             f"{dataset.target}, {origin}: {len(dataset.samples)} images; "
             f"{len(split.train)} train, {len(split.val)} validate, {len(split.test)} test."
         ]
+        counts = self.counts(source, size_px)
+        divided = split if source.fold is None else None
+        sentences.append(say_foreground(counts, divided, dataset.classes))
+        sentences += say_copies(counts, divided, dataset)
         arrays = self.arrays(source, size_px)
         if long_side_px:
             arrays, _ = self.pieces(source, size_px, long_side_px)
@@ -267,10 +284,15 @@ def open_source(source: Source) -> Dataset:
         format=source.format,
         target=source.target,
         foreground=source.foreground,
+        ignore=source.ignore,
+        fit_masks=source.fit_masks,
+        as_stored=source.as_stored,
+        depth=source.depth,
         group=source.group,
         images=source.images,
         masks=source.masks,
         skip_unpaired=source.skip_unpaired,
+        is_settled=bool(source.fingerprint),
     )
 
 
@@ -283,15 +305,15 @@ def object_size(masks: NDArray[np.bool_]) -> float:
 
 
 def _resolve(source: Source, dataset: Dataset) -> Source:
+    settled = source.model_copy(update=dict(dataset.settled))
     # A rule for the foreground is a field of its own and makes the target's name.
-    target = dataset.target if source.foreground is None else source.target
     found = {
         "format": dataset.format,
-        "target": target,
+        "target": dataset.target if settled.foreground is None else source.target,
         "division": settle_division(dataset, source.division, source.folds),
         "fingerprint": dataset.fingerprint,
     }
-    return source.model_copy(update=found)
+    return settled.model_copy(update=found)
 
 
 def _opened_by(source: Source) -> tuple[Any, ...]:

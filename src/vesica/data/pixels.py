@@ -1,8 +1,6 @@
 """Decoding of image and mask files; every failure is a `DataError` that names the file."""
 
-import operator
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from vesica.data.sample import Mask, Pixels
 from vesica.errors import DataError, escaped
@@ -18,18 +16,12 @@ from vesica.errors import DataError, escaped
 Values = NDArray[Any]
 """A mask file as stored, shape (height, width), of the file's own type."""
 
-PLAIN_VALUES = ({0, 1}, {0, 255}, {0, 65535})
-"""Values of masks that need no explanation; the larger one is foreground."""
+FULL_DEPTH = 16
+"""Bits that images of 16 bits use, unless it is known better."""
 
-OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
-    "=": operator.eq,
-    ">": operator.gt,
-    ">=": operator.ge,
-    "<": operator.lt,
-    "<=": operator.le,
-}
-FOREGROUND = re.compile(r"\s*(>=|<=|>|<|)\s*(\d{1,9})\s*", re.ASCII)
-MAX_VALUES_SHOWN = 8
+BITS_TAG, COMPRESSION_TAG, PHOTOMETRIC_TAG, PLANAR_TAG, KIND_TAG = 258, 259, 262, 284, 339
+PNG_BITS_AT = 24
+TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 SYSTEM_NAMES = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 
@@ -45,120 +37,64 @@ def show(root: Path, file: Path) -> str:
     return escaped(inner.as_posix())
 
 
-def read_image(root: Path, file: Path) -> Pixels:
-    """An image as RGB: grey and palette are spread, alpha is dropped, 16 bits divided by 257.
+@dataclass(frozen=True)
+class About:
+    """What Pillow's pixels do not say of a file.
+
+    Attributes:
+        format: Pillow's name of the file's format.
+        bits: Of a sample, as the file stores it.
+        is_unsigned: Whether its samples are whole numbers from 0.
+        is_inverted: Whether the file's 0 is white and Pillow does not mind.
+    """
+
+    format: str
+    bits: int
+    is_unsigned: bool = True
+    is_inverted: bool = False
+
+    def mend(self, values: Values) -> Values:
+        """Pillow's numbers as the file means them."""
+        if values.dtype == np.int32 and self.bits == 32 and self.is_unsigned:
+            values = values.view(np.uint32)
+        if values.dtype == np.uint8 and not self.is_unsigned:
+            values = values.view(np.int8)
+        return np.asarray(65535 - values, values.dtype) if self.is_inverted else values
+
+
+def read_image(
+    root: Path, file: Path, *, depth: int = FULL_DEPTH, as_stored: bool = False
+) -> Pixels:
+    """An image as RGB: grey and palette are spread, alpha is dropped.
 
     Args:
         root: The data set's folder; messages name the file below it.
-        file: The image. Its EXIF orientation is applied.
+        file: The image.
+        depth: Bits that files of 16 bits use; their largest value is 2**depth - 1.
+        as_stored: Whether its EXIF orientation is left alone.
 
     Raises:
         DataError: If the file is no single image, is damaged, or holds floating point numbers.
     """
-    with _blaming(root, file):
-        image = _load(root, file)
+    with blaming(root, file):
+        image, about = load(root, file, as_stored=as_stored)
         if image.mode == "F":
             raise DataError(
                 f"{show(root, file)}: floating point values have no known range."
                 " Save the image with 8 or 16 bits."
             )
         if image.mode == "I" or image.mode.startswith("I;16"):
-            return _from_16_bits(root, file, np.asarray(image))
+            return _from_16_bits(root, file, about.mend(np.asarray(image)), depth)
+        if about.bits > 8 and depth < FULL_DEPTH:
+            raise DataError(
+                f"{show(root, file)}: 16 bits for each colour, of which {depth} are used, and the"
+                " upper 8 alone can be read. Save the image with 8 bits, or pass --depth 16 if it"
+                " is meant to be dark."
+            )
         if image.has_transparency_data:
             # A palette's transparency cannot be dropped directly: Pillow warns and blends.
             image = image.convert("RGBA")
         return np.asarray(image.convert("RGB"))
-
-
-def read_values(root: Path, file: Path) -> Values:
-    """The stored numbers of a mask: palette indices, grey levels, or equal RGB channels.
-
-    A file of one bit gives 0 and 255, which is what every viewer shows of it.
-
-    Raises:
-        DataError: If the file is no single image, is damaged, or is coloured.
-    """
-    with _blaming(root, file):
-        image = _load(root, file)
-        if image.mode == "1":
-            image = image.convert("L")
-        if image.mode in ("LA", "PA"):
-            return np.asarray(image.getchannel(0))
-        values = np.asarray(image)
-        if values.ndim == 2:
-            return values
-        if image.mode not in ("RGB", "RGBA", "RGBX") or (values[..., :1] != values[..., 1:3]).any():
-            raise DataError(
-                f"{show(root, file)}: a coloured mask (mode {image.mode}), expected one number per"
-                " pixel. Save it as grey or palette PNG."
-            )
-        return values[..., 0]
-
-
-@dataclass(frozen=True)
-class Foreground:
-    """A user's rule for which values of a mask are foreground.
-
-    Attributes:
-        comparison: A key of `OPERATORS`.
-        value: What the values are compared with.
-    """
-
-    comparison: str
-    value: int
-
-    @classmethod
-    def parse(cls, text: str) -> "Foreground":
-        """Read "255" (that value only), ">127", ">=128", "<128" or "<=127".
-
-        Raises:
-            DataError: If it is none of these.
-        """
-        match = FOREGROUND.fullmatch(text)
-        if match is None:
-            raise DataError(
-                f"--foreground {text[:40]}: expected a value such as 255, or a threshold such as"
-                " '>127'."
-            )
-        return cls(match[1] or "=", int(match[2]))
-
-    def select(self, values: Values) -> Mask:
-        """The foreground of a mask."""
-        return np.asarray(OPERATORS[self.comparison](values, self.value), np.bool_)
-
-    def __str__(self) -> str:
-        return f"{self.comparison}{self.value}"
-
-
-def select_plain(name: str, values: Values) -> Mask:
-    """The foreground of a mask that holds 0 with 1, with 255 or with 65535.
-
-    Args:
-        name: What a message calls the mask.
-        values: The mask as stored.
-
-    Raises:
-        DataError: If it holds other values.
-    """
-    found = _distinct(values)
-    if any(found <= plain for plain in PLAIN_VALUES):
-        return np.asarray(values > 0)
-    shown = [f"{value:g}" for value in sorted(found)]
-    is_few = len(shown) <= MAX_VALUES_SHOWN
-    text = ", ".join(shown if is_few else [*shown[:3], "...", shown[-1]])
-    expected = "two" if len(found) > 2 else "0 with 1 or with 255"
-    remedy = (
-        f"Pass --foreground {shown[-1]} to keep that value only."
-        if is_few
-        else "Pass --foreground '>127' to cut at one half."
-    )
-    raise DataError(f"{name}: values {{{text}}}, expected {expected}. {remedy}")
-
-
-def _distinct(values: Values) -> set[float]:
-    if values.dtype == np.uint8:  # Counting is many times faster than the sort of np.unique.
-        return set(np.flatnonzero(np.bincount(values.ravel(), minlength=256)).tolist())
-    return set(np.unique(values).tolist())
 
 
 def check_sizes(
@@ -177,7 +113,13 @@ def check_sizes(
         )
 
 
-def _load(root: Path, file: Path) -> Image.Image:
+def load(root: Path, file: Path, *, as_stored: bool = False) -> tuple[Image.Image, About]:
+    """The one image of a file, decoded, and what its pixels do not say.
+
+    Raises:
+        DataError: If it has more than one page.
+        Exception: Whatever Pillow raises; see `blaming`.
+    """
     with Image.open(file) as image:
         # A camera's MPO is a JPEG with previews behind it; any other second page is data.
         pages = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
@@ -188,22 +130,56 @@ def _load(root: Path, file: Path) -> Image.Image:
         limit = Image.MAX_IMAGE_PIXELS
         if limit is not None and image.width * image.height > limit:
             raise Image.DecompressionBombError
+        about = about_file(file, image)
         image.load()
-        return ImageOps.exif_transpose(image)
+        return image.copy() if as_stored else ImageOps.exif_transpose(image), about
 
 
-def _from_16_bits(root: Path, file: Path, values: Values) -> Pixels:
-    if values.min() < 0 or values.max() > 65535:
+def about_file(file: Path, image: Image.Image) -> About:
+    """What its header says of a file that is opened.
+
+    Raises:
+        ValueError: If Pillow would misread it without a word.
+    """
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return _about_tiff(image)
+    if image.format == "PNG":
+        with file.open("rb") as opened:
+            header = opened.read(PNG_BITS_AT + 1)
+        return About("PNG", header[PNG_BITS_AT])
+    return About(image.format or "", 8)
+
+
+def _about_tiff(image: TiffImagePlugin.TiffImageFile) -> About:
+    tags = image.tag_v2
+    bits, kind = tags.get(BITS_TAG, (1,))[0], tags.get(KIND_TAG, (1,))[0]
+    is_inverted, is_plain = tags.get(PHOTOMETRIC_TAG) == 0, tags.get(COMPRESSION_TAG, 1) == 1
+    if is_inverted and image.mode == "F":
+        raise ValueError("floating point numbers of which 0 is white have no range")
+    if kind != 1 and bits > 8 and tags.prefix == b"MM" and not is_plain:
+        raise ValueError("Pillow swaps the bytes of big-endian numbers with compression")
+    if tags.get(PLANAR_TAG) == 2 and bits > 8 and is_plain and len(image.getbands()) > 1:
+        raise ValueError("Pillow misreads 16 bits in a plane for each colour")
+    return About("TIFF", bits, kind == 1, is_inverted and image.mode.startswith("I;16"))
+
+
+def _from_16_bits(root: Path, file: Path, values: Values, depth: int) -> Pixels:
+    largest = 2**depth - 1
+    if values.min() < 0 or values.max() > largest:
+        remedy = "Save the image with 8 or 16 bits" if depth == FULL_DEPTH else "Leave out --depth"
         raise DataError(
-            f"{show(root, file)}: values {values.min()} to {values.max()}, expected 0 to 65535."
-            " Save the image with 8 or 16 bits."
+            f"{show(root, file)}: values {values.min()} to {values.max()}, expected 0 to {largest}."
+            f" {remedy}."
         )
-    grey = ((values.astype(np.int32) + 128) // 257).astype(np.uint8)
+    if depth == FULL_DEPTH:
+        grey = ((values.astype(np.int32) + 128) // 257).astype(np.uint8)
+    else:
+        grey = ((values.astype(np.int64) * 510 + largest) // (2 * largest)).astype(np.uint8)
     return np.repeat(grey[..., np.newaxis], 3, axis=2)
 
 
 @contextmanager
-def _blaming(root: Path, file: Path) -> Iterator[None]:
+def blaming(root: Path, file: Path) -> Iterator[None]:
     """Turn whatever a decoder raises into a `DataError` that names the file."""
     try:
         yield
@@ -220,7 +196,11 @@ def _reason(file: Path, problem: Exception) -> str:
     if isinstance(problem, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
         return f"more than {Image.MAX_IMAGE_PIXELS:,} pixels"
     if isinstance(problem, UnidentifiedImageError):
-        return "no known image format" if file.stat().st_size else "the file is empty"
+        if not file.stat().st_size:
+            return "the file is empty"
+        with file.open("rb") as opened:
+            is_tiff = opened.read(4) in TIFF_MARKS
+        return "a TIFF of numbers that Pillow does not read" if is_tiff else "no known image format"
     if isinstance(problem, OSError) and problem.strerror:
         return problem.strerror
     return str(problem) or type(problem).__name__

@@ -3,7 +3,7 @@
 import hashlib
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -73,6 +73,7 @@ class Dataset:
         notes: What a user should know, a sentence each, such as which images were left out.
         classes: Names of the classes, where a mask has several; else the target is the only one.
         has_void: Some pixels count for nothing: `read` says which count.
+        settled: Fields of the source that were chosen when it was opened, by name.
     """
 
     format: str
@@ -84,6 +85,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     has_void: bool = False
+    settled: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def num_classes(self) -> int:
@@ -190,7 +192,7 @@ def fingerprint_files(samples: Iterable[Sample]) -> str:
     Files that have not changed since they were read are not read again by this process.
     """
     samples = tuple(samples)
-    listed = [(s.name, s.part, [_stamp(file) for file in s.files]) for s in samples]
+    listed = [(s.name, s.part, [stamp(file) for file in s.files]) for s in samples]
     key = hashlib.sha256(repr(listed).encode()).digest()
     if key not in _digests:
         _digests[key] = _hash_files(samples)
@@ -232,7 +234,7 @@ def _hash_files(samples: Iterable[Sample]) -> str:
     return digest.hexdigest()
 
 
-def _stamp(file: Path) -> tuple[str | int, ...]:
+def stamp(file: Path) -> tuple[str | int, ...]:
     """What tells a file from another, and from itself after a change, without reading it."""
     s = file.stat()
     return file.suffix.lower(), s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns

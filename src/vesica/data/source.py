@@ -36,7 +36,24 @@ class Source(Frozen):
         "as crack+hole, or all, for labelled objects.",
     )
     foreground: str | None = Field(
-        None, description="Mask values that are foreground: 255, '>127'."
+        None,
+        description="What of the masks is foreground: 255, 4,5, '>127', '#ff0000', alpha, or with "
+        "a name, crack=1. By default chosen by what all masks hold.",
+    )
+    ignore: str | None = Field(
+        None, description="What of the masks is left out, from training and scores: 255, '#e0e0c0'."
+    )
+    fit_masks: bool = Field(
+        False, description="Resize masks to their images, where their sizes differ."
+    )
+    as_stored: bool = Field(
+        False, description="Leave images as stored, whatever their EXIF orientation says."
+    )
+    depth: int | None = Field(
+        None,
+        ge=1,
+        le=16,
+        description="Bits that 16-bit images use. By default as many as their largest value needs.",
     )
     group: str | None = Field(
         None,

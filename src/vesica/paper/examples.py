@@ -107,7 +107,7 @@ def _read_labels(cell: Cell, name: str, library: Library) -> tuple[Pixels, Mask,
         sample = next((sample for sample in dataset.samples if sample.name == name), None)
         if sample is None:
             raise DataError(f"{cell.data.path}: no image {name}")
-        image, mask = dataset.read(sample)
+        image, mask, *_ = dataset.read(sample)
         masks.append(mask)
     return image, masks[0], masks[1]
 

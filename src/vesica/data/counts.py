@@ -1,0 +1,89 @@
+"""What the decoded images of a set have in them: foreground, empty masks, images that recur."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vesica.data.arrays import Arrays
+from vesica.data.sample import Dataset
+from vesica.data.split import Split
+from vesica.words import count_of
+
+NAMES_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Counts:
+    """One pass over the arrays of a set.
+
+    Attributes:
+        shares: Of foreground in each mask, shape (samples, classes).
+        copies: Rows of images that are equal in every pixel, two or more each.
+    """
+
+    shares: NDArray[np.float64]
+    copies: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def of(cls, arrays: Arrays) -> "Counts":
+        """Look at every image and mask once."""
+        seen: dict[bytes, list[int]] = {}
+        shares = np.empty(arrays.masks.shape[:2])
+        for row, (image, mask) in enumerate(zip(arrays.images, arrays.masks, strict=True)):
+            shares[row] = mask.mean(axis=(1, 2))
+            digest = hashlib.blake2b(image.tobytes(), digest_size=16).digest()
+            seen.setdefault(digest, []).append(row)
+        return cls(shares, tuple(tuple(rows) for rows in seen.values() if len(rows) > 1))
+
+
+def say_foreground(counts: Counts, split: Split | None, classes: Sequence[str]) -> str:
+    """How much foreground there is, and in which part masks have none, or nothing else.
+
+    Args:
+        counts: Of the whole set.
+        split: None: in folds, where every image is in every part.
+        classes: Names of several.
+    """
+    means = counts.shares.mean(axis=0)
+    named = zip(classes or [""], means, strict=True)
+    shares = ", ".join(f"{name} {_percent(share)}".strip() for name, share in named)
+    is_empty, is_full = (counts.shares == 0).all(axis=1), (counts.shares == 1).any(axis=1)
+    parts: Mapping[str, Sequence[int]] = {"": range(len(is_empty))}
+    if split is not None:
+        parts = {" train": split.train, " val": split.val, " test": split.test}
+    empty = [f"{int(is_empty[list(rows)].sum())} of {len(rows)}{n}" for n, rows in parts.items()]
+    return (
+        f"Foreground: {shares} of pixels; empty masks: {', '.join(empty)}; all-full:"
+        f" {int(is_full.sum())}."
+    )
+
+
+def say_copies(counts: Counts, split: Split | None, dataset: Dataset) -> list[str]:
+    """Which images occur more than once, and whether a copy is trained on that another tests."""
+    if not counts.copies:
+        return []
+    place: Mapping[int, object] = {row: s.group for row, s in enumerate(dataset.samples)}
+    if split is not None:
+        parts = (split.train, split.val, split.test, split.left_out)
+        place = {row: number for number, rows in enumerate(parts) for row in rows}
+    divided = [rows for rows in counts.copies if len({place[row] for row in rows}) > 1]
+    twice = f"{count_of(len(counts.copies), 'image')} occur{'s' * (len(counts.copies) == 1)}"
+    shown = [
+        " = ".join(dataset.samples[row].name for row in rows) for rows in (divided or counts.copies)
+    ]
+    more = f" and {len(shown) - NAMES_SHOWN} more" if len(shown) > NAMES_SHOWN else ""
+    text = f"{twice} more than once ({', '.join(shown[:NAMES_SHOWN])}{more})"
+    if not divided:
+        return [f"{text}, and no copy in another part of the split."]
+    where = "fold" if split is None else "part of the split"
+    return [
+        f"Warning: {text}, {len(divided)} of them in more than one {where}, which is leakage:"
+        " remove the copies, or keep them together by --group."
+    ]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"
