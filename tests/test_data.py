@@ -383,7 +383,7 @@ def test_folder_parts_must_be_whole(tmp_path: Path) -> None:
     make_pair(tmp_path, part="train")
     save(tmp_path / "test" / "images" / "b.png", GREY)
     message = failure(open_dataset, tmp_path)
-    assert message.endswith("\ntest: 1 image and no masks.")
+    assert message.endswith("\ntest: 1 image without a mask.")
 
 
 def test_folder_layouts_must_not_mix(tmp_path: Path) -> None:
