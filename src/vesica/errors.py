@@ -1,5 +1,6 @@
 """The mistakes that a user can mend; the command line prints them as one sentence."""
 
+import os
 import re
 
 UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -25,3 +26,11 @@ def join_lines(problems: list[str], limit: int = 20) -> str:
 def printable(text: str) -> str:
     """A text without what a terminal would obey; names in files may hold anything."""
     return UNPRINTABLE.sub("", text)
+
+
+def escaped(name: str) -> str:
+    """A file's name with what cannot be printed, such as bytes that are no UTF-8, in escapes."""
+    if name.isprintable():
+        return name
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

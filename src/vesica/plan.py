@@ -28,6 +28,9 @@ LATER: dict[str, Any] = {
     "data.fit_masks": False,
     "data.as_stored": False,
     "data.depth": None,
+    "data.images": None,
+    "data.masks": None,
+    "data.skip_unpaired": False,
     "recipe.average": "none",
     "recipe.steps": 0,
 }

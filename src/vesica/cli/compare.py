@@ -59,8 +59,8 @@ def compare(
     data: Annotated[
         str,
         typer.Argument(
-            help="LFW Part Labels, HELEN, or a folder with images/ and masks/ paired by name; "
-            "`generated` is the embedded set; FILE.py:FUNCTION opens your own."
+            help="A folder of images and masks as it comes, or a CSV of pairs; LFW Part Labels; "
+            "HELEN; `generated` is the embedded set; FILE.py:FUNCTION opens your own."
         ),
     ],
     losses: Annotated[

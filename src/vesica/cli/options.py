@@ -143,8 +143,9 @@ def _field_option(name: str, field: FieldInfo, panel: str) -> inspect.Parameter:
     by_recipe = {recipe: fields.get(own, field.default) for recipe, fields in RECIPES.items()}
     if not any(own in fields for fields in RECIPES.values()):
         has_default = field.default is not None
+        flag = [f"--{name.replace('_', '-')}"] if field.annotation is bool else []  # and no "--no-"
         option = typer.Option(
-            help=field.description, show_default=has_default, rich_help_panel=panel
+            *flag, help=field.description, show_default=has_default, rich_help_panel=panel
         )
         return _parameter(name, field.annotation, option, field.default)
     values = ", ".join(f"{recipe} {v}" for recipe, v in by_recipe.items() if v is not None)

@@ -1,13 +1,15 @@
 """Data sets by name: `open_dataset` opens a folder by its layout, or calls what is spelled."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from vesica import spelling
 from vesica.data import folder, helen, lfw
+from vesica.data.listed import LIST_SUFFIXES
+from vesica.data.pairs import explain
 from vesica.data.sample import Dataset, check_names
 from vesica.data.synthetic import open_generated
 from vesica.errors import DataError
@@ -24,6 +26,7 @@ class Format:
         open: Opens a folder: `open(path, target, **options)`.
         targets: What may be foreground; the first is the default.
         options: The further options that `open` takes.
+        suffixes: Of a single file that `open` takes in place of a folder.
     """
 
     layout: str
@@ -31,6 +34,7 @@ class Format:
     open: Callable[..., Dataset]
     targets: tuple[str, ...]
     options: tuple[str, ...] = ()
+    suffixes: tuple[str, ...] = ()
 
     @property
     def default_target(self) -> str:
@@ -52,14 +56,28 @@ DATASETS: dict[str, Format] = {
         targets=("face", "face+hair"),
     ),
     "folder": Format(
-        layout="images/ with masks/, or these two in train/, val/ and test/",
+        layout="images/ with masks/ by any usual name, x.jpg with x_mask.png, or a CSV of pairs",
         recognise=folder.recognise,
         open=folder.open_folder,
         targets=("foreground",),
-        options=("foreground", "ignore", "fit_masks", "as_stored", "depth", "group"),
+        options=(
+            "foreground",
+            "ignore",
+            "fit_masks",
+            "as_stored",
+            "depth",
+            "group",
+            "images",
+            "masks",
+            "skip_unpaired",
+        ),
+        suffixes=LIST_SUFFIXES,
     ),
 }
 """Every layout, in the order in which a folder is compared with them."""
+
+DESCRIBED = {"images", "masks"}
+"""With one of these options a folder needs no layout that is known."""
 
 DATA: dict[str, Callable[..., Dataset]] = {"generated": open_generated}
 """Every data set that needs no folder; a user's own is spelled `file.py:function`."""
@@ -76,13 +94,16 @@ def open_dataset(
     as_stored: bool = False,
     depth: int | None = None,
     group: str | None = None,
+    images: str | None = None,
+    masks: str | None = None,
+    skip_unpaired: bool = False,
     is_settled: bool = False,
 ) -> Dataset:
     """Open images with labels; files are listed and hashed, and the masks of a folder looked at.
 
     Args:
-        path: A folder, a name of `DATA` with its options, or `FILE.py:FUNCTION` with its options,
-            which returns a `Dataset`.
+        path: A folder, a list of pairs (CSV, TSV, TXT), a name of `DATA` with its options, or
+            `FILE.py:FUNCTION` with its options, which returns a `Dataset`.
         format: A key of `DATASETS`, or "auto" to recognise the layout. The canonical spelling of a
             user's function stands for `path`.
         target: What counts as foreground; by default the first of the format's targets.
@@ -93,6 +114,9 @@ def open_dataset(
         as_stored: Leave EXIF orientations alone.
         depth: Bits that 16-bit images use. None: what their largest value needs.
         group: Regular expression that finds a sample's group in its name, for "folder".
+        images: A glob for the images of a "folder", where they are not found; `{}` pairs them.
+        masks: The same for the masks.
+        skip_unpaired: Leave out and count the files of a "folder" that have no partner.
         is_settled: Whether all of this was chosen before: no mask is looked at.
 
     Raises:
@@ -105,6 +129,9 @@ def open_dataset(
         "as_stored": as_stored,
         "depth": depth,
         "group": group,
+        "images": images,
+        "masks": masks,
+        "skip_unpaired": skip_unpaired,
     }
     given = {name: value for name, value in options.items() if value not in (None, False)}
     try:
@@ -112,7 +139,10 @@ def open_dataset(
             return _open_named(text, format, target, given)
         path = expand(path)
         _check_folder(path)
-        name = _recognise(path) if format == "auto" else _check_format(path, format)
+        if format == "auto":
+            name = "folder" if DESCRIBED & given.keys() else _recognise(path)
+        else:
+            name = _check_format(path, format, given)
         target = _check_options(name, target, given)
         if is_settled and "foreground" in DATASETS[name].options:
             given["is_settled"] = True
@@ -143,8 +173,11 @@ def _open_named(text: str, format: str, target: str | None, given: Iterable[str]
         raise DataError(str(error)) from error
     if spelled.digest:
         dataset = _check_own(spelled, dataset)
-    for option in [*given, *(["format"] if format not in ("auto", dataset.format) else [])]:
-        raise DataError(f"{_spell(option)} makes no sense for {spelled.name}. Leave it out.")
+    for option in [
+        *map(_flag, given),
+        *(["format"] if format not in ("auto", dataset.format) else []),
+    ]:
+        raise DataError(f"--{option} makes no sense for {spelled.name}. Leave it out.")
     if target not in (None, dataset.target):
         raise DataError(
             f"Target {target!r} makes no sense for {spelled.name}, whose target is "
@@ -170,23 +203,33 @@ def _check_folder(path: Path) -> None:
         raise DataError(f"{path}: no such folder. Check the path, or name {_names()}.")
     if path.suffix == ".py":
         raise DataError(f"{path}: a file of functions. Name one of them: {path}:FUNCTION.")
-    if not path.is_dir():
+    if path.is_file() and not _openers(path):
         raise DataError(f"{path}: a file, expected a folder. Unpack it, or pass its folder.")
-    if not any(path.iterdir()):
+    if path.is_dir() and not any(path.iterdir()):
         raise DataError(f"{path}: the folder is empty. Expected one of: {_layouts()}.")
 
 
+def _openers(file: Path) -> list[str]:
+    """The formats that open a single file of this kind."""
+    return [name for name, form in DATASETS.items() if file.suffix.lower() in form.suffixes]
+
+
 def _recognise(path: Path) -> str:
+    if path.is_file():
+        return _openers(path)[0]
     for name, candidate in DATASETS.items():
         if candidate.recognise(path):
             return name
-    raise DataError(f"{path}: no known layout. Expected one of: {_layouts()}.")
+    raise DataError(f"{path}: no known layout: {explain(path)} Or have one of: {_layouts()}.")
 
 
-def _check_format(path: Path, name: str) -> str:
+def _check_format(path: Path, name: str, given: Mapping[str, object]) -> str:
     if name not in DATASETS:
         raise DataError(f"Unknown format {name!r}. Pass one of: auto, {', '.join(DATASETS)}.")
-    if not DATASETS[name].recognise(path):
+    if path.is_file() and name not in _openers(path):
+        raise DataError(f"{path}: a file, expected a folder. Pass its folder, or another format.")
+    is_described = path.is_file() or (name == "folder" and DESCRIBED & given.keys())
+    if not is_described and not DATASETS[name].recognise(path):
         others = [other for other in DATASETS if DATASETS[other].recognise(path)]
         found = f"It has that of {others[0]}: pass it as that" if others else "Check the path"
         raise DataError(
@@ -207,12 +250,14 @@ def _check_options(name: str, target: str | None, given: Iterable[str]) -> str:
         )
     for option in given:
         if option not in chosen.options:
-            raise DataError(f"{_spell(option)} makes no sense for the format {name}. Leave it out.")
+            raise DataError(
+                f"--{_flag(option)} makes no sense for the format {name}. Leave it out."
+            )
     return target
 
 
-def _spell(option: str) -> str:
-    return f"--{option.replace('_', '-')}"
+def _flag(option: str) -> str:
+    return option.replace("_", "-")
 
 
 def _names() -> str:

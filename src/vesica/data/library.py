@@ -43,6 +43,9 @@ OPENED_BY = (
     "as_stored",
     "depth",
     "group",
+    "images",
+    "masks",
+    "skip_unpaired",
 )
 """What of a source decides how it is opened."""
 
@@ -216,6 +219,9 @@ def open_source(source: Source) -> Dataset:
         as_stored=source.as_stored,
         depth=source.depth,
         group=source.group,
+        images=source.images,
+        masks=source.masks,
+        skip_unpaired=source.skip_unpaired,
         is_settled=bool(source.fingerprint),
     )
 

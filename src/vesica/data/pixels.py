@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from vesica.data.sample import Mask, Pixels
-from vesica.errors import DataError
+from vesica.errors import DataError, escaped
 
 Values = NDArray[Any]
 """A mask file as stored, shape (height, width), of the file's own type."""
@@ -33,7 +33,8 @@ def is_hidden(path: Path) -> bool:
 
 def show(root: Path, file: Path) -> str:
     """A file as messages call it: below the folder that the user named."""
-    return file.relative_to(root).as_posix()
+    inner = file.relative_to(root) if file.is_relative_to(root) else file
+    return escaped(inner.as_posix())
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,15 @@ class Source(Frozen):
         description="Regular expression on an image's name; its first group names the person, "
         "patient or slide, which is never divided.",
     )
+    images: str | None = Field(
+        None,
+        description="Glob for the images of a folder, where they are not found: 'scans/{}.jpg'; "
+        "{} is what pairs them with their masks.",
+    )
+    masks: str | None = Field(None, description="Glob for the masks: 'labels/{}_seg.png'.")
+    skip_unpaired: bool = Field(
+        False, description="Leave out and count images without a mask and masks without an image."
+    )
     split: Literal["big", "small"] = Field("big", description="Table 1 of the paper.")
     train: int | None = Field(None, ge=1, description="Training images, instead of --split's.")
     val: int | None = Field(None, ge=1, description="Validation images, instead of --split's.")
