@@ -385,7 +385,7 @@ def test_folder_parts_must_be_whole(tmp_path: Path) -> None:
     make_pair(tmp_path, part="train")
     save(tmp_path / "test" / "images" / "b.png", GREY)
     message = failure(open_dataset, tmp_path)
-    assert message.endswith("\ntest: 1 image and no masks.")
+    assert message.endswith("\ntest: 1 image without a mask.")
 
 
 def test_folder_layouts_must_not_mix(tmp_path: Path) -> None:
@@ -657,9 +657,9 @@ def test_other_mask_values_are_named_with_the_remedy(tmp_path: Path) -> None:
         return failure(read_mask_file, tmp_path, Image.fromarray(mask).save, size=mask.shape)
 
     assert message_of([0, 90, 255]) == (
-        "The masks hold 3 values: 0 (33 % of pixels, in the one mask), 90 (33 % of pixels, in the"
-        " one mask), 255 (33 % of pixels, in the one mask). Which is the object? Pass --foreground"
-        " 90 or --foreground 255; for several together --foreground 90,255."
+        "The masks hold 3 values (share of pixels, and in how many of 1 mask): 0 (33 %, 1), 90 (33"
+        " %, 1), 255 (33 %, 1). Which is the object? Pass --foreground 90 or --foreground 255; for"
+        " several together --foreground 90,255."
     )
     assert "Pass --foreground 1 or --foreground 2;" in message_of([1, 2])
 
@@ -675,9 +675,8 @@ def test_coloured_label_files_of_faces_are_refused(tmp_path: Path) -> None:
 def test_folder_sizes_must_agree(tmp_path: Path) -> None:
     root = make_pair(tmp_path, mask=np.zeros((4, 5), np.uint8))
     assert failure(open_dataset, root) == (
-        "1 of 1 mask differ in size from their images, by at most 1 pixel: masks/a.png has 5 x 4,"
-        " images/a.png 4 x 3. Pass --fit-masks to resize masks to their images, or save both at one"
-        " size."
+        "1 of 1 masks have another size than their images: masks/a.png 5 x 4 and images/a.png 4 x"
+        " 3. Pass --fit-masks to resize these masks, or save both at one size."
     )
 
 
@@ -739,7 +738,7 @@ def test_one_error_lists_all_unreadable_files_and_leaves_nothing(tmp_path: Path)
     (root / "masks" / "4.png").write_text("text")
     save(root / "masks" / "5.png", np.zeros((2, 2), np.uint8))
     lines = failure(open_dataset, root).splitlines()
-    assert "masks/5.png has 2 x 2, images/5.png 12 x 8. Pass --fit-masks" in lines[0]
+    assert "masks/5.png 2 x 2 and images/5.png 12 x 8. Replace or remove" in lines[0]
     assert [line.split(":")[0] for line in lines[1:]] == ["images/1.png", "masks/4.png"]
     (root / "masks" / "5.png").write_text("text")
     lines = failure(load_arrays, open_dataset(root), 6, tmp_path).splitlines()

@@ -141,6 +141,26 @@ def test_nearly_lossless_masks_are_cut_as_well(tmp_path: Path) -> None:
     assert dataset.settled["foreground"] == ">127"
 
 
+def test_a_mask_unlike_the_others_is_refused(tmp_path: Path) -> None:
+    odd = (np.arange(SIZE * SIZE).reshape(SIZE, SIZE) % 256).astype(np.uint8)
+    root = make(tmp_path, [*numbers(blob=255) * 10, odd])
+    message = refusal(root)
+    assert message.startswith("1 of 61 masks hold mostly values that are neither background nor")
+    (options,) = proposals(message)
+    assert options == {"foreground": ">127"}
+    assert open_dataset(root, **options).settled["foreground"] == ">127"
+
+
+@pytest.mark.parametrize("quality", [30, 95])
+def test_shades_among_plain_masks_are_counted(quality: int, tmp_path: Path) -> None:
+    root = make(tmp_path, numbers(blob=255))
+    (root / "masks" / "0.png").unlink()
+    Image.fromarray(numbers(blob=255)[0]).save(root / "masks" / "0.jpg", quality=quality)
+    dataset = open_dataset(root)
+    assert "1 of 6 masks are shades in two heaps" in dataset.notes[0]
+    assert_masks(dataset, blob)
+
+
 @pytest.mark.parametrize("scale", [(0.0, 1.0), (0.05, 0.95), (0.1, 0.9)])
 def test_floats_are_cut_at_one_half(scale: tuple[float, float], tmp_path: Path) -> None:
     masks = [np.where(blob(i), scale[1], scale[0]).astype(np.float32) for i in range(NUM)]

@@ -222,14 +222,10 @@ class Materials:
         network, data = read_network(cell.model), self.library.resolve(cell.data)
         weights, recipe = self.weights(cell), cell.recipe
         path = split_path(cell.weights)[1]
-        return replace(
+        resolved = replace(
             cell,
             model=str(_without_default_freeze(network, weights)),
             loss=str(parse_loss(cell.loss)),
-            format=data.format,
-            target=data.target,
-            division=data.division,
-            fingerprint=data.fingerprint,
             weights=f"{weights.name}:{path}" if path else weights.name,
             weights_digest=weights.digest,
             optimizer=str(read_optimizer(recipe.optimizer)),
@@ -239,6 +235,7 @@ class Materials:
             augment=str(read_augmentation(recipe.augment)),
             precision=resolve_precision(recipe.precision),
         )
+        return resolved.model_copy(update={"data": data})
 
     def _epochs(self, cell: Cell, data: Source) -> dict[str, int]:
         """As many as make the steps that are asked for."""

@@ -1,6 +1,7 @@
 """Lists of pairs: a CSV, TSV or TXT file with an image and its mask in each row."""
 
 import csv
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,15 +17,19 @@ from vesica.words import count_of
 LIST_SUFFIXES = (".csv", ".tsv", ".txt")
 
 COLUMNS = {
-    "image": words_of("image images img imagepath imagefile imagename filename file path"),
+    "image": words_of("image images img input scan photo"),
     "mask": words_of(
-        "mask masks maskpath maskfile maskname label labels labelpath labelfile annotation "
-        "segmentation seg gt groundtruth target"
+        "mask masks label labels annotation annotations segmentation seg gt groundtruth target"
     ),
     "part": words_of("split part subset set usage"),
-    "group": words_of("group patient patientid subject subjectid case slide person"),
+    "group": words_of("group patient subject case slide person"),
 }
-"""What a column is, by its header without spaces and signs."""
+"""What a column is, by its header without spaces, signs and `NO_NAME`."""
+
+NO_NAME = re.compile(r"(?:filename|filepath|file|name|path|id)$")
+
+FIRST_TWO = {"image": 0, "mask": 1}
+"""The columns of a list without a header."""
 
 DELIMITERS = ("\t", ";", ",")
 """Tried in this order; where a line has none of them, columns are divided by spaces."""
@@ -65,13 +70,20 @@ def find_lists(folder: Path) -> list[Path]:
 
 def _names_files(file: Path) -> bool:
     try:
-        table = _read_table(file, most=1)
+        table = _read_table(file, most=2)
     except DataError:
         return False
     return bool(table.rows) and all(
-        table.cell(table.rows[0], column) and table.path(table.rows[0], column).is_file()
+        table.cell(table.rows[0], column) and _is_file(table.path(table.rows[0], column))
         for column in ("image", "mask")
     )
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a text that is too long for a name
+        return False
 
 
 def read_lists(files: Sequence[Path], skip_unpaired: bool = False) -> Pairing:
@@ -95,60 +107,64 @@ def read_lists(files: Sequence[Path], skip_unpaired: bool = False) -> Pairing:
 
 def _read_list(file: Path, part: str | None, skip_unpaired: bool) -> Pairing:
     table = _read_table(file)
-    pairs, problems, missing = [], [], []
-    for row in table.rows:
-        where = f"{escaped(file.name)}, line {row[0]}"
-        absent = [
-            f"no {column}" if not table.cell(row, column) else f"no file {escaped(cell)}"
-            for column in ("image", "mask")
-            if not (cell := table.cell(row, column)) or not table.path(row, column).is_file()
-        ]
-        said = table.cell(row, "part")
-        if absent:
-            missing.append(f"{where}: {' and '.join(absent)}. Mend it, or remove the line.")
-        elif said and said.lower() not in PARTS:
-            problems.append(f"{where}: the part {escaped(said)}, expected train, val or test.")
-        else:
-            image, mask = table.path(row, "image"), table.path(row, "mask")
-            of_part = PARTS[said.lower()] if said else part
-            pairs.append(Pair("", image, mask, of_part, table.cell(row, "group") or None))
-    notes = [f"Used the pairs in {escaped(file.name)}."]
-    if skip_unpaired and missing:
-        notes.append(
-            f"Left out {count_of(len(missing), 'line')} of {escaped(file.name)} that lack a file."
-        )
-        missing = []
-    if missing:
-        lines = f"{count_of(len(missing), 'line')} without a file; --skip-unpaired leaves them out:"
-        missing.insert(0, f"{escaped(file.name)}: {lines}")
+    name = escaped(file.name)
+    lacking = {row[0]: absent for row in table.rows if (absent := _absent(table, row))}
+    whole = [row for row in table.rows if row[0] not in lacking]
+    said = {row[0]: table.cell(row, "part") for row in whole}
+    problems = [
+        f"{name}, line {number}: the part {escaped(text)}, expected train, val or test."
+        for number, text in said.items()
+        if text and text.lower() not in PARTS
+    ]
     if not table.rows:
-        problems.append(
-            f"{escaped(file.name)}: no pairs. Add lines such as images/1.jpg,masks/1.png."
+        problems.append(f"{name}: no pairs. Add lines such as images/1.jpg,masks/1.png.")
+    notes = [f"Used the pairs in {name}."]
+    lines = f"{count_of(len(lacking), 'line')} of {name} without an image or a mask"
+    if lacking and skip_unpaired:
+        notes.append(f"Left out {lines}.")
+    elif lacking:
+        problems.append(f"{lines}; --skip-unpaired leaves them out:")
+        problems += [
+            f"{name}, line {number}: {absent}. Mend it, or remove the line."
+            for number, absent in lacking.items()
+        ]
+    pairs = [
+        Pair(
+            "",
+            table.path(row, "image"),
+            table.path(row, "mask"),
+            PARTS.get(said[row[0]].lower(), part),
+            table.cell(row, "group") or None,
         )
-    return Pairing(pairs, notes, [*problems, *missing])
+        for row in whole
+    ]
+    return Pairing(pairs, notes, problems)
+
+
+def _absent(table: Table, row: Row) -> str:
+    """What a row lacks; "" where both files are there."""
+    absent = []
+    for column in ("image", "mask"):
+        cell = table.cell(row, column)
+        if not cell or not _is_file(table.path(row, column)):
+            absent.append(f"no file {escaped(cell)}" if cell else f"no {column}")
+    return " and ".join(absent)
 
 
 def _read_table(file: Path, most: int | None = None) -> Table:
-    rows = _rows(file)
     try:
-        first = next(rows, None)
-        if first is None:
-            return Table(file, {"image": 0, "mask": 1}, [])
-        columns = _columns(first[1])
-        kept = [] if columns else [first]
-        kept += [row for row, _ in zip(rows, range(most or 2**63), strict=False)]
+        rows = list(itertools.islice(_rows(file), most))
     except csv.Error as error:
         raise DataError(f"{file}: no table of text ({error}). Pass a CSV file.") from None
-    columns = columns or {"image": 0, "mask": 1}
-    if (
-        "mask" not in columns
-        or "image" not in columns
-        or not all(len(row) > 1 for _, row in kept[:1])
-    ):
+    header = _columns(rows[0][1]) if rows else {}
+    columns = header or FIRST_TWO
+    if header:
+        del rows[0]
+    if not {"image", "mask"} <= columns.keys() or (not header and rows and len(rows[0][1]) < 2):
         raise DataError(
             f"{file}: expected two columns, such as image,mask. Name them so in the first line."
         )
-    return Table(file, columns, kept)
+    return Table(file, columns, rows)
 
 
 def _rows(file: Path) -> Iterator[Row]:
@@ -170,7 +186,7 @@ def _columns(header: Sequence[str]) -> dict[str, int]:
     """Which column is what; empty where the first line is no header."""
     found: dict[str, int] = {}
     for place, text in enumerate(header):
-        name = re.sub(r"[^a-z]", "", text.lower())
+        name = NO_NAME.sub("", re.sub(r"[^a-z]+", "", text.lower()))
         for column, names in COLUMNS.items():
             if name in names:
                 found.setdefault(column, place)

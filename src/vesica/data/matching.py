@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from vesica.data.names import (
     Kind,
     Rule,
+    common_start,
     composed,
     cuts,
     unchanged,
@@ -35,7 +37,7 @@ class Matching:
     images: dict[Id, list[Candidate]]
     masks: dict[Id, list[Candidate]]
 
-    @property
+    @cached_property
     def shared(self) -> list[Id]:
         """What both have, sorted."""
         return sorted(self.images.keys() & self.masks.keys(), key=lambda id: (id[0] or "", id[1]))
@@ -43,8 +45,7 @@ class Matching:
     @property
     def num_clear(self) -> int:
         """Images with one mask that has one image."""
-        shared = self.images.keys() & self.masks.keys()
-        return sum(len(self.images[id]) == len(self.masks[id]) == 1 for id in shared)
+        return sum(len(self.images[id]) == len(self.masks[id]) == 1 for id in self.shared)
 
     @property
     def is_exact(self) -> bool:
@@ -126,4 +127,4 @@ def _name_of_group(side: Sequence[Candidate]) -> str:
     names = sorted({c.kind_folder for c in side})
     if len(names) == 1:
         return escaped(names[0])
-    return "'*" + escaped(names[0][-len(side[0].group) :]) + "'"
+    return f"'*{escaped(common_start([name[::-1] for name in names])[::-1])}'"

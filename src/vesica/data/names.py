@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -40,7 +40,10 @@ IMAGE_FOLDERS = IMAGE_WORDS | words_of(
 FILLERS = words_of("dataset set folder png jpg jpeg tif tiff bmp gif npy mat")
 """Words that say nothing about what a folder holds."""
 
-WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+(?:st|nd|rd|th)?|[^\W\d_]+")
+KNOWN = MASK_FOLDERS | IMAGE_FOLDERS | FILLERS
+
+RUN = re.compile(r"\d+(?:st|nd|rd|th)?|[^\W\d_]+")
+CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^A-Za-z]+")
 
 MASK_MARKS = words_of(
     "mask masks gt label labels lbl lab seg segm segmentation segmentations annotation annotations "
@@ -49,7 +52,7 @@ MASK_MARKS = words_of(
 )
 IMAGE_MARKS = words_of(
     "image images img im photo original orig input scan raw rgb sat leftimg8bit training train "
-    "testing test validation val 0000"
+    "testing test validation valid val 0000"
 )
 """Words at an end of a file's name that tell a mask from its image, or an image from its mask."""
 
@@ -94,17 +97,20 @@ def bare_name(name: str) -> str:
 
 
 def _words(name: str) -> list[str]:
-    words = [word.lower() for word in WORD.findall(unicodedata.normalize("NFC", name))]
-    return [inner for word in words for inner in _unglue(word)]
+    runs = RUN.findall(unicodedata.normalize("NFC", name))
+    return [word for run in runs for word in _unglue(run)]
 
 
-def _unglue(word: str) -> Iterable[str]:
-    """`trainannot` is `train` and `annot`."""
+def _unglue(run: str) -> list[str]:
+    """`trainannot` is `train` and `annot`; `groundTruth` is `ground` and `truth`."""
+    whole = run.lower()
+    if whole in KNOWN:
+        return [whole]
     for part in PARTS:
-        for inner in (word.removeprefix(part), word.removesuffix(part)):
-            if inner != word and inner in MASK_FOLDERS | IMAGE_FOLDERS:
-                return part, inner
-    return (word,)
+        for inner in (whole.removeprefix(part), whole.removesuffix(part)):
+            if inner != whole and inner in KNOWN:
+                return [part, inner]
+    return [word.lower() for word in CAMEL.findall(run)]
 
 
 def _kind(words: list[str]) -> Kind | None:

@@ -1,16 +1,21 @@
 """Which image belongs to which mask, in a folder as people have it."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vesica.data.listing import describe, list_files, suffixes
-from vesica.data.matching import Id, Matching, ask_if_several, match
-from vesica.data.names import common_start, read_folder
-from vesica.data.sides import Candidate, candidates_of, divide_as_asked, ways_to_divide
+from vesica.data.globs import divide_as_asked
+from vesica.data.listing import File, describe, list_files, suffixes
+from vesica.data.matching import Matching, ask_if_several, match
+from vesica.data.mismatches import (
+    count_unpaired,
+    parts_that_mix,
+    several_of_a_name,
+    without_partner,
+)
+from vesica.data.names import Kind, common_start, read_folder
+from vesica.data.sides import Candidate, candidates_of, ways_to_divide
 from vesica.errors import DataError, escaped
-from vesica.words import count_of
 
 
 @dataclass(frozen=True)
@@ -107,14 +112,14 @@ def _pair(
         if len(matching.images[id]) == len(matching.masks[id]) == 1
     ]
     notes = _left_out(candidates, matching)
-    if pairs and not matching.is_exact:
+    if pairs and not (matching.is_exact and pairs[0][0].kind and pairs[0][1].kind):
         notes.append(f"Pairs by name, such as {pairs[0][0].file} with {pairs[0][1].file}.")
-    problems = [*_parts_that_mix(matching), *_several(matching)]
-    unpaired = _without_partner(matching)
+    problems = [*parts_that_mix(matching), *several_of_a_name(matching)]
+    unpaired = without_partner(matching)
     if skip_unpaired and unpaired:
-        notes.append(f"Left out {_count_unpaired(matching)}.")
+        notes.append(f"Left out {count_unpaired(matching)}.")
     elif unpaired:
-        problems += [f"{_count_unpaired(matching)}; --skip-unpaired leaves them out:", *unpaired]
+        problems += [f"{count_unpaired(matching)}; --skip-unpaired leaves them out:", *unpaired]
     return Pairing(_named(root, pairs, matching), notes, problems)
 
 
@@ -154,132 +159,38 @@ def _describe_others(folder: str, names: list[str]) -> str:
     return f"{folder}: left out {kind}: {shown}."
 
 
-def _parts_that_mix(matching: Matching) -> list[str]:
-    """Files beside the folders of parts, and two folders that are one part."""
-    problems = []
-    for side in (matching.sides.images, matching.sides.masks):
-        of_part: dict[str, str] = {}
-        for place, part in sorted({(c.place, c.part) for c in side if c.part}):
-            word = _word_of_part(place)
-            twin = of_part.setdefault(part or "", place)
-            if _word_of_part(twin) != word:
-                problems.append(f"{escaped(place)}: is {part} like {escaped(twin)}. Merge them.")
-        if of_part:
-            beside = Counter(c.file.folder for c in side if not c.part)
-            problems += [
-                f"{escaped(folder) or 'The folder itself'}: {count_of(count, 'file')} beside "
-                f"{', '.join(f'{escaped(place)}/' for place in of_part.values())}. Move "
-                f"{'it' if count == 1 else 'them'} into one of them, or keep one of the layouts."
-                for folder, count in beside.items()
-            ]
-    return problems
-
-
-def _word_of_part(place: str) -> str:
-    return next(
-        word for folder in place.split("/") if read_folder(folder).part for word in [folder.lower()]
-    )
-
-
-def _several(matching: Matching) -> list[str]:
-    """Images or masks that share a name with another one."""
-    problems = []
-    for kind, side in (("image", matching.images), ("mask", matching.masks)):
-        twins = [found for found in side.values() if len(found) > 1]
-        if not twins:
-            continue
-        if len(twins) > 1 and not matching.is_exact:
-            globs = " or ".join(f"'*{_ending(c, twins[0])}'" for c in twins[0])
-            problems.append(
-                f"{len(twins)} names have several {kind}s, such as "
-                f"{' and '.join(str(c.file) for c in twins[0])}. Say which, as --{kind}s {globs}."
-            )
-            continue
-        problems += [
-            f"{c.file}: has the name of {first.file}. Remove or rename one, or pass --{kind}s GLOB."
-            for first, *rest in twins
-            for c in rest
-        ]
-    return problems
-
-
-def _ending(candidate: Candidate, twins: Sequence[Candidate]) -> str:
-    """What tells a file's name from those of the others that belong to the same image."""
-    names = [c.file.path.rpartition("/")[2] for c in twins]
-    start = len(common_start(names))
-    while start and names[0][start - 1] in "_-. ":
-        start -= 1
-    return escaped(candidate.file.path.rpartition("/")[2][start:])
-
-
-def _unpaired(matching: Matching) -> tuple[list[Id], list[Id]]:
-    """Images without a mask, and masks without an image."""
-    shared = set(matching.shared)
-    return [id for id in matching.images if id not in shared], [
-        id for id in matching.masks if id not in shared
-    ]
-
-
-def _count_unpaired(matching: Matching) -> str:
-    images, masks = _unpaired(matching)
-    texts = [
-        f"{count_of(len(images), 'image')} without a mask" if images else "",
-        f"{count_of(len(masks), 'mask')} without an image" if masks else "",
-    ]
-    return " and ".join(text for text in texts if text)
-
-
-def _without_partner(matching: Matching) -> list[str]:
-    """A sentence for each file without a partner, or for each part of the split without any."""
-    whole_parts = {part for part, _ in matching.shared}
-    problems: list[str] = []
-    images, masks = _unpaired(matching)
-    for ids, side, kind in ((images, matching.images, "mask"), (masks, matching.masks, "image")):
-        bare = Counter(part for part, _ in ids if part not in whole_parts)
-        problems += [
-            f"{part}: {count_of(count, 'image' if kind == 'mask' else 'mask')} and no {kind}s."
-            for part, count in bare.items()
-        ]
-        problems += [
-            f"{side[id][0].file}: no {kind}{_expected(matching, id, kind)}. Add it, or remove "
-            "this file."
-            for id in ids
-            if id[0] not in bare
-        ]
-    return problems
-
-
-def _expected(matching: Matching, id: Id, kind: str) -> str:
-    """Where the partner was looked for."""
-    partners = matching.masks if kind == "mask" else matching.images
-    own = matching.images if kind == "mask" else matching.masks
-    example = next(shared for shared in matching.shared if shared[0] == id[0])
-    partner = partners[example][0]
-    if matching.is_exact and partner.kind:
-        return f" {escaped(partner.place)}/{escaped(own[id][0].key)}.*"
-    return f", as {own[example][0].file} has {partner.file}"
-
-
 def explain(root: Path) -> str:
     """What lies in a folder where no pairs are found, and what would help."""
     files = list_files(root)
-    there = f"{describe(files)}. " if files else ""
     if not any(file.is_mask for file in files):
-        return f"no image files ({suffixes(as_image=True)}). {there}".rstrip()
-    kinds = {
-        file.suffix.lower()
-        for file in files
-        if not file.is_mask and any(read_folder(name).kind == "mask" for name in file.folders)
-    } - {""}
-    if any(c.kind == "mask" and c.file.is_mask for c in candidates_of(files)):
-        kinds = set()
-    if kinds:
-        names = " and ".join(sorted(kinds))
-        return (
-            f"{there}Files of the kind {names} are not read as masks: save them as one of "
-            f"{suffixes(as_image=False)}."
+        there = f" {describe(files)}." if files else ""
+        return f"no image files ({suffixes(as_image=True)}).{there}"
+    sentences = [f"{describe(files)}.", _say_unread(files, "image"), _say_unread(files, "mask")]
+    if not any(sentences[1:]):
+        images, masks = _globs(files)
+        sentences.append(
+            f"Say what is what, as --images '{images}' --masks '{masks}', where {{}} is what pairs "
+            "them, or pass a CSV file of pairs."
         )
-    return (
-        f"{there}Say what is what: --images 'scans/{{}}.jpg' --masks 'labels/{{}}_seg.png', where "
-        "{} is what pairs them, or pass a CSV file of pairs."
+    return " ".join(filter(None, sentences))
+
+
+def _say_unread(files: Sequence[File], kind: Kind) -> str:
+    """What lies in folders of images, or of masks, where no file is of a kind that is read."""
+    named = [f for f in files if any(read_folder(name).kind == kind for name in f.folders)]
+    if any(file.is_image if kind == "image" else file.is_mask for file in named):
+        return ""
+    kinds = " and ".join(sorted({file.suffix.lower() for file in named} - {""}))
+    readable = suffixes(as_image=kind == "image")
+    return f"Files of the kind {kinds} are not read as {kind}s: save them as {readable}." * bool(
+        kinds
     )
+
+
+def _globs(files: Sequence[File]) -> tuple[str, str]:
+    """A guess where there are two folders or two suffixes, or else an example."""
+    found = sorted({(f.folders[:1], f.suffix) for f in files if f.is_mask})
+    if len(found) != 2:
+        return "scans/{}.jpg", "labels/{}_seg.png"
+    first, second = ("/".join([*map(escaped, top), f"{{}}{suffix}"]) for top, suffix in found)
+    return first, second

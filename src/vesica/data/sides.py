@@ -1,19 +1,17 @@
-"""Which files of a folder are images and which are masks: by folders, by names, or as asked for."""
+"""Which files of a folder are images and which are masks: as folders or names say."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
-from vesica.data.listing import File, describe, suffixes
+from vesica.data.listing import File
 from vesica.data.names import Kind, bare_name, composed, read_folder, without_mask_mark
 from vesica.errors import DataError
 
 PHOTOS = frozenset({".jpg", ".jpeg", ".webp"})
 NEVER_PHOTOS = frozenset({".gif", ".npy", ".mat"})
 """Where two files differ in their suffix alone: the one that is the image, the one that is not."""
-
-GLOB = re.compile(r"\{\}|\*\*/|\*|\?|[^*?{]+|\{")
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,24 @@ def candidates_of(files: Sequence[File]) -> list[Candidate]:
 
 
 def _candidate(file: File, num_outer: int) -> Candidate:
-    inner = file.folders[num_outer:]
+    said = _read_folders(file.folders, num_outer)
+    return Candidate(file, said.kind, said.part, said.inner + file.stem, said.place, said.folder)
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the folders say that a file lies in; see `Candidate`."""
+
+    kind: Kind | None
+    part: str | None
+    inner: str
+    place: str
+    folder: str
+
+
+@lru_cache(maxsize=100_000)
+def _read_folders(folders: tuple[str, ...], num_outer: int) -> Said:
+    inner = folders[num_outer:]
     meanings = [read_folder(name) for name in inner]
     kind = _innermost([bool(m.kind and m.is_sure) for m in meanings])
     if kind is None:
@@ -84,12 +99,11 @@ def _candidate(file: File, num_outer: int) -> Candidate:
     said = {place for place in (kind, part) if place is not None}
     rest = [name for index, name in enumerate(inner) if index not in said]
     depth = num_outer + max(said) + 1 if said else num_outer
-    return Candidate(
-        file,
+    return Said(
         None if kind is None else meanings[kind].kind,
         None if part is None else meanings[part].part,
-        "/".join([*rest, file.stem]),
-        "/".join(file.folders[:depth]),
+        "".join(f"{name}/" for name in rest),
+        "/".join(folders[:depth]),
         "" if kind is None else inner[kind],
     )
 
@@ -106,9 +120,12 @@ def ways_to_divide(candidates: Sequence[Candidate]) -> Iterator[Sides]:
     """
     masks = [c for c in candidates if c.kind == "mask" and c.file.is_mask]
     images = [c for c in candidates if c.kind == "image" and c.file.is_image]
-    images = images or _in_parts([c for c in candidates if not c.kind and c.file.is_image], masks)
     if images and masks:
         yield Sides(tuple(images), tuple(masks))
+    elif masks:
+        images = _in_parts([c for c in candidates if not c.kind and c.file.is_image], masks)
+        yield Sides(tuple(images), tuple(masks))
+        yield Sides(tuple(_under_top_folder(c) for c in images), tuple(masks))
     unsaid = [c for c in candidates if c.file.is_mask and not (images and c.kind == "mask")]
     yield from _by_names(unsaid)
 
@@ -119,12 +136,18 @@ def _in_parts(images: list[Candidate], masks: list[Candidate]) -> list[Candidate
     return with_part if with_part and any(mask.part for mask in masks) else images
 
 
+def _under_top_folder(candidate: Candidate) -> Candidate:
+    """As if its outermost unknown folder were one of images; a logo may lie beside it."""
+    top, slash, key = candidate.key.partition("/")
+    return replace(candidate, key=key, kind_folder=top) if slash else candidate
+
+
 def _by_names(candidates: list[Candidate]) -> Iterator[Sides]:
     twins = Counter((c.part, composed(c.key)) for c in candidates)
     if candidates and set(twins.values()) == {2}:
         yield _by_suffix(candidates) or _ask_for_suffix(candidates)
     keys = {composed(c.key) for c in candidates}
-    marked = [c for c in candidates if _has_mask_mark(c, keys)]
+    marked = [c for c in candidates if has_mask_mark(c, keys)]
     others = set(candidates) - set(marked)
     yield Sides(
         tuple(c for c in candidates if c in others and c.file.is_image), tuple(marked), False
@@ -133,7 +156,8 @@ def _by_names(candidates: list[Candidate]) -> Iterator[Sides]:
         yield sides
 
 
-def _has_mask_mark(candidate: Candidate, keys: set[str]) -> bool:
+def has_mask_mark(candidate: Candidate, keys: set[str]) -> bool:
+    """Whether its name says that a file is a mask, among files with these keys."""
     without = without_mask_mark(candidate.key)
     # A single letter, as the L of a left eye, is a mark only where the name without it exists.
     is_word = len(candidate.key) - len(without) > 2
@@ -155,79 +179,3 @@ def _ask_for_suffix(candidates: list[Candidate]) -> Sides:
     twin = next(c for c in candidates[1:] if composed(c.key) == composed(first.key))
     options = " or ".join(f"--masks '*{c.file.suffix}'" for c in (first, twin))
     raise DataError(f"{first.file} and {twin.file}: which one is the mask? Pass {options}.")
-
-
-def divide_as_asked(
-    candidates: Sequence[Candidate], images: str | None, masks: str | None
-) -> Sides:
-    """Images and masks by globs; what is not asked for is found among the rest.
-
-    Args:
-        candidates: All files.
-        images: A glob for images. `{}` in it is what pairs an image with its mask; without one,
-            all files and folders of that name are chosen, and names pair as they do otherwise.
-        masks: The same for masks.
-
-    Raises:
-        DataError: If a glob chooses nothing, or files of a kind that is not read.
-    """
-    if images and masks and images.count("{}") != masks.count("{}") and "{}" in images + masks:
-        raise DataError(f"--images {images} and --masks {masks}: give both as many {{}}.")
-    chosen_masks = None if masks is None else _select(candidates, "mask", masks)
-    chosen_images = None if images is None else _select(candidates, "image", images)
-    taken = {c.file for c in [*(chosen_masks or []), *(chosen_images or [])]}
-    rest = [c for c in candidates if c.file not in taken]
-    if chosen_images is None:
-        chosen_images = _rest_of("image", [c for c in rest if c.file.is_image])
-    if chosen_masks is None:
-        chosen_masks = _rest_of("mask", [c for c in rest if c.file.is_mask])
-    return Sides(tuple(chosen_images), tuple(chosen_masks))
-
-
-def _rest_of(kind: Kind, rest: list[Candidate]) -> list[Candidate]:
-    """What of the files that no glob chose is of this kind, by folders, by names, or all of it."""
-    if of_kind := [c for c in rest if c.kind == kind]:
-        return of_kind
-    rest = [c for c in rest if c.kind is None] or rest
-    keys = {composed(c.key) for c in rest}
-    marked = [c for c in rest if _has_mask_mark(c, keys)]
-    unmarked = [c for c in rest if c not in set(marked)]
-    return (marked if kind == "mask" else unmarked) or rest
-
-
-def _select(candidates: Sequence[Candidate], kind: Kind, glob: str) -> list[Candidate]:
-    option = f"--{kind}s {glob}"
-    pattern = _pattern(glob)
-    matches = [(c, match) for c in candidates if (match := pattern.fullmatch(c.file.path))]
-    if not matches:
-        there = describe(c.file for c in candidates)
-        raise DataError(f"{option}: no such files below the data's folder. {there}.")
-    is_image = kind == "image"
-    read = [(c, m) for c, m in matches if (c.file.is_image if is_image else c.file.is_mask)]
-    if not read:
-        found = describe(c.file for c, _ in matches)
-        raise DataError(
-            f"{option}: {found}, which are not read as {kind}s. Save them as one of: "
-            f"{suffixes(is_image)}."
-        )
-    return [replace(c, kind=kind, key=_key(c, match), kind_folder="") for c, match in read]
-
-
-def _pattern(glob: str) -> re.Pattern[str]:
-    """A glob for paths, at any depth; without `{}` also for what lies in folders of that name."""
-    translated = {"{}": "(.+)", "**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
-    pieces = GLOB.findall(glob.strip().removeprefix("./").rstrip("/"))
-    whole = "".join(translated.get(piece, re.escape(piece)) for piece in pieces)
-    return re.compile(rf"(?P<outer>(?:.*?/)?){whole}" + ("" if "{}" in glob else "(?P<inner>/.+)?"))
-
-
-def _key(candidate: Candidate, match: re.Match[str]) -> str:
-    if "inner" not in match.re.groupindex:
-        path = match["outer"] + "/".join(match.groups()[1:])
-    elif match["inner"]:
-        path = match["outer"] + match["inner"][1:]
-    else:
-        return candidate.key
-    *folders, name = path.removesuffix(candidate.file.suffix).split("/")
-    said = {folder for folder in folders if (m := read_folder(folder)).kind or m.part}
-    return "/".join([*(folder for folder in folders if folder not in said), name])

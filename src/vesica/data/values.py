@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vesica.data.asking import IsBorder, ask, names
 from vesica.data.given import (
@@ -18,6 +19,7 @@ from vesica.data.given import (
     settle_ignored,
     white_of,
 )
+from vesica.data.pixels import Values
 from vesica.data.rules import ALPHA, PLAIN, Item, Rule, is_plain
 from vesica.data.survey import Look
 from vesica.data.tally import OUTER, Tally
@@ -25,6 +27,9 @@ from vesica.errors import DataError
 
 VOC_VOID, VOC_INDEX = 0xE0E0C0, 255
 """The colour and index of what Pascal VOC leaves out: a border, and what nobody could name."""
+
+MAX_ODD = 0.5
+"""Share of a mask's pixels that may lie between two heaps that the others have."""
 
 NEAR_BLACK = 16
 """In each channel, where colours are shades."""
@@ -105,12 +110,35 @@ def _choose_number(looks: Sequence[Look], is_border: IsBorder) -> tuple[Rule, li
         raise DataError(ask(tally, tally.centres, is_border))
     rule = Rule(">", (middle_of(ends, white),))
     refuse_other_scale(looks, rule)
-    between = tally.share(v for v in values if OUTER * white < v < (1 - OUTER) * white)
+    _refuse_odd(looks, white, rule)
+    num_plain = sum(is_plain(look.values, look.white) for look in looks)
+    which = f"{len(looks) - num_plain} of {len(looks)} masks" if num_plain else "Masks"
+    between = tally.share(np.array(values)[_is_between(np.array(values), white)].tolist())
     rest = f" ({100 * between:.2g} % of pixels lie between)" if between else ""
     return rule, [
-        f"Masks are shades in two heaps, at {ends[0]:g} and {ends[1]:g}{rest}: what is above"
+        f"{which} are shades in two heaps, at {ends[0]:g} and {ends[1]:g}{rest}: what is above"
         f" {rule.items[0]} is foreground."
     ]
+
+
+def _refuse_odd(looks: Sequence[Look], white: float, rule: Rule) -> None:
+    """Refuse masks that are no shades of two things, where the set as a whole is."""
+    odd = [
+        look.name
+        for look in looks
+        if look.counts[_is_between(look.values, white)].sum() > MAX_ODD * look.counts.sum()
+    ]
+    if odd:
+        raise DataError(
+            f"{len(odd)} of {len(looks)} masks hold mostly values that are neither background nor"
+            f" object: {names(odd)}. Mend them, or pass --foreground '{rule.spelled}' to cut them"
+            " like the others."
+        )
+
+
+def _is_between(values: Values, white: float) -> NDArray[np.bool_]:
+    """Which values lie between two heaps at the ends of a range."""
+    return np.asarray((values > OUTER * white) & (values < (1 - OUTER) * white))
 
 
 def _without(look: Look, ignored: Rule) -> Look:
