@@ -108,7 +108,7 @@ def opened(path: Path, profile: Path) -> Iterator[Page]:
     theirs, to = os.pipe()
     back, answers = os.pipe()
     # Chromium reads from descriptor 3 and writes to 4.
-    shell = ["/bin/sh", "-c", f'exec "$@" 3<&{theirs} 4>&{answers}', "sh", CHROMIUM, *FLAGS]
+    shell = ["bash", "-c", f'exec "$@" 3<&{theirs} 4>&{answers}', "bash", CHROMIUM, *FLAGS]
     process = subprocess.Popen(
         [*shell, f"--user-data-dir={profile}"],
         pass_fds=(theirs, answers),

@@ -1,0 +1,305 @@
+"""`vesica predict`: folders of images, stopped and gone on with, and what is refused."""
+
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from trained import faces, trained_run
+from typer.testing import CliRunner
+
+import vesica
+from vesica.cli import app
+from vesica.data.sample import Pixels
+from vesica.errors import DataError
+from vesica.export.graph import write_graph
+from vesica.model import Model, Traits
+from vesica.model.network import NetworkModel
+from vesica.model.prediction import Maps
+from vesica.predict import draw_overlay, plan_job, predict_folder
+from vesica.results import read_table
+
+
+class Bright(Model):
+    """Foreground is what is bright: a model that no one has to train."""
+
+    def __init__(self, classes: tuple[str, ...] = ("light",), digest: str = "bright") -> None:
+        self.traits = Traits(
+            network="bright",
+            num_members=1,
+            size_px=32,
+            temperature=1.0,
+            threshold=0.5,
+            classes=classes,
+        )
+        self.digest = digest
+        self.seen = 0
+
+    def maps(self, image: Pixels) -> tuple[Maps, float]:
+        self.seen += 1
+        grey = image.mean(axis=2).astype(np.float32) / 255
+        return np.stack([grey] * len(self.traits.classes)), 0.5
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """Nested, of several kinds and sizes; two differ in their suffix alone."""
+    folder = tmp_path / "images"
+    for number, name in enumerate(("a.png", "a.jpg", "b/c.png", "b/d/e.tif", "ü [1].png")):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(faces(1, 40 + number, 60)[0]).save(path)
+    (folder / "notes.txt").write_text("no image")
+    (folder / ".hidden.png").write_text("no image")
+    (folder / "Thumbs.db").write_text("no image")
+    return folder
+
+
+MASKS = ["a.jpg.png", "a.png.png", "b/c.png", "b/d/e.png", "ü [1].png"]
+
+
+def below(folder: Path) -> list[str]:
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
+def test_names_and_folders_are_kept(images: Path, tmp_path: Path) -> None:
+    job = plan_job([str(images)], tmp_path / "out", probabilities=True, overlays=True)
+    outcome = predict_folder(Bright(), job)
+    assert sorted(outcome.predicted) == sorted(
+        ["a.png", "a.jpg", "b/c.png", "b/d/e.tif", "ü [1].png"]
+    )
+    assert below(tmp_path / "out" / "masks") == MASKS
+    assert below(tmp_path / "out" / "probabilities") == MASKS
+    assert below(tmp_path / "out" / "overlays") == [f"{name[:-4]}.jpg" for name in MASKS]
+
+
+def test_what_is_written_is_what_the_model_gives(images: Path, tmp_path: Path) -> None:
+    predict_folder(Bright(), plan_job([str(images)], tmp_path / "out", probabilities=True))
+    image = np.asarray(Image.open(images / "b/c.png"))
+    found = Bright().predict(image)
+    mask = Image.open(tmp_path / "out/masks/b/c.png")
+    assert mask.mode == "L"
+    assert np.array_equal(np.asarray(mask), found.mask * np.uint8(255))
+    probs = np.asarray(Image.open(tmp_path / "out/probabilities/b/c.png"))
+    np.testing.assert_allclose(probs / 65535, found.probs, atol=1e-5)
+    rows = {row["name"]: row for row in read_table(tmp_path / "out/predictions.csv")}
+    assert len(rows) == 5
+    row = rows["b/c.png"]
+    assert (row["height_px"], row["width_px"], row["unusual"]) == ("42", "60", "")
+    assert float(row["foreground"]) == pytest.approx(found.mask.mean(), abs=1e-6)
+
+
+def test_files_and_globs(images: Path, tmp_path: Path) -> None:
+    one = plan_job([str(images / "ü [1].png")], tmp_path / "one")
+    assert below_of(one) == ["ü [1].png"]
+    several = plan_job([str(images / "**" / "*.png")], tmp_path / "several")
+    assert below_of(several) == ["a.png", "b/c.png", "ü [1].png"]
+    both = plan_job([str(images / "a.png"), str(images / "b")], tmp_path / "both")
+    assert below_of(both) == ["a.png", "b/c.png", "b/d/e.tif"]
+    twice = plan_job([str(images / "a.png"), str(images / "*.png")], tmp_path / "twice")
+    assert below_of(twice) == ["a.png", "ü [1].png"]
+
+
+def below_of(job: Any) -> list[str]:
+    return sorted(
+        image.relative_to(job.root).as_posix() for image in job.images if image.name[0] != "."
+    )
+
+
+def test_what_is_there_is_skipped(images: Path, tmp_path: Path) -> None:
+    job = plan_job([str(images)], tmp_path / "out")
+    predict_folder(Bright(), job)
+    again = Bright()
+    outcome = predict_folder(again, job)
+    assert (again.seen, len(outcome.skipped)) == (0, 5)
+    (tmp_path / "out/masks/b/c.png").unlink()
+    Image.fromarray(faces(1, 30, 30)[0]).save(images / "a.png")  # another image by that name
+    with_overlays = plan_job([str(images)], tmp_path / "out", overlays=True)
+    outcome = predict_folder(again, job)
+    assert sorted(outcome.predicted) == ["a.png", "b/c.png"]
+    assert len(predict_folder(again, with_overlays).predicted) == 5
+    assert len(read_table(tmp_path / "out/predictions.csv")) == 5
+
+
+class Stopping(Bright):
+    """A user stops it at the third image."""
+
+    def maps(self, image: Pixels) -> tuple[Maps, float]:
+        if self.seen == 2:
+            raise KeyboardInterrupt
+        return super().maps(image)
+
+
+def test_stopped_and_gone_on_with(images: Path, tmp_path: Path) -> None:
+    job = plan_job([str(images)], tmp_path / "out")
+    with pytest.raises(KeyboardInterrupt):
+        predict_folder(Stopping(), job)
+    assert len(below(tmp_path / "out/masks")) == 2
+    outcome = predict_folder(Bright(), job)
+    assert (len(outcome.skipped), len(outcome.predicted)) == (2, 3)
+    whole = plan_job([str(images)], tmp_path / "whole")
+    predict_folder(Bright(), whole)
+    for name in MASKS:
+        parts = (tmp_path / folder / "masks" / name for folder in ("out", "whole"))
+        assert len({path.read_bytes() for path in parts}) == 1
+
+
+def test_a_draft_of_a_killed_process_is_removed(images: Path, tmp_path: Path) -> None:
+    job = plan_job([str(images)], tmp_path / "out")
+    predict_folder(Bright(), job)
+    draft = tmp_path / "out/masks/b/.c.png.abcd1234.png"
+    draft.write_bytes(b"half")
+    predict_folder(Bright(), job)
+    assert not draft.exists()
+
+
+def test_unreadable_images_are_listed_and_the_rest_is_done(images: Path, tmp_path: Path) -> None:
+    (images / "broken.png").write_bytes(b"nonsense")
+    (images / "empty.jpg").write_bytes(b"")
+    half = (images / "a.png").read_bytes()
+    (images / "half.png").write_bytes(half[: len(half) // 2])
+    outcome = predict_folder(Bright(), plan_job([str(images)], tmp_path / "out"))
+    assert len(outcome.predicted) == 5
+    assert [line.partition(":")[0] for line in outcome.unreadable] == [
+        "broken.png",
+        "empty.jpg",
+        "half.png",
+    ]
+    assert "cannot be read as an image (the file is empty)." in outcome.unreadable[1]
+
+
+def test_several_classes_are_several_masks(images: Path, tmp_path: Path) -> None:
+    job = plan_job([str(images / "b")], tmp_path / "out", overlays=True)
+    predict_folder(Bright(("red/weed", "crop")), job)
+    expected = ["c.crop.png", "c.red-weed.png", "d/e.crop.png", "d/e.red-weed.png"]
+    assert below(tmp_path / "out" / "masks") == expected
+    assert below(tmp_path / "out" / "overlays") == ["c.jpg", "d/e.jpg"]
+
+
+def test_many_images_take_the_memory_of_one(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    image = Image.fromarray(np.zeros((300, 300, 3), np.uint8))
+    for number in range(60):
+        image.save(tmp_path / "images" / f"{number}.png")
+
+    def peak(pattern: str, out: str) -> int:
+        job = plan_job([str(tmp_path / "images" / pattern)], tmp_path / out)
+        tracemalloc.start()
+        predict_folder(Bright(), job)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    few = peak("1[0-4].png", "few")
+    assert peak("*.png", "many") < 1.2 * few
+
+
+def test_an_overlay_tints_the_mask_and_leaves_the_rest() -> None:
+    image = np.full((40, 40, 3), 100, np.uint8)
+    mask = np.zeros((40, 40), bool)
+    mask[10:20, 10:20] = True
+    drawn = draw_overlay(image, mask)
+    assert (drawn[15, 15] != 100).all()
+    assert tuple(drawn[9, 15]) == (255, 230, 0)
+    assert (drawn[30:] == 100).all()
+
+
+def test_an_output_that_is_something_else(images: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"--out .*: lies within .*; pass a folder beside it"):
+        plan_job([str(images)], images / "masks")
+    with pytest.raises(DataError, match="lies within"):
+        plan_job([str(images)], images)
+    with pytest.raises(DataError, match="an image within --out"):
+        plan_job([str(images / "b" / "c.png")], images)
+    with pytest.raises(DataError, match="no such file or folder, and no file fits it"):
+        plan_job([str(tmp_path / "nowhere")], tmp_path / "out")
+    (tmp_path / "bare").mkdir()
+    with pytest.raises(DataError, match="no images below; expected files that end"):
+        plan_job([str(tmp_path / "bare")], tmp_path / "out")
+    job = plan_job([str(images)], tmp_path / "out")
+    predict_folder(Bright(), job)
+    with pytest.raises(DataError, match="has masks of another model or of other --tiles"):
+        predict_folder(Bright(digest="other"), job)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("years")
+    with pytest.raises(DataError, match="is there and not of this command; pass a new folder"):
+        predict_folder(Bright(), plan_job([str(images)], tmp_path / "full"))
+    assert below(tmp_path / "full") == ["thesis.tex"]
+
+
+def test_tiles_come_through(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    image = faces(1, 150, 200)[0]
+    Image.fromarray(image).save(tmp_path / "images" / "large.png")
+    model = Bright()
+    job = plan_job([str(tmp_path / "images")], tmp_path / "out", tile_px=64)
+    predict_folder(model, job)
+    assert model.seen > 6
+    mask = np.asarray(Image.open(tmp_path / "out/masks/large.png")) > 0
+    whole = Bright().predict(image).mask
+    assert (mask == whole).mean() > 0.999
+
+
+# The command
+
+
+def run(*arguments: object) -> Any:
+    return CliRunner().invoke(app, ["predict", *map(str, arguments)])
+
+
+def test_the_command(images: Path, tmp_path: Path) -> None:
+    folder, cache = trained_run()
+    (images / "broken.png").write_bytes(b"nonsense")
+    done = run(folder, images, "--out", tmp_path / "out", "--cache", cache)
+    text = " ".join(done.stdout.split())
+    assert done.exit_code == 1  # an image was left out
+    assert "Model: bce, the baseline" in text
+    assert "5 masks written" in text
+    assert "Expect an IoU of 0." in text
+    assert "Left out: broken.png: cannot be read as an image" in text
+    (images / "broken.png").unlink()
+    again = run(folder, images, "--out", tmp_path / "out", "--cache", cache)
+    assert again.exit_code == 0
+    assert "0 masks written, 5 were there" in " ".join(again.stdout.split())
+    model = vesica.load(folder, cache=cache)
+    mask = np.asarray(Image.open(tmp_path / "out/masks/b/c.png")) > 0
+    assert np.array_equal(mask, model.predict(Image.open(images / "b/c.png")).mask)
+
+
+def test_an_image_as_a_run_is_one_sentence(images: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "vesica", "predict", images / "a.png", images]
+    done = subprocess.run(
+        [*map(str, command), "--out", str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.endswith(
+        "a.png: no model; pass a run's folder, or a .safetensors or .onnx file that `vesica "
+        "export` wrote"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_onnx_predicts_without_torch(images: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    folder, cache = trained_run()
+    model = vesica.load(folder, cache=cache)
+    assert isinstance(model, NetworkModel)
+    write_graph(tmp_path / "model.onnx", model)
+    code = (
+        "import sys; from vesica.cli import app; "
+        f"app(['predict', {str(tmp_path / 'model.onnx')!r}, {str(images)!r}, '--out', "
+        f"{str(tmp_path / 'out')!r}], standalone_mode=False); print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
+    for name, image in (("a.png.png", "a.png"), ("b/d/e.png", "b/d/e.tif")):
+        mask = np.asarray(Image.open(tmp_path / "out/masks" / name)) > 0
+        assert (mask == model.predict(Image.open(images / image)).mask).mean() > 0.999
