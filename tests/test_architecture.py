@@ -46,6 +46,7 @@ ORDER = [
     "plans",
     "report",
     "paper",
+    "loggers",
     "progress",
     "run",
     "until",
