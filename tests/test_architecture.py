@@ -47,6 +47,7 @@ ORDER = [
     "plans",
     "report",
     "paper",
+    "loggers",
     "progress",
     "run",
     "until",

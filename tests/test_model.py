@@ -119,7 +119,7 @@ def test_masks_score_as_the_run_says() -> None:
     dataset = library.dataset(cell.data)
     ious, sures = [], []
     for row in library.split(cell.data).test:
-        image, mask = dataset.load(dataset.samples[row])
+        image, mask, _ = dataset.load(dataset.samples[row])
         found = model.predict(image)
         ious.append(metrics.iou(metrics.count_pixels(found.mask[None], mask))[0])
         sures.append(found.confidence)

@@ -31,6 +31,7 @@ def compare(
     cache: str | Path | None = None,
     margin: float = 0.5,
     jobs: int | None = None,
+    log: Sequence[str] = (),
     quiet: bool = False,
     **fields: Any,
 ) -> Run:
@@ -56,6 +57,7 @@ def compare(
         cache: Folder of decoded images and frozen layers' output.
         margin: Differences smaller than this do not matter, in points of IoU.
         jobs: Cells trained side by side.
+        log: Loggers that are told as well: "tensorboard", "mlflow".
         quiet: Show no progress.
         fields: As the command line's options: size, weights, epochs, batch, lr, ...
 
@@ -77,8 +79,10 @@ def compare(
     """
     from rich.console import Console
 
+    from vesica.loggers import Logs, check_loggers
     from vesica.progress import Display
 
+    check_loggers(log)
     names = [*losses, *([loss] if loss is not None else [])]
     if not names:
         raise ValueError("losses is empty; name at least one, two to compare them")
@@ -103,6 +107,7 @@ def compare(
             "put it into a file of its own, or pass jobs=1"
         )
     console = Console(highlight=False, emoji=False, quiet=quiet)
+    logs = Logs(run.folder, list(log), lambda text: console.print(text, markup=False))
     with Display(console) as display:
         for index, ready in enumerate(
             looks.over(
@@ -114,7 +119,7 @@ def compare(
         ):
             for line in () if index else (*ready.notes, *chosen.lines(ready.hours)):
                 console.print(line, markup=False)
-            run.train(ready, display.watcher(lambda: False, name_cells(ready.cells)))
+            run.train(ready, logs.beside(display.watcher(lambda: False, name_cells(ready.cells))))
             run.judge(margin / 100)
     if looks.why_ended:
         console.print(looks.why_ended, markup=False)

@@ -11,6 +11,7 @@ from vesica.cli.options import (
     DryRun,
     Jobs,
     Json,
+    Log,
     Margin,
     MaxSeeds,
     Metrics,
@@ -109,6 +110,7 @@ def compare(
     metrics: Metrics = None,
     cache: Cache = None,
     jobs: Jobs = None,
+    log: Log = None,
     dry_run: DryRun = False,
     as_json: Json = False,
     *,
@@ -159,6 +161,7 @@ def compare(
         dry_run=dry_run,
         as_json=as_json,
         metrics=metrics,
+        log=log or (),
     )
 
 

@@ -115,6 +115,17 @@ Json = Annotated[
 ]
 
 
+Log = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--log",
+        help="Tell tensorboard or mlflow too, or both by comma: curves, settings and scores.",
+        show_default=False,
+        rich_help_panel=RUN,
+    ),
+]
+
+
 def with_fields(command: Callable[..., None]) -> Callable[..., None]:
     """The command with an option for every field of a cell that has a description.
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from vesica.cli import paper
-from vesica.cli.options import Cache, DryRun, Jobs, Json, Margin, Metrics, Out
+from vesica.cli.options import Cache, DryRun, Jobs, Json, Log, Margin, Metrics, Out
 from vesica.errors import DataError
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def run(
     cache: Cache = None,
     margin: Margin = 0.5,
     jobs: Jobs = None,
+    log: Log = None,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -53,7 +54,15 @@ def run(
         raise DataError(f"--trust is for the folder of a run, which {plan} is not; leave it out")
     else:
         cells, found = load_plan(plan), run_in(out, cache, folder.stem)
-    execute(lambda _: cells, found, margin=margin, jobs=jobs, dry_run=dry_run, as_json=as_json)
+    execute(
+        lambda _: cells,
+        found,
+        margin=margin,
+        jobs=jobs,
+        dry_run=dry_run,
+        as_json=as_json,
+        log=log or (),
+    )
 
 
 def status(run: Folder) -> None:

@@ -38,6 +38,7 @@ def execute(
     budget: str | None = None,
     metrics: str | None = None,
     chosen: Defaults | None = None,
+    log: Sequence[str] = (),
 ) -> None:
     """Run a plan and print the verdict; with `as_json` everything else goes to stderr.
 
@@ -47,14 +48,17 @@ def execute(
         numbers: Of seeds, which are looked at one after another until the verdict is clear.
         budget: As a user wrote it.
         chosen: What was chosen for the user, and why.
-        margin, jobs, dry_run, as_json, metrics: The options of these names.
+        margin, jobs, dry_run, as_json, metrics, log: The options of these names.
     """
     from vesica.errors import Stopped
+    from vesica.loggers import Logs, check_loggers
     from vesica.progress import Display
 
     console = Console(stderr=as_json, highlight=False, emoji=False)
     asked = split_names(metrics)
     read_metrics(asked)  # before anything trains
+    loggers = split_names(",".join(log))
+    check_loggers(loggers)
     looks = Until(plan, numbers, None if budget is None else read_duration(budget))
     if chosen is not None:
         looks.cheaper, run.choices = chosen.fit, chosen.choices
@@ -64,6 +68,8 @@ def execute(
             display.preparing(what, done, total)
             if should_stop():
                 raise Stopped
+
+        logs = Logs(run.folder, loggers, lambda text: console.print(escape(text), style="yellow"))
 
         def prepare(cells: Sequence[Cell]) -> Ready:
             return run.prepare(cells, jobs=jobs, progress=preparing)
@@ -76,7 +82,8 @@ def execute(
                         console.print(f"  {escape(line)}", style="dim")
                 if dry_run:
                     return
-                run.train(ready, display.watcher(should_stop, name_cells(ready.cells)))
+                watcher = display.watcher(should_stop, name_cells(ready.cells))
+                run.train(ready, logs.beside(watcher))
                 run.judge(margin / 100, asked)
                 if len(numbers) > 1:
                     _print_look(console, run, numbers[index])
