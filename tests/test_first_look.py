@@ -61,7 +61,8 @@ def test_a_first_look_is_called_one_and_goes_on(vesica: Terminal, folder: Path) 
     assert "This was a first look: leave out --quick" in out
     plan = read_plan(Path("run"))
     assert plan.choices == {"division": "exact", "size": 64, "quick": True}
-    assert vesica(*base, "--out", "run")[0] == 0
+    code, out, _ = vesica(*base, "--out", "run")
+    assert (code, "This was a first look" in out) == (0, True)
     assert read_plan(Path("run")).choices == plan.choices
     code, _, err = vesica("compare", folder, *NET, "--quick", "--max-seeds", 5)
     assert (code, "--quick is a first look" in err) == (2, True)

@@ -94,7 +94,7 @@ def execute(
     conclude(console, run, as_json=as_json)
     if looks.why_ended:
         console.print(escape(looks.why_ended))
-    if chosen is not None and chosen.whole is not None:
+    if chosen is not None and chosen.is_quick:
         console.print(FIRST_LOOK)
     if run.findings.num_failed:
         raise typer.Exit(1)

@@ -49,8 +49,8 @@ class Defaults:
         base: The cell.
         choices: Fields that the user did not give, as the run's folder keeps them.
         reasons: A line for each.
-        whole: How many times as long a comparison takes that is no first look; None where it is
-            none.
+        is_quick: Whether it is a first look.
+        whole: How many times as long the whole comparison takes; None where that is not known.
         is_begun: Whether the run chose before, so that nothing is left to choose.
     """
 
@@ -58,6 +58,7 @@ class Defaults:
     given: frozenset[str] = frozenset()
     choices: Choices = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
+    is_quick: bool = False
     whole: float | None = None
     is_begun: bool = False
 
@@ -132,7 +133,7 @@ def choose(
     given = {name for name, value in fields.items() if value is not None}
     if "epochs" in given or "max_epochs" in given:
         given.add("steps")
-    chosen = Defaults(cell_of(path, fields, recipe), frozenset(given))
+    chosen = Defaults(cell_of(path, fields, recipe), frozenset(given), is_quick=quick)
     begun = read_plan(run) if is_there(run / PLAN) else None
     if begun is not None and bool((begun.choices or {}).get("quick")) == quick:
         _go_on(chosen, begun)
