@@ -9,6 +9,13 @@ def count_of(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
+def say_time(time_s: float) -> str:
+    """Seconds as one would say them."""
+    if time_s < 100:
+        return f"{time_s:.0f} s"
+    return f"{time_s / 60:.0f} min" if time_s < 6000 else f"{time_s / 3600:.1f} h"
+
+
 def say_p(p: float | None) -> str:
     """A p-value; a dash where there is none."""
     if p is None:
