@@ -82,7 +82,7 @@ def draw_reliability(found: Sequence[tuple[int, str, metrics.Reliability]]) -> M
         parts += [svg.polyline(places, f"line {svg.look(index)}", loss)]
         for place, prob, share, num in zip(places, probs, shares, count[bins], strict=True):
             title = f"{loss}: probability {prob:.2f}, foreground {share:.2f}, {num:,} pixels"
-            parts += [svg.marker(index, *place, f"kept {svg.look(index)}", title)]
+            parts += [svg.marker(index, *place, f"bin {svg.look(index)}", title)]
     parts += [svg.x_axis(x, TOP + SQUARE, "probability; upwards, share of foreground")]
     alt = f"Share of foreground by probability, {', '.join(loss for _, loss, _ in found)}"
     return svg.drawing(alt, WIDTH, TOP + SQUARE + BOTTOM, *parts)
