@@ -92,6 +92,14 @@ def compare(
             "--lr, --monitor and --keep, beside the paper's recipe, with 3 seeds.",
         ),
     ] = False,
+    learning_curve: Annotated[
+        bool,
+        typer.Option(
+            "--learning-curve",
+            help="Would more images help? Each loss on an eighth, a quarter, half and all of the "
+            "training images, in place of --train, with 3 seeds.",
+        ),
+    ] = False,
     flip: Annotated[
         bool,
         typer.Option(
@@ -118,35 +126,46 @@ def compare(
     from vesica.data.library import Library
     from vesica.plan import cell_of, seeds_and_folds
     from vesica.plans.fairness import fairness as fairness_plan
+    from vesica.plans.learning_curve import count_train
+    from vesica.plans.learning_curve import learning_curve as curve_plan
     from vesica.plans.small import fold_if_small
-    from vesica.report.fairness import ANALYSIS
+    from vesica.report import fairness as of_fairness
+    from vesica.report import learning_curve as of_curve
     from vesica.report.summary import PLAIN
     from vesica.run import run_in
 
     if fairness:
         refuse_given(context, ("lr", "monitor", "keep"), "--fairness tries several of each")
         refuse_given(context, ("until", "budget", "max_seeds"), "--fairness takes --seeds")
+    if learning_curve:
+        refuse_given(context, ("fairness",), "--learning-curve is a plan of its own")
+        refuse_given(context, ("train", "split"), "--learning-curve tries several sizes")
+        refuse_given(context, ("until", "budget", "max_seeds"), "--learning-curve takes --seeds")
     if flip:
         refuse_given(context, ("augment",), "--flip is --augment flip")
         fields["augment"] = "flip"
     base = cell_of(data, fields, recipe or ("paper" if fairness else "modern"))
     names = losses.split(",")
-    run = run_in(out, cache, name_of(base, fairness), ANALYSIS if fairness else PLAIN)
-    run.grows = not fairness
+    analysis = of_fairness.ANALYSIS if fairness else of_curve.ANALYSIS if learning_curve else PLAIN
+    run = run_in(out, cache, name_of(base, analysis.kind), analysis)
+    run.grows = analysis is PLAIN
     note = ""
     if not fairness and recipe != "paper" and fields["folds"] is None:
         base, note = fold_if_small(base, Library(run.cache))
+    num_train = count_train(base, Library(run.cache)) if learning_curve else 0
 
     def plan(num_seeds: int) -> list[Cell]:
         if fairness:
             return fairness_plan(base, losses=names, seeds=num_seeds)
+        if learning_curve:
+            return curve_plan(base, num_train, losses=names, seeds=num_seeds)
         return seeds_and_folds(base, num_seeds, names)
 
     execute(
         plan,
         run,
         note=note,
-        numbers=numbers_of(seeds or (3 if fairness else None), until, max_seeds),
+        numbers=numbers_of(seeds or (None if run.grows else 3), until, max_seeds),
         budget=budget,
         margin=margin,
         jobs=jobs,
@@ -156,9 +175,9 @@ def compare(
     )
 
 
-def name_of(base: Cell, fairness: bool) -> str:
+def name_of(base: Cell, kind: str) -> str:
     """What a run's folder is called, before the date."""
-    return base.data.name.replace(":", "-") + ("-fairness" if fairness else "")
+    return "-".join(filter(None, [base.data.name.replace(":", "-"), kind]))
 
 
 def numbers_of(seeds: int | None, until: str | None, max_seeds: int) -> tuple[int, ...]:
