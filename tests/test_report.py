@@ -206,6 +206,8 @@ def test_a_finished_run_has_every_section(finished: Run) -> None:
     # One mark per run among the IoU curves, and one in its loss's panel.
     assert len(page.find("path", "kept")) == 2 * len(finished.cells)
     assert not page.find("path", "cross")
+    assert len(page.find("circle", "image")) == num_test
+    assert len(page.find("path", "bin")) > 2
 
 
 def test_each_file_of_a_run_is_read_once(new_run: NewRun, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,7 +251,9 @@ def test_the_page_can_be_heard(finished: Run) -> None:
     assert all(cell.get("scope") in ("col", "row") for cell in page.find("th"))
     figures = [a for a in page.find("svg") if "aria-hidden" not in a]
     assert figures
-    assert all(a["role"] == "img" and a["aria-label"] for a in figures)
+    links = [a for a in figures if a["role"] == "group"]
+    assert all("scatter" in a["class"] for a in links), "an image hides the links in it"
+    assert all(a["role"] in ("img", "group") and a["aria-label"] for a in figures)
     identities = [a["id"] for _, a in page.elements if "id" in a]
     assert len(identities) == len(set(identities))
     assert all(a["aria-label"] and a["role"] == "region" for a in page.find("div", "scroll"))
@@ -341,7 +345,8 @@ def test_several_settings_have_an_index(new_run: NewRun) -> None:
         run.finish(cell, shift=number // 2)
     page = run.report()
     targets = [a["href"] for a in page.find("a") if re.fullmatch(r"#setting-\d", a["href"])]
-    assert targets == ["#setting-1", "#setting-2"]
+    assert targets == ["#setting-1", "#setting-2"] * 2, "a list and a plot of all"
+    assert page.find("svg", "forest")
     assert [a["id"] for a in page.find("article")] == ["setting-1", "setting-2"]
     assert page.text.count("Learning curves") == 2
     assert "width=128" in page.text

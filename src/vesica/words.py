@@ -16,6 +16,13 @@ def say_hours(hours: float) -> str:
     return f"{hours * 60:.0f} min" if hours < 1.5 else f"{hours:.1f} h"
 
 
+def say_time(time_s: float) -> str:
+    """Seconds as one would say them."""
+    if time_s < 100:
+        return f"{time_s:.0f} s"
+    return f"{time_s / 60:.0f} min" if time_s < 6000 else f"{time_s / 3600:.1f} h"
+
+
 def say_p(p: float | None) -> str:
     """A p-value; a dash where there is none."""
     if p is None:

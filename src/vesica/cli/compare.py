@@ -97,6 +97,14 @@ def compare(
             rich_help_panel=RECIPE,
         ),
     ] = False,
+    learning_curve: Annotated[
+        bool,
+        typer.Option(
+            "--learning-curve",
+            help="Would more images help? Each loss on an eighth, a quarter, half and all of the "
+            "training images, in place of --train, with 3 seeds.",
+        ),
+    ] = False,
     flip: Annotated[
         bool,
         typer.Option(
@@ -125,7 +133,10 @@ def compare(
     from vesica.plan import seeds_and_folds
     from vesica.plans.defaults import QUICK_SEEDS, choose
     from vesica.plans.fairness import fairness as fairness_plan
-    from vesica.report.fairness import ANALYSIS
+    from vesica.plans.learning_curve import count_train
+    from vesica.plans.learning_curve import learning_curve as curve_plan
+    from vesica.report import fairness as of_fairness
+    from vesica.report import learning_curve as of_curve
     from vesica.report.summary import PLAIN
     from vesica.run import name_run, run_in
 
@@ -136,18 +147,27 @@ def compare(
     if fairness:
         refuse_given(context, ("lr", "monitor", "keep"), "--fairness tries several of each")
         refuse_given(context, ("until", "budget", "max_seeds"), "--fairness takes --seeds")
+    if learning_curve:
+        refuse_given(context, ("fairness",), "--learning-curve is a plan of its own")
+        refuse_given(context, ("train", "split"), "--learning-curve tries several sizes")
+        refuse_given(context, ("until", "budget", "max_seeds"), "--learning-curve takes --seeds")
     if flip:
         refuse_given(context, ("augment",), "--flip is --augment flip")
         fields["augment"] = "flip"
-    name = name_run(data, "fairness" if fairness else "quick" * quick)
-    run = run_in(out, cache, name, ANALYSIS if fairness else PLAIN, grows=not fairness)
+    analysis = of_fairness.ANALYSIS if fairness else of_curve.ANALYSIS if learning_curve else PLAIN
+    run = run_in(out, cache, name_run(data, analysis.kind or "quick" * quick), analysis)
+    run.grows = analysis is PLAIN
     recipe = recipe or ("paper" if fairness else "modern")
-    chosen = choose(data, fields, recipe, Library(run.cache), run.folder, quick=quick)
-    names, few = losses.split(","), fairness or quick
+    library = Library(run.cache)
+    chosen = choose(data, fields, recipe, library, run.folder, quick=quick)
+    num_train = count_train(chosen.base, library) if learning_curve else 0
+    names, few = losses.split(","), quick or not run.grows
 
     def plan(num_seeds: int) -> list[Cell]:
         if fairness:
             return fairness_plan(chosen.base, losses=names, seeds=num_seeds)
+        if learning_curve:
+            return curve_plan(chosen.base, num_train, losses=names, seeds=num_seeds)
         return seeds_and_folds(chosen.base, num_seeds, names)
 
     execute(

@@ -128,13 +128,14 @@ def _analysis_of(run: "Run") -> "Analysis":
     Raises:
         DataError: If this version does not know it.
     """
-    from vesica.report import fairness
+    from vesica.report import fairness, learning_curve
     from vesica.report.summary import PLAIN
 
     kind = run.plan.kind
     known = {
         "": lambda: PLAIN,
         "fairness": lambda: fairness.ANALYSIS,
+        "learning-curve": lambda: learning_curve.ANALYSIS,
         "paper": paper.analysis,
     }
     if kind not in known:

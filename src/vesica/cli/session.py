@@ -184,8 +184,12 @@ def print_results(console: Console, run: Run, page: Path) -> None:
         console.print(table)
     console.print()
     for group in run.findings.groups:
+        for warning in group.warnings:
+            console.print(escape(warning), style="bold red")
         for sentence in group.sentences:
             console.print(escape(sentence), style="bold")
+        for advice in group.advice:  # unwrapped, as its command is to be copied
+            console.print(escape(advice.replace("`", "")), soft_wrap=True)
     console.print(f"\nReport: {escape(str(page))}")
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from rich.box import SIMPLE_HEAD
 from rich.console import JustifyMethod
 from rich.markup import escape
 from rich.table import Table
@@ -10,6 +11,9 @@ from vesica.errors import printable
 from vesica.judge import Judgement
 from vesica.report.sections import BOLD, Grid, Section
 from vesica.report.tables import say_all_needs, say_left, say_tuned, score_grid
+
+MAX_UNBROKEN = 12
+"""Characters of a name."""
 
 
 def results_tables(judged: Judgement) -> Iterator[Table]:
@@ -32,15 +36,32 @@ def section_blocks(sections: Sequence[Section]) -> Iterator[str | Table]:
 
 
 def _grid(grid: Grid) -> Table:
-    table = Table(title=_escape(grid.title) or None, title_justify="left", show_lines=False)
+    table = Table(
+        title=_escape(grid.title) or None,
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
     for column, heading in enumerate(grid.header):
-        justify: JustifyMethod = "right" if grid.is_number(column) else "left"
-        table.add_column(_escape(heading), justify=justify, overflow="fold")
+        is_number = grid.is_number(column)
+        justify: JustifyMethod = "right" if is_number else "left"
+        cells = [heading, *(row[column] for row in (*grid.rows, *grid.below))]
+        # Where all do not fit, a line breaks between words, and within a name if that is long.
+        longest = max(map(len, " ".join(cells).split()), default=0)
+        least = longest if is_number else min(longest, MAX_UNBROKEN)
+        heading = heading.replace(" ", "\n") if is_number else heading
+        table.add_column(_escape(heading), justify=justify, overflow="fold", min_width=least)
     for row in grid.rows:
-        table.add_row(*map(_mark, row))
+        table.add_row(*map(_stack, row))
     for row in grid.below:
-        table.add_row(*map(_mark, row), style="dim")
+        table.add_row(*map(_stack, row), style="dim")
     return table
+
+
+def _stack(text: str) -> str:
+    """A cell with its standard deviation below the mean."""
+    return _mark(text.replace(" ± ", "\n±"))
 
 
 def _escape(text: str) -> str:

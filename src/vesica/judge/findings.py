@@ -10,6 +10,7 @@ import numpy as np
 from vesica import provenance, statistics
 from vesica.data.library import MAP_STRIDES, Library
 from vesica.errors import DataError
+from vesica.judge.advice import advise, advise_longer
 from vesica.judge.baselines import score_baselines
 from vesica.judge.looks import Looks, read_looks, write_looks
 from vesica.judge.metrics import score_own
@@ -78,7 +79,12 @@ def judge_run(
     looks = read_looks(run) if plan.grows else None
     if looks is not None:
         margin = looks.fix_margin(run, margin)
-    groups = tuple(_judge_setting(setting, library, margin, metrics, looks) for setting in settings)
+    groups = tuple(
+        _guide(
+            setting, _judge_setting(setting, library, margin, metrics, looks), plan, run, library
+        )
+        for setting in settings
+    )
     if looks is not None:
         write_looks(run, looks.after(groups, margin))
     findings = Findings(
@@ -88,7 +94,7 @@ def judge_run(
         num_cells=len(plan.cells),
         num_results=sum(len(setting.ended) for setting in settings),
         groups=groups,
-        verdict=" ".join(sentence for group in groups for sentence in group.sentences),
+        verdict=" ".join(sentence for group in groups for sentence in group.said),
     )
     write_model(run / "results.json", findings)
     by_key = {found.cell.key: found for s in settings for found in s.ended.values()}
@@ -125,27 +131,38 @@ def _judge_setting(
         baselines=baselines,
         notes=tuple(notes),
         comparisons=tuple(comparisons),
-        sentences=(
-            *(say_pair(comparison, where) for comparison in comparisons),
-            *_compare_with_baselines(rows, baselines),
-        ),
+        sentences=tuple(say_pair(comparison, where) for comparison in comparisons),
     )
+
+
+def _guide(
+    setting: Setting, group: GroupFindings, plan: RunPlan, run: Path, library: Library
+) -> GroupFindings:
+    """The findings with what is to be read first, and what to do next."""
+    warning, is_nothing = _compare_with_baselines(group.losses, group.baselines)
+    advice = advise(setting, group.comparisons, plan, run, library)
+    if is_nothing and not setting.waiting:  # no verdict between such losses is worth a seed
+        advice = advise_longer(setting, plan, run)
+    return group.model_copy(update={"warnings": tuple(warning), "advice": tuple(advice)})
 
 
 def _compare_with_baselines(
     rows: Sequence[LossRow], baselines: Mapping[str, MeanScores]
-) -> list[str]:
-    """Name the losses whose networks are no better than a mask without a network."""
+) -> tuple[list[str], bool]:
+    """Name the losses whose networks are no better than a mask without a network; and whether
+    none is better."""
     known = {name: s.iou_per_image for name, s in baselines.items() if s.iou_per_image is not None}
-    if not known:
-        return []
+    scored = {r.loss: r.iou_per_image for r in rows if r.iou_per_image is not None}
+    if not known or not scored:
+        return [], False
     name, best = max(known.items(), key=lambda item: item[1])
-    beaten = [r.loss for r in rows if r.iou_per_image is not None and r.iou_per_image <= best]
-    return (
-        [f"No better than the {name} ({best:.3f}): {', '.join(map(shown, beaten))}."]
-        if beaten
-        else []
-    )
+    beaten = [loss for loss, iou in scored.items() if iou <= best]
+    if not beaten:
+        return [], False
+    is_nothing = len(beaten) == len(scored)
+    opening = "Do not trust this: nothing was learned." if is_nothing else "Not every loss learned."
+    losses = ", ".join(map(shown, beaten))
+    return [f"{opening} No better than the {name} ({best:.3f}): {losses}."], is_nothing
 
 
 def _baselines(setting: Setting, library: Library) -> tuple[dict[str, MeanScores], list[str]]:

@@ -72,7 +72,12 @@ def calibrate(loss: str, val: Histograms, test: Histograms) -> Calibration:
 
 
 def calibration_error_of(histograms: Histograms, *, temperature: float = 1.0) -> float:
-    """Pooled calibration error in 15 bins, of logits divided by a temperature.
+    """Pooled calibration error in 15 bins, of logits divided by a temperature."""
+    return float(metrics.calibration_error(reliability_of(histograms, temperature=temperature))[0])
+
+
+def reliability_of(histograms: Histograms, *, temperature: float = 1.0) -> metrics.Reliability:
+    """All pixels together in 15 bins, by probabilities from logits divided by a temperature.
 
     A histogram's bin counts as its middle: raw, this is within 1/512 of the mean probability of
     each, and as the 15 bins do not begin where the 256 do, a few pixels may change theirs.
@@ -88,5 +93,4 @@ def calibration_error_of(histograms: Histograms, *, temperature: float = 1.0) ->
     np.add.at(count[0], place, negative + positive)
     np.add.at(prob_sum[0], place, (negative + positive) * probs)
     np.add.at(positives[0], place, positive)
-    reliability = metrics.Reliability(count.astype(np.int64), prob_sum, positives.astype(np.int64))
-    return float(metrics.calibration_error(reliability)[0])
+    return metrics.Reliability(count.astype(np.int64), prob_sum, positives.astype(np.int64))

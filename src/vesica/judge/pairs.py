@@ -304,6 +304,7 @@ def say_pair(comparison: Comparison | Unjudged, where: str) -> str:
         scope = f"for training sets like these, in {comparison.num_folds} folds"
     text = f"{opening} {_figures(comparison)}, {scope}"
     text += f"; {comparison.reason}." if comparison.reason else "."
+    text += _say_threshold(comparison)
     if comparison.dropped_seeds:
         text += f" Left out: {_say_failures(comparison.failures)}."
     if comparison.unpaired_seeds:
@@ -317,6 +318,26 @@ def say_pair(comparison: Comparison | Unjudged, where: str) -> str:
     if counted:
         text += f" Counted in, though of one class at 1/2: {', '.join(counted)}."
     return text
+
+
+def _say_threshold(found: Comparison) -> str:
+    """What becomes of a difference where both thresholds are tuned, if that changes what one would
+    conclude."""
+    tuned = next((row.difference for row in found.decisions if row.decision == "tuned"), None)
+    if tuned is None or tuned.low is None or tuned.high is None:
+        return ""
+    left = f"{100 * tuned.mean:+.1f} ({100 * tuned.low:+.1f} to {100 * tuned.high:+.1f})"
+    is_clear = tuned.low > 0 or tuned.high < 0
+    if found.verdict in ("better", "worse"):
+        if tuned.mean * found.mean < 0:
+            return f" With thresholds tuned on validation the sign turns: {left}."
+        if not is_clear:
+            return f" With thresholds tuned on validation it may be nothing: {left}."
+        if abs(tuned.mean) < abs(found.mean) / 2:
+            return f" With thresholds tuned on validation less than half is left: {left}."
+    elif is_clear and abs(tuned.mean) > found.margin:
+        return f" With thresholds tuned on validation it is {left}."
+    return ""
 
 
 def say_short(comparison: Comparison | Unjudged) -> str:

@@ -17,7 +17,15 @@ from numpy.typing import NDArray
 
 from vesica import metrics
 from vesica.errors import DataError
-from vesica.judge.histograms import DECISIONS, HALF, SOFT, calibrate, has_trained, histograms_of
+from vesica.judge.histograms import (
+    DECISIONS,
+    HALF,
+    SOFT,
+    calibrate,
+    has_trained,
+    histograms_of,
+    reliability_of,
+)
 from vesica.plan import Cell, flatten
 from vesica.results import Calibration, EndedCell, read_cell, read_scores
 from vesica.spelling import shown
@@ -49,6 +57,7 @@ class Scores:
         fold: That tested each image.
         iou: Per image and decision, "soft" too; shape (losses, seeds, rows).
         calibration: By cell.
+        reliability: By cell: all test pixels together.
         without: Why other cells have no histograms, and so neither calibration nor decisions.
         untrained: Cells that have learned nothing.
     """
@@ -58,6 +67,7 @@ class Scores:
     fold: NDArray[np.intp]
     iou: dict[str, NDArray[np.float64]]
     calibration: dict[Place, Calibration]
+    reliability: dict[Place, metrics.Reliability]
     without: dict[Place, str]
     untrained: frozenset[Place]
 
@@ -226,7 +236,7 @@ def _read_all(setting: Setting) -> Scores | None:
     fold_of = np.repeat(list(of_fold), [len(scores.names) for scores in of_fold.values()])
     shape = len(setting.losses), len(setting.seeds), len(names)
     iou = {name: np.full(shape, np.nan) for name in (*DECISIONS, SOFT)}
-    calibration, without, untrained = {}, {}, set()
+    calibration, reliability, without, untrained = {}, {}, {}, set()
     for place, own in read.items():
         rows = setting.losses.index(place.loss), setting.seeds.index(place.seed)
         images = np.flatnonzero(fold_of == place.fold)
@@ -240,7 +250,10 @@ def _read_all(setting: Setting) -> Scores | None:
         for name, decide in DECISIONS.items():
             iou[name][*rows, images] = metrics.iou(decide(*histograms))
         calibration[place] = calibrate(place.loss, *histograms)
+        reliability[place] = reliability_of(histograms[1])
         if not has_trained(histograms[0]):
             untrained.add(place)
     _, unit = np.unique(groups, return_inverse=True)
-    return Scores(names, unit, fold_of, iou, calibration, without, frozenset(untrained))
+    return Scores(
+        names, unit, fold_of, iou, calibration, reliability, without, frozenset(untrained)
+    )

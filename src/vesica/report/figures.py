@@ -55,7 +55,7 @@ def draw_intervals(comparisons: Sequence[Pair], margin: float) -> Markup:
     scale = svg.scale_for([100 * end for end in ends], 14, INTERVAL_WIDTH - 14)
     bottom = TOP + INTERVAL_ROW * len(comparisons)
     rows = [
-        _draw_interval(comparison, scale, TOP + INTERVAL_ROW * row, margin)
+        _drawinterval_of(comparison, scale, TOP + INTERVAL_ROW * row, margin)
         for row, comparison in enumerate(comparisons)
     ]
     axis = svg.x_axis(scale, bottom, "difference, points of per-image IoU", svg.signed)
@@ -64,7 +64,7 @@ def draw_intervals(comparisons: Sequence[Pair], margin: float) -> Markup:
     return svg.drawing(alt, INTERVAL_WIDTH, bottom + BOTTOM, *rows, axis, class_="plot wide")
 
 
-def _draw_interval(comparison: Pair, scale: Scale, top: float, margin: float) -> Markup:
+def _drawinterval_of(comparison: Pair, scale: Scale, top: float, margin: float) -> Markup:
     y, foot = top + 48, top + INTERVAL_ROW - 6
     name = svg.shorten(_name(comparison), MAX_NAME)
     parts = [svg.text(name, scale.start, top + 14, class_="strong")]
@@ -76,14 +76,14 @@ def _draw_interval(comparison: Pair, scale: Scale, top: float, margin: float) ->
     band = {"x": left, "y": top + 36, "width": right - left, "height": foot - top - 36}
     parts += [svg.tag("rect", title, class_="band", **band)]
     parts += [svg.line(scale(0), top + 36, scale(0), foot, "zero")]
-    return Markup().join([*parts, _draw_mean(comparison, comparison.mean, scale, y)])
+    return Markup().join([*parts, draw_mean(comparison, comparison.mean, scale, y)])
 
 
-def _draw_mean(comparison: Pair, mean: float, scale: Scale, y: float) -> Markup:
+def draw_mean(comparison: Pair, mean: float, scale: Scale, y: float) -> Markup:
     """The mean with its interval, in the look of its verdict."""
     verdict = comparison.verdict
     parts = []
-    if interval := _interval(comparison):
+    if interval := interval_of(comparison):
         low, high = (scale(100 * end) for end in interval)
         parts += [svg.line(low, y, high, y, f"interval {verdict}")]
         parts += [svg.line(x, y - 4, x, y + 4, f"interval {verdict}") for x in (low, high)]
@@ -96,7 +96,8 @@ def _name(comparison: Pair) -> str:
     return f"{shown(comparison.challenger)} minus {shown(comparison.baseline)}"
 
 
-def _interval(comparison: Pair) -> tuple[float, float] | None:
+def interval_of(comparison: Pair) -> tuple[float, float] | None:
+    """Its ends; None where there is none."""
     if isinstance(comparison, Unjudged) or comparison.low is None or comparison.high is None:
         return None
     return comparison.low, comparison.high
@@ -105,14 +106,14 @@ def _interval(comparison: Pair) -> tuple[float, float] | None:
 def _ends(comparison: Pair) -> list[float]:
     """All that is drawn of it, along the axis."""
     mean = [] if isinstance(comparison, Unjudged) else [comparison.mean]
-    return [*mean, *(_interval(comparison) or ())]
+    return [*mean, *(interval_of(comparison) or ())]
 
 
 def _figures(comparison: Pair) -> str:
     if isinstance(comparison, Unjudged):
         return f"undecided: {comparison.reason}"
     text = f"{100 * comparison.mean:+.1f}"
-    if interval := _interval(comparison):
+    if interval := interval_of(comparison):
         text += f" ({100 * interval[0]:+.1f} to {100 * interval[1]:+.1f})"
     return f"{text} · {comparison.verdict}".replace("-", "\N{MINUS SIGN}")
 
@@ -120,7 +121,7 @@ def _figures(comparison: Pair) -> str:
 def draw_seeds(difference: NDArray[np.float64], seeds: Sequence[int], comparison: Pair) -> Markup:
     """A dot per seed: its mean over the test units, and the mean of all with its interval."""
     points = 100 * difference.mean(axis=1)
-    ends = [0.0, *points, *(100 * end for end in _interval(comparison) or ())]
+    ends = [0.0, *points, *(100 * end for end in interval_of(comparison) or ())]
     scale = svg.scale_for(ends, LEFT + 20, WIDTH - RIGHT)
     bottom = TOP + SEED_ROW * (len(seeds) + 1)
     parts = [svg.line(scale(0), TOP, scale(0), bottom, "zero")]
@@ -131,7 +132,7 @@ def draw_seeds(difference: NDArray[np.float64], seeds: Sequence[int], comparison
         parts += [svg.marker(0, scale(value), y, "point plain", f"seed {seed}: {value:+.2f}")]
     y = TOP + SEED_ROW * (len(seeds) + 0.5)
     parts += [svg.text("mean", LEFT + 10, y + 4, "end", "tick strong")]
-    parts += [_draw_mean(comparison, float(difference.mean()), scale, y)]
+    parts += [draw_mean(comparison, float(difference.mean()), scale, y)]
     parts += [svg.x_axis(scale, bottom, "points of per-image IoU", svg.signed)]
     said = ", ".join(f"seed {s} {v:+.1f}" for s, v in zip(seeds, points, strict=True))
     return svg.drawing(f"Mean difference by seed: {said}", WIDTH, bottom + BOTTOM, *parts)

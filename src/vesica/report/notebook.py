@@ -16,7 +16,7 @@ def to_notebook(judged: Judgement) -> str:
     findings = judged.findings
     shown = [
         (
-            group.sentences,
+            group.said,
             draw_intervals(group.comparisons, findings.margin)
             if any(isinstance(pair, Comparison) for pair in group.comparisons)
             else Markup(),

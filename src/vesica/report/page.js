@@ -32,7 +32,7 @@ for (const section of document.querySelectorAll("section.images")) {
 
 const opened = () => document.querySelector("ul.gallery > :target");
 const open = () => {
-  const wanted = location.hash && document.getElementById(location.hash.slice(1));
+  const wanted = document.getElementById(location.hash.slice(1));
   if (!wanted?.matches("ul.gallery > li")) return;
   if (wanted.hidden) {  // what a link opens is not to be filtered away
     const form = wanted.closest("section").querySelector("form.choose");

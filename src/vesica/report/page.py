@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-import numpy as np
 from markupsafe import Markup
-from numpy.typing import NDArray
 
 from vesica.errors import DataError
 from vesica.files import damaged, is_there, write_text
-from vesica.judge import Judgement, Setting, difference_of
+from vesica.judge import Judgement, Setting
 from vesica.plan import Cell
-from vesica.report import figures, svg, tables
+from vesica.report import figures, plots, svg, tables
+from vesica.report.evidence import Evidence, say_versus, show_evidence
 from vesica.report.figures import Curve
 from vesica.report.pictures import (
     MAX_BYTES,
@@ -26,32 +25,14 @@ from vesica.report.pictures import (
     show_doubts,
 )
 from vesica.report.sections import Grid, fill_template
-from vesica.results import Comparison, EndedCell, GroupFindings, Unjudged, read_table
+from vesica.results import Comparison, EndedCell, GroupFindings, read_table
 from vesica.spelling import shown
 
 SCRIPT = files("vesica.report").joinpath("page.js").read_text(encoding="utf-8")
 """The page's only one; its digest is in the page, so that a browser runs no other."""
 
-EXTREME_SHARE = 0.05
-"""Of the test units, at least one: those without which the mean is shown too."""
-
 LARGEST_DRAWN = 1e30
 """Of a history."""
-
-SMALLEST_SHOWN = 0.05
-"""In points: what is smaller reads as zero."""
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """The differences between two losses, on the seeds that both have."""
-
-    name: str
-    note: str
-    seeds_plot: Markup
-    units_plot: Markup
-    counts: str
-    tests: str
 
 
 @dataclass(frozen=True)
@@ -80,6 +61,7 @@ class View:
     more: Grid
     decisions: list[Decisions]
     evidence: list[Evidence]
+    reliability: Markup | None
     iou_curves: Markup | None
     loss_curves: list[tuple[int, str, Markup]]
     gallery: Gallery
@@ -101,6 +83,7 @@ def write_report(judged: Judgement) -> Path:
         created=judged.plan.created[:10],
         views=views,
         settings=tables.setting_grid(judged.settings, [view.name for view in views]),
+        forest=_draw_forest(judged, views),
         look=svg.look,
         shown=shown,
         script=Markup(SCRIPT),
@@ -111,12 +94,36 @@ def write_report(judged: Judgement) -> Path:
     return target
 
 
+def _draw_forest(judged: Judgement, views: Sequence[View]) -> Markup | None:
+    """All comparisons of several settings, side by side."""
+    rows = plots.forest_rows([(view.name, view.anchor, view.group.comparisons) for view in views])
+    return plots.draw_forest(rows, judged.findings.margin) if rows and len(views) > 1 else None
+
+
+def _draw_reliability(setting: Setting) -> Markup | None:
+    if setting.scores is None or not setting.scores.reliability:
+        return None
+    found = {
+        loss: [r for place, r in setting.scores.reliability.items() if place.loss == loss]
+        for loss in setting.losses
+    }
+    return plots.draw_reliability(
+        [
+            (index, shown(loss), plots.pool(found[loss]))
+            for index, loss in enumerate(setting.losses)
+            if found[loss]
+        ]
+    )
+
+
 def _make_view(anchor: str, judged: Judgement, setting: Setting, group: GroupFindings) -> View:
     ended, cell = list(setting.ended.values()), setting.cells[0]
     curves = [curve for found in ended if (curve := _read_curve(found, setting)) is not None]
     pairs = [pair for pair in group.comparisons if isinstance(pair, Comparison)]
     margin, max_bytes = judged.findings.margin, MAX_BYTES // len(judged.settings)
     seen = look_at(setting, judged.library)
+    gallery = make_gallery(setting, seen, anchor, max_bytes)
+    anchors = {picture.name: picture.anchor for picture in gallery.pictures}
     return View(
         anchor=anchor,
         name=group.label or group.data,
@@ -130,10 +137,13 @@ def _make_view(anchor: str, judged: Judgement, setting: Setting, group: GroupFin
         scores_caption=_describe_scores(cell, setting, group),
         more=tables.more_grid(group),
         decisions=[_show_decisions(pair) for pair in pairs],
-        evidence=[found for c in group.comparisons if (found := _show_evidence(c, setting))],
+        evidence=[
+            found for c in group.comparisons if (found := show_evidence(c, setting, anchors))
+        ],
+        reliability=_draw_reliability(setting),
         iou_curves=figures.draw_iou_curves(curves) if curves else None,
         loss_curves=_draw_losses(setting, curves),
-        gallery=make_gallery(setting, seen, anchor, max_bytes),
+        gallery=gallery,
         doubts=show_doubts(setting, seen),
         runs=tables.run_grid(setting),
         devices=tables.say_list(
@@ -172,54 +182,7 @@ def _describe_scores(cell: Cell, setting: Setting, group: GroupFindings) -> str:
 
 def _show_decisions(pair: Comparison) -> Decisions:
     sentences = tables.say_softness(pair), tables.say_calibration(pair)
-    return Decisions(_name(pair), tables.decision_grid(pair), sentences)
-
-
-def _name(pair: Comparison | Unjudged) -> str:
-    return f"{shown(pair.challenger)} minus {shown(pair.baseline)}"
-
-
-def _show_evidence(pair: Comparison | Unjudged, setting: Setting) -> Evidence | None:
-    seeds = sorted(set(setting.seeds_of(pair.challenger)) & set(setting.seeds_of(pair.baseline)))
-    if not seeds or setting.scores is None:
-        return None
-    difference = difference_of((setting, pair.challenger), (setting, pair.baseline), seeds)
-    by_unit = 100 * difference.mean(axis=0)
-    units = "test images" if len(by_unit) == setting.num_images else "groups of test images"
-    is_judged = isinstance(pair, Comparison)
-    tests = [tables.say_tests(pair), tables.say_needs(pair)] if isinstance(pair, Comparison) else []
-    return Evidence(
-        name=_name(pair),
-        note="" if is_judged else _describe_part(seeds),
-        seeds_plot=figures.draw_seeds(difference, seeds, pair),
-        units_plot=figures.draw_units(difference, pair, units),
-        counts=f"{_count_sides(by_unit, pair, units)} {_describe_extremes(by_unit)}",
-        tests=" ".join(filter(None, tests)),
-    )
-
-
-def _describe_part(seeds: Sequence[int]) -> str:
-    word = "seed" if len(seeds) == 1 else "seeds"
-    return f"Only {word} {tables.say_list(seeds)} so far: not all runs are there, and no verdict."
-
-
-def _count_sides(by_unit: NDArray[np.float64], pair: Comparison | Unjudged, units: str) -> str:
-    text = f"{shown(pair.challenger)} is ahead on {np.sum(by_unit > 0)} of {len(by_unit)} {units}, "
-    text += f"{shown(pair.baseline)} on {np.sum(by_unit < 0)}"
-    level = np.sum(by_unit == 0)
-    return f"{text}; {level} are level." if level else f"{text}."
-
-
-def _describe_extremes(by_unit: NDArray[np.float64]) -> str:
-    """The mean without the units that carry most of it; nothing about a mean of nothing."""
-    num = max(1, int(EXTREME_SHARE * len(by_unit)))
-    mean = float(by_unit.mean())
-    if len(by_unit) <= num or abs(mean) < SMALLEST_SHOWN:
-        return ""
-    rest = np.sign(mean) * np.sort(np.sign(mean) * by_unit)[:-num]
-    those = f"the {num} that count" if num > 1 else "the one that counts"
-    text = f"Without {those} most, the mean of {mean:+.1f} points would be {rest.mean():+.1f}."
-    return text.replace("-", "\N{MINUS SIGN}")
+    return Decisions(say_versus(pair), tables.decision_grid(pair), sentences)
 
 
 def _read_curve(found: EndedCell, setting: Setting) -> Curve | None:

@@ -88,6 +88,7 @@ def fill_template(name: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters["marked"] = _mark
+    environment.filters["tailed"] = _set_tail
     environment.tests["text"] = lambda block: isinstance(block, str)
     environment.tests["pictures"] = lambda block: isinstance(block, Pictures)
     return environment.get_template(name).render(**values)
@@ -96,6 +97,14 @@ def fill_template(name: str, **values: Any) -> str:
 def _mark(text: str) -> Markup:
     bold = BOLD.sub(r"<b>\1</b>", str(escape(text)))
     return Markup(CODE.sub(r"<code>\1</code>", bold))
+
+
+def _set_tail(text: str) -> Markup:
+    """A number with what stands behind it, which goes below it where there is no room."""
+    number, _, tail = text.partition(" ")
+    if not tail.startswith(("±", "(")):
+        return _mark(text)
+    return Markup('{} <span class="tail">{}</span>').format(number, tail)
 
 
 def _grid_as_markdown(grid: Grid) -> str:

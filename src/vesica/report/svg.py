@@ -28,10 +28,17 @@ def tag(name: str, *children: str, **attributes: object) -> Markup:
     return Markup("<{0}{1}>{2}</{0}>").format(Markup(name), Markup().join(written), inside)
 
 
-def drawing(alt: str, width: float, height: float, *children: str, class_: str = "plot") -> Markup:
-    """A whole figure with its text for those who cannot see it."""
+def drawing(
+    alt: str,
+    width: float,
+    height: float,
+    *children: str,
+    class_: str = "plot",
+    role: str = "img",
+) -> Markup:
+    """A whole figure with its text for those who cannot see it; a group where it has links."""
     return tag(
-        "svg", *children, class_=class_, role="img", aria_label=alt, viewBox=f"0 0 {width} {height}"
+        "svg", *children, class_=class_, role=role, aria_label=alt, viewBox=f"0 0 {width} {height}"
     )
 
 

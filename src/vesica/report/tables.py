@@ -1,5 +1,6 @@
 """What the terminal and the page show of a setting: tables as text, and sentences."""
 
+import itertools
 from collections.abc import Sequence
 
 from vesica.judge import Place, Setting
@@ -17,7 +18,7 @@ from vesica.results import (
 )
 from vesica.spelling import shown
 from vesica.statistics import SMALLEST_P_VALUE
-from vesica.words import MISSING, count_of, say_p
+from vesica.words import MISSING, count_of, say_p, say_time
 
 MINUS = "\N{MINUS SIGN}"
 DECISIONS = {
@@ -153,22 +154,16 @@ def _run_row(cell: Cell, found: EndedCell | None) -> list[str]:
 def setting_grid(settings: Sequence[Setting], names: Sequence[str]) -> Grid:
     """Every field that loss and seed do not vary, recipe included."""
     flat = [flatten(setting.cells[0].setting()) for setting in settings]
-    return Grid(
-        ["field", *(names if len(flat) > 1 else ["value"])],
-        [[name, *(_say_value(fields[name]) for fields in flat)] for name in flat[0]],
-        num_words=None,
-    )
+    rows = [[name, *(_say_value(fields[name]) for fields in flat)] for name in flat[0]]
+    if len(flat) == 1:  # in two columns
+        half = -(-len(rows) // 2)
+        pairs = itertools.zip_longest(rows[:half], rows[half:], fillvalue=["", ""])
+        return Grid(["field", "value"] * 2, [[*a, *b] for a, b in pairs], num_words=None)
+    return Grid(["field", *names], rows, num_words=None)
 
 
 def _say_value(value: object) -> str:
     return MISSING if value in (None, "") else shown(str(value))
-
-
-def say_time(time_s: float) -> str:
-    """Seconds as one would say them."""
-    if time_s < 100:
-        return f"{time_s:.0f} s"
-    return f"{time_s / 60:.0f} min" if time_s < 6000 else f"{time_s / 3600:.1f} h"
 
 
 def say_list(values: Sequence[object]) -> str:

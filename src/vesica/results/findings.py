@@ -219,7 +219,9 @@ class GroupFindings(Model):
         losses: In the plan's order; the first one is the baseline of the others.
         baselines: Masks without a network.
         notes: On the images.
-        sentences: A verdict for each comparison, and what else must be known.
+        sentences: A verdict for each comparison.
+        warnings: What is to be read before any of them; empty in files of earlier versions.
+        advice: The next step where a verdict is open; empty in files of earlier versions.
     """
 
     label: str
@@ -231,6 +233,13 @@ class GroupFindings(Model):
     notes: tuple[str, ...]
     comparisons: tuple[Annotated[Comparison | Unjudged, Field(union_mode="left_to_right")], ...]
     sentences: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+    advice: tuple[str, ...] = ()
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """All of it, in the order in which it is to be read."""
+        return (*self.warnings, *self.sentences, *self.advice)
 
 
 class Findings(Model):
