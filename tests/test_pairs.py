@@ -117,6 +117,7 @@ LAYOUTS: dict[str, tuple[str, str, str]] = {
     "MSRC": ("{n}_s.bmp", "{n}_s_GT.bmp", "{n}_s"),
     "in front": ("images/{n}.jpg", "masks/mask_{n}.png", "{n}"),
     "in front of both": ("img_{n}.jpg", "mask_{n}.png", "{n}"),
+    "glued, one kind": ("im{n}.png", "gt{n}.png", "{n}"),
     "zeros": ("images/00{n}.png", "masks/{n}.png", "{n}"),
     "glued": ("img{n}.jpg", "mask{n}.png", "{n}"),
     "weeds": ("images/{n}_image.jpg", "annotations/{n}_annotation.png", "{n}"),

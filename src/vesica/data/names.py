@@ -48,13 +48,16 @@ CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^A-Za-z]+")
 MASK_MARKS = words_of(
     "mask masks gt label labels lbl lab seg segm segmentation segmentations annotation annotations "
     "annot anno ann groundtruth ground_truth ground-truth truth bin binary target manual manual1 "
-    "manual2 1stho 2ndho matte l gtfine_labelids"
+    "manual2 1stho 2ndho matte gtfine_labelids"
 )
 IMAGE_MARKS = words_of(
     "image images img im photo original orig input scan raw rgb sat leftimg8bit training train "
     "testing test validation valid val 0000"
 )
 """Words at an end of a file's name that tell a mask from its image, or an image from its mask."""
+
+MASK_LETTERS = frozenset("l")
+"""The same, and a left eye's too: a mark where there is an image without it."""
 
 SEPARATORS = " _.-/"
 LEADING_ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
@@ -147,7 +150,8 @@ def _without(marks: frozenset[str]) -> Rule:
     return rule
 
 
-without_mask_mark = _without(MASK_MARKS)
+without_mask_word = _without(MASK_MARKS)
+without_mask_mark = _without(MASK_MARKS | MASK_LETTERS)
 without_image_mark = _without(IMAGE_MARKS)
 
 
