@@ -135,6 +135,8 @@ def test_options_that_make_no_sense_are_refused(tmp_path: Path) -> None:
         assert "--foreground makes no sense for the format" in message
         message = failure(open_dataset, root, group=".*")
         assert "--group makes no sense for the format" in message
+        message = failure(open_dataset, root, skip_unpaired=True)
+        assert "--skip-unpaired makes no sense for the format" in message
     message = failure(open_dataset, pair, target="face")
     assert message == "Target 'face' makes no sense for the format folder. Pass one of: foreground."
     message = failure(open_dataset, lfw, target="hair")
@@ -344,7 +346,7 @@ def test_folder_one_error_lists_all_bad_files(tmp_path: Path) -> None:
     assert (
         "masks/a.tif: has the name of masks/a.png. Remove or rename one, or pass --masks" in message
     )
-    assert "1 image without a mask and 1 mask without an image; --skip-unpaired leaves" in message
+    assert "1 image without a mask and 1 mask without an image (left out with --skip" in message
     assert len(message.splitlines()) == 4
 
 

@@ -14,10 +14,12 @@ from PIL import Image
 from realdata import require
 
 from vesica.data import open_dataset
+from vesica.data.library import Library
 from vesica.data.listing import SUFFIXES
 from vesica.data.names import cuts, read_folder, without_image_mark, without_mask_mark
 from vesica.data.pairs import find_pairs
 from vesica.data.sample import Dataset
+from vesica.data.source import Source
 from vesica.errors import DataError
 
 Found = set[tuple[str, str, str, str | None]]
@@ -115,6 +117,8 @@ LAYOUTS: dict[str, tuple[str, str, str]] = {
     "MSRC": ("{n}_s.bmp", "{n}_s_GT.bmp", "{n}_s"),
     "in front": ("images/{n}.jpg", "masks/mask_{n}.png", "{n}"),
     "in front of both": ("img_{n}.jpg", "mask_{n}.png", "{n}"),
+    "glued, one kind": ("im{n}.png", "gt{n}.png", "{n}"),
+    "zeros": ("images/00{n}.png", "masks/{n}.png", "{n}"),
     "glued": ("img{n}.jpg", "mask{n}.png", "{n}"),
     "weeds": ("images/{n}_image.jpg", "annotations/{n}_annotation.png", "{n}"),
     "case": ("Images/S{n}.PNG", "Masks/s{n}_mask.png", "S{n}"),
@@ -460,10 +464,10 @@ def test_what_has_no_partner_is_listed_or_left_out(tmp_path: Path) -> None:
     save(tmp_path, *numbered("images/{n}.png", "masks/{n}_mask.png"))
     save(tmp_path, "images/7.png", "images/8.png", "masks/9_mask.png")
     assert problem_of(tmp_path).splitlines() == [
-        "2 images without a mask and 1 mask without an image; --skip-unpaired leaves them out:",
-        "images/7.png: no mask, as images/2.png has masks/2_mask.png. Add it, or remove this file.",
-        "images/8.png: no mask, as images/2.png has masks/2_mask.png. Add it, or remove this file.",
-        "masks/9_mask.png: no image, as masks/2_mask.png has images/2.png. Add it, or remove this"
+        "2 images without a mask and 1 mask without an image (left out with --skip-unpaired):",
+        "images/7.png: no mask, as images/1.png has masks/1_mask.png. Add it, or remove this file.",
+        "images/8.png: no mask, as images/1.png has masks/1_mask.png. Add it, or remove this file.",
+        "masks/9_mask.png: no image, as masks/1_mask.png has images/1.png. Add it, or remove this"
         " file.",
     ]
     dataset = open_dataset(tmp_path, skip_unpaired=True)
@@ -474,7 +478,7 @@ def test_what_has_no_partner_is_listed_or_left_out(tmp_path: Path) -> None:
 def test_a_part_without_masks_is_one_line(tmp_path: Path) -> None:
     save(tmp_path, *numbered("train/images/{n}.png", "train/masks/{n}.png", "test/images/{n}.png"))
     assert problem_of(tmp_path).splitlines() == [
-        "3 images without a mask; --skip-unpaired leaves them out:",
+        "3 images without a mask (left out with --skip-unpaired):",
         "test: 3 images without a mask.",
     ]
     parts = {sample.part for sample in open_dataset(tmp_path, skip_unpaired=True).samples}
@@ -573,12 +577,20 @@ def test_parts_must_not_mix(tmp_path: Path) -> None:
             "images/ has 3 .nii.gz, masks/ 3 .png. Files of the kind .nii.gz are not read as "
             "images: save them as .bmp",
         ),
-        (["images/{n}.png"], "images/ has 3 .png. Say what is what, as --images 'scans/{}.jpg'"),
+        (["images/{n}.png"], "images/ has 3 .png. Nothing there can be told to be masks: add them"),
         (
             ["A/{n}.png", "B/{n}.png"],
             "A/ has 3 .png, B/ 3 .png. Say what is what, as --images 'A/{}.png' --masks 'B/{}.png'",
         ),
         (["images/x{n}.png", "masks/{n}{n}y.png"], "images/ has 3 .png, masks/ 3 .png. Say what"),
+        (
+            ["c{n}/images/c.png", "c{n}/masks/a.png", "c{n}/masks/b.png"],
+            "c1/masks/ has 2 masks for one image: join the masks of each image in one file.",
+        ),
+        (
+            ["images/1{n}.png", "masks/{n}.png"],
+            "images/ has 3 .png, masks/ 3 .png. Say what is what, as --images 'images/{}.png'",
+        ),
         (["notes/{n}.txt"], "no image files (.bmp .gif .jpeg .jpg .pgm"),
         ([f"{letter}/{{n}}.png" for letter in "abcdefgh"], "f/ 3 .png, and 2 more folders."),
     ],
@@ -715,6 +727,16 @@ def test_lines_without_files_may_be_left_out(tmp_path: Path) -> None:
         open_dataset(tmp_path / "pairs.csv", images="{}.png")
     with pytest.raises(DataError, match="a file, expected a folder"):
         open_dataset(tmp_path / "pairs.csv", format="lfw")
+
+
+@pytest.mark.parametrize("options", [{}, {"images": "in/{}.png", "masks": "out/{}.png"}])
+def test_a_resolved_source_opens_the_same_images(options: dict[str, str], tmp_path: Path) -> None:
+    save(tmp_path, *numbered("in/{n}.png", "out/{n}.png", "more/{n}.png"))
+    (tmp_path / "pairs.csv").write_text("in/1.png,out/1.png\n")
+    source = Source(path=str(tmp_path if options else tmp_path / "pairs.csv"), **options)
+    resolved = Library().resolve(source)
+    assert resolved.format == "folder"
+    assert len(Library().dataset(resolved).samples) == (3 if options else 1)
 
 
 # Real data

@@ -123,7 +123,7 @@ def _read_list(file: Path, part: str | None, skip_unpaired: bool) -> Pairing:
     if lacking and skip_unpaired:
         notes.append(f"Left out {lines}.")
     elif lacking:
-        problems.append(f"{lines}; --skip-unpaired leaves them out:")
+        problems.append(f"{lines} (left out with --skip-unpaired):")
         problems += [
             f"{name}, line {number}: {absent}. Mend it, or remove the line."
             for number, absent in lacking.items()

@@ -13,6 +13,7 @@ from vesica.data.names import (
     unchanged,
     without_image_mark,
     without_mask_mark,
+    without_zeros,
 )
 from vesica.data.sides import Candidate, Sides
 from vesica.errors import DataError, escaped
@@ -69,6 +70,7 @@ def _rules(sides: Sides) -> Iterator[tuple[Rule, Rule]]:
     cut = cuts([c.key for c in sides.images], [c.key for c in sides.masks])
     if cut is not None:
         yield cut
+    yield without_zeros, without_zeros
 
 
 def _is_clear(sides: Sides, fold: Rule) -> bool:

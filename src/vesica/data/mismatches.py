@@ -86,7 +86,7 @@ def _lacking(
     side: dict[Id, list[Candidate]],
     other: dict[Id, list[Candidate]],
 ) -> list[str]:
-    examples = {id[0]: id for id in matching.shared}
+    examples = {id[0]: id for id in reversed(matching.shared)}
     unpaired = [id for id in side if id not in other]
     of_bare_parts = Counter(part for part, _ in unpaired if part not in examples)
     own, partner = ("image", "a mask") if kind == "mask" else ("mask", "an image")

@@ -48,7 +48,7 @@ CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^A-Za-z]+")
 MASK_MARKS = words_of(
     "mask masks gt label labels lbl lab seg segm segmentation segmentations annotation annotations "
     "annot anno ann groundtruth ground_truth ground-truth truth bin binary target manual manual1 "
-    "manual2 1stho 2ndho matte l gtfine_labelids"
+    "manual2 1stho 2ndho matte gtfine_labelids"
 )
 IMAGE_MARKS = words_of(
     "image images img im photo original orig input scan raw rgb sat leftimg8bit training train "
@@ -56,7 +56,11 @@ IMAGE_MARKS = words_of(
 )
 """Words at an end of a file's name that tell a mask from its image, or an image from its mask."""
 
+MASK_LETTERS = frozenset("l")
+"""The same, and a left eye's too: a mark where there is an image without it."""
+
 SEPARATORS = " _.-/"
+LEADING_ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
 
 Rule = Callable[[str], str]
 """From the inner folders and name of a file to what it shares with its partner."""
@@ -146,7 +150,8 @@ def _without(marks: frozenset[str]) -> Rule:
     return rule
 
 
-without_mask_mark = _without(MASK_MARKS)
+without_mask_word = _without(MASK_MARKS)
+without_mask_mark = _without(MASK_MARKS | MASK_LETTERS)
 without_image_mark = _without(IMAGE_MARKS)
 
 
@@ -158,15 +163,16 @@ def unchanged(key: str) -> str:
 def cuts(images: list[str], masks: list[str]) -> tuple[Rule, Rule] | None:
     """Rules that take from each side what all its names begin and end with, and the other's do not.
 
-    `img_001` and `seg_001_x` lose `img_`, `seg_` and `_x`; zeros that all of them have stay.
+    `img_001` and `seg_001_x` lose `img_`, `seg_` and `_x`. No word or number is cut in two: images
+    10 to 19 and masks 0 to 9 have nothing in common.
     """
     if min(len(images), len(masks)) < 2:  # a single name is all that it has in common
         return None
-    fronts = _cut_ends(*(common_start(side)[::-1] for side in (images, masks)))
+    fronts = _cut_ends(*(_common_words(side)[::-1] for side in (images, masks)))
     rests = (
         [key[front:] for key in side] for side, front in zip((images, masks), fronts, strict=True)
     )
-    backs = _cut_ends(*(common_start([key[::-1] for key in side])[::-1] for side in rests))
+    backs = _cut_ends(*(_common_words([key[::-1] for key in side])[::-1] for side in rests))
     of_image, of_mask = (_cut(*ends) for ends in zip(fronts, backs, strict=True))
     return of_image, of_mask
 
@@ -176,6 +182,14 @@ def common_start(texts: Sequence[str]) -> str:
     first, last = min(texts, default=""), max(texts, default="")
     end = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), None)
     return first if end is None else first[:end]
+
+
+def _common_words(texts: Sequence[str]) -> str:
+    """What all begin with, up to the end of a word or a number."""
+    start = common_start(texts)
+    while start and any(_is_within_a_word(text, len(start)) for text in texts):
+        start = start[:-1]
+    return start
 
 
 def _cut_ends(image: str, mask: str) -> tuple[int, int]:
@@ -189,11 +203,17 @@ def _cut_ends(image: str, mask: str) -> tuple[int, int]:
 
 
 def _is_within_a_word(end: str, place: int) -> bool:
-    return place < len(end) and end[place - 1].isalpha() and end[place].isalpha()
+    both = end[place - 1 : place + 1]
+    return len(both) == 2 and (both.isalpha() or both.isdigit())
 
 
 def _cut(front: int, back: int) -> Rule:
     return lambda key: key[front : len(key) - back]
+
+
+def without_zeros(key: str) -> str:
+    """`007` is `7`."""
+    return LEADING_ZEROS.sub("", key)
 
 
 def composed(key: str) -> str:

@@ -119,7 +119,7 @@ def _pair(
     if skip_unpaired and unpaired:
         notes.append(f"Left out {count_unpaired(matching)}.")
     elif unpaired:
-        problems += [f"{count_unpaired(matching)}; --skip-unpaired leaves them out:", *unpaired]
+        problems += [f"{count_unpaired(matching)} (left out with --skip-unpaired):", *unpaired]
     return Pairing(_named(root, pairs, matching), notes, problems)
 
 
@@ -167,11 +167,7 @@ def explain(root: Path) -> str:
         return f"no image files ({suffixes(as_image=True)}).{there}"
     sentences = [f"{describe(files)}.", _say_unread(files, "image"), _say_unread(files, "mask")]
     if not any(sentences[1:]):
-        images, masks = _globs(files)
-        sentences.append(
-            f"Say what is what, as --images '{images}' --masks '{masks}', where {{}} is what pairs "
-            "them, or pass a CSV file of pairs."
-        )
+        sentences.append(_several_masks_each(files) or _say_how_to_say(files))
     return " ".join(filter(None, sentences))
 
 
@@ -187,10 +183,29 @@ def _say_unread(files: Sequence[File], kind: Kind) -> str:
     )
 
 
-def _globs(files: Sequence[File]) -> tuple[str, str]:
-    """A guess where there are two folders or two suffixes, or else an example."""
+def _several_masks_each(files: Sequence[File]) -> str:
+    """Whether there is a folder for each image, with a mask for each of its objects."""
+    by_folder: dict[str, dict[Kind | None, list[Candidate]]] = {}
+    for c in candidates_of([file for file in files if file.is_mask]):
+        by_folder.setdefault(c.key.rpartition("/")[0], {}).setdefault(c.kind, []).append(c)
+    for kinds in by_folder.values():
+        images, masks = kinds.get("image", []), kinds.get("mask", [])
+        if len(by_folder) > 1 and len(images) == 1 < len(masks):
+            return (
+                f"{escaped(masks[0].place)}/ has {len(masks)} masks for one image: join the masks "
+                "of each image in one file."
+            )
+    return ""
+
+
+def _say_how_to_say(files: Sequence[File]) -> str:
+    """An option to copy where there are two folders or two kinds of files, or else an example."""
     found = sorted({(f.folders[:1], f.suffix) for f in files if f.is_mask})
-    if len(found) != 2:
-        return "scans/{}.jpg", "labels/{}_seg.png"
-    first, second = ("/".join([*map(escaped, top), f"{{}}{suffix}"]) for top, suffix in found)
-    return first, second
+    globs = ["/".join([*map(escaped, top), f"{{}}{suffix}"]) for top, suffix in found]
+    if len(globs) == 1:
+        return "Nothing there can be told to be masks: add them, as masks/NAME.png."
+    images, masks = globs if len(globs) == 2 else ("scans/{}.jpg", "labels/{}_seg.png")
+    return (
+        f"Say what is what, as --images '{images}' --masks '{masks}', where {{}} is what pairs "
+        "them, or pass a CSV file of pairs."
+    )

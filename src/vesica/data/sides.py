@@ -6,7 +6,14 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from vesica.data.listing import File
-from vesica.data.names import Kind, bare_name, composed, read_folder, without_mask_mark
+from vesica.data.names import (
+    Kind,
+    bare_name,
+    composed,
+    read_folder,
+    without_mask_mark,
+    without_mask_word,
+)
 from vesica.errors import DataError
 
 PHOTOS = frozenset({".jpg", ".jpeg", ".webp"})
@@ -158,10 +165,10 @@ def _by_names(candidates: list[Candidate]) -> Iterator[Sides]:
 
 def has_mask_mark(candidate: Candidate, keys: set[str]) -> bool:
     """Whether its name says that a file is a mask, among files with these keys."""
-    without = without_mask_mark(candidate.key)
-    # A single letter, as the L of a left eye, is a mark only where the name without it exists.
-    is_word = len(candidate.key) - len(without) > 2
-    return is_word or (without != candidate.key and composed(without) in keys)
+    key = candidate.key
+    if without_mask_word(key) != key:
+        return True
+    return (without := without_mask_mark(key)) != key and composed(without) in keys
 
 
 def _by_suffix(candidates: list[Candidate]) -> Sides | None:
