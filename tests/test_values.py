@@ -549,6 +549,13 @@ def test_a_resolved_source_looks_at_no_mask(
     assert_masks(again, blob)
 
 
+def test_looking_at_masks_shows_progress(tmp_path: Path) -> None:
+    root = make(tmp_path / "set", numbers(blob=255))
+    seen: list[tuple[str, int, int]] = []
+    Library(tmp_path / "cache", lambda *done: seen.append(done)).dataset(Source(path=str(root)))
+    assert seen == [("looking at masks", done, NUM) for done in range(1, NUM + 1)]
+
+
 def test_a_plain_set_is_the_one_that_it_was(tmp_path: Path) -> None:
     root = make(tmp_path / "set", numbers(blob=255))
     resolved = Library(tmp_path / "cache").resolve(Source(path=str(root)))
