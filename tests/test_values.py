@@ -22,6 +22,8 @@ from vesica.data.sample import Dataset
 from vesica.data.source import Source
 from vesica.data.stored import Stored
 from vesica.errors import DataError
+from vesica.materials import Materials
+from vesica.plan import Cell
 
 SIZE, NUM = 64, 6
 Write = Callable[[Path, int], object]
@@ -547,6 +549,21 @@ def test_a_resolved_source_looks_at_no_mask(
     again = open_source(resolved)
     assert again.fingerprint == resolved.fingerprint
     assert_masks(again, blob)
+
+
+def test_a_resolved_cell_carries_the_reading(tmp_path: Path) -> None:
+    root = make(tmp_path / "set", numbers(blob=255), "jpg")
+    cell = Cell(data=Source(path=str(root)), model="bfcn32s:width=8", weights="none", size=32)
+    resolved = Materials(tmp_path / "cache").resolve(cell)
+    assert resolved.data.foreground == ">127"
+    assert resolved.data == Library(tmp_path / "cache").resolve(cell.data)
+
+
+def test_looking_at_masks_shows_progress(tmp_path: Path) -> None:
+    root = make(tmp_path / "set", numbers(blob=255))
+    seen: list[tuple[str, int, int]] = []
+    Library(tmp_path / "cache", lambda *done: seen.append(done)).dataset(Source(path=str(root)))
+    assert seen == [("looking at masks", done, NUM) for done in range(1, NUM + 1)]
 
 
 def test_a_plain_set_is_the_one_that_it_was(tmp_path: Path) -> None:

@@ -109,6 +109,7 @@ def open_dataset(
     masks: str | None = None,
     skip_unpaired: bool = False,
     is_settled: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Dataset:
     """Open images with labels; files are listed and hashed, and the masks of a folder looked at.
 
@@ -130,6 +131,7 @@ def open_dataset(
         masks: The same for the masks.
         skip_unpaired: Leave out and count the files of a "folder" that have no partner.
         is_settled: Whether all of this was chosen before: no mask is looked at.
+        progress: Called with the masks that were looked at and their total.
 
     Raises:
         DataError: If they cannot be opened so; the message says what to change.
@@ -145,7 +147,9 @@ def open_dataset(
         "as_stored": as_stored,
         "depth": depth,
     }
-    given = {name: value for name, value in options.items() if value not in (None, False)}
+    given: dict[str, Any] = {
+        name: value for name, value in options.items() if value not in (None, False)
+    }
     try:
         if (text := _find_name(str(path), format)) is not None:
             return _open_named(text, format, target, given)
@@ -156,8 +160,8 @@ def open_dataset(
         else:
             name = _check_format(path, format, given)
         target = _check_options(name, target, given)
-        if is_settled and "foreground" in DATASETS[name].options:
-            given["is_settled"] = True
+        if "foreground" in DATASETS[name].options:
+            given |= {"is_settled": is_settled, "progress": progress}
         return DATASETS[name].open(path, target, **given)
     except OSError as problem:
         file = str(problem.filename)[:300]

@@ -75,13 +75,13 @@ def say_copies(counts: Counts, split: Split | None, dataset: Dataset) -> list[st
         " = ".join(dataset.samples[row].name for row in rows) for rows in (divided or counts.copies)
     ]
     more = f" and {len(shown) - NAMES_SHOWN} more" if len(shown) > NAMES_SHOWN else ""
-    text = f"{twice} more than once ({', '.join(shown[:NAMES_SHOWN])}{more})"
+    listed = f"({', '.join(shown[:NAMES_SHOWN])}{more})"
     if not divided:
-        return [f"{text}, and no copy in another part of the split."]
+        return [f"{twice} more than once {listed}, and no copy in another part of the split."]
     where = "fold" if split is None else "part of the split"
     return [
-        f"Warning: {text}, {len(divided)} of them in more than one {where}, which is leakage:"
-        " remove the copies, or keep them together by --group."
+        f"Warning: {twice} more than once, {len(divided)} of them in more than one {where}"
+        f" {listed}, which is leakage: remove the copies, or keep them together by --group."
     ]
 
 

@@ -102,7 +102,7 @@ class Library:
         key = _opened_by(source)
         dataset = self._datasets.get(key)
         if dataset is None:
-            dataset = open_source(source)
+            dataset = open_source(source, lambda *n: self.progress("looking at masks", *n))
             for known in (key, _opened_by(_resolve(source, dataset))):
                 self._datasets[known] = dataset
         if source.fingerprint not in ("", dataset.fingerprint):
@@ -270,8 +270,14 @@ def _finer(size_px: float) -> str:
     return f"--model unet, which predicts one for every {stride}, or " if stride <= size_px else ""
 
 
-def open_source(source: Source) -> Dataset:
+def open_source(
+    source: Source, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Dataset:
     """Open the images that a plan names.
+
+    Args:
+        source: The images.
+        progress: Called with the masks that were looked at and their total.
 
     Raises:
         DataError: If they cannot be opened.
@@ -293,6 +299,7 @@ def open_source(source: Source) -> Dataset:
         masks=source.masks,
         skip_unpaired=source.skip_unpaired,
         is_settled=bool(source.fingerprint),
+        progress=progress,
     )
 
 

@@ -15,7 +15,7 @@ from vesica.data.pixels import FULL_DEPTH, Pixels, read_image, show
 from vesica.data.rules import PLAIN, Rule
 from vesica.data.sample import Mask
 from vesica.data.stored import read_stored
-from vesica.data.survey import survey
+from vesica.data.survey import Progress, survey
 from vesica.data.values import choose
 from vesica.errors import DataError, join_lines
 
@@ -90,6 +90,7 @@ def choose_reading(
     fit_masks: bool = False,
     as_stored: bool = False,
     is_settled: bool = False,
+    progress: Progress = lambda done, total: None,
 ) -> Reading:
     """The one reading of a set.
 
@@ -102,6 +103,7 @@ def choose_reading(
         fit_masks: Resize masks to their images.
         as_stored: Leave EXIF orientations of images alone.
         is_settled: Whether all of this was chosen before, of the same files: none is read.
+        progress: Called with the pairs that were looked at and their total.
 
     Raises:
         DataError: If no reading is certain, or one that was asked for fits not all.
@@ -111,7 +113,7 @@ def choose_reading(
     if is_settled:
         chosen = rule or Rule(PLAIN)
         return Reading(chosen, ignored, depth or FULL_DEPTH, fit_masks, as_stored)
-    found = survey(root, pairs)
+    found = survey(root, pairs, progress)
     if not found.masks:  # whoever reads them says why
         return Reading(rule or Rule(PLAIN), ignored, depth or FULL_DEPTH, fit_masks, as_stored)
     notes = [] if as_stored else judge_turned(found)
