@@ -16,14 +16,12 @@ MAX_UNBROKEN = 12
 """Characters of a name."""
 
 
-def results_tables(judged: Judgement) -> Iterator[Table]:
-    """One table per setting of a run."""
+def results_tables(judged: Judgement) -> Iterator[str | Table]:
+    """One table per setting of a run, with what is said above and below it."""
     for setting, group in zip(judged.settings, judged.findings.groups, strict=True):
-        table = _grid(score_grid(group, setting.cells[0]))
+        yield from _titled(score_grid(group, setting.cells[0]))
         below = [say_tuned(group), say_left(group), say_all_needs(group)]
-        table.caption_justify = "left"
-        table.caption = _escape("\n".join(filter(None, below)))
-        yield table
+        yield from (f"[dim]{_escape(text)}[/]" for text in below if text)
 
 
 def section_blocks(sections: Sequence[Section]) -> Iterator[str | Table]:
@@ -32,17 +30,18 @@ def section_blocks(sections: Sequence[Section]) -> Iterator[str | Table]:
         if section.title:
             yield f"[bold underline]{_escape(section.title)}[/]"
         for block in section.blocks:
-            yield _grid(block) if isinstance(block, Grid) else _mark(str(block))
+            yield from _titled(block) if isinstance(block, Grid) else [_mark(str(block))]
+
+
+def _titled(grid: Grid) -> Iterator[str | Table]:
+    # A table's own title would be as narrow as the table.
+    if grid.title:
+        yield f"[italic]{_escape(grid.title)}[/]"
+    yield _grid(grid)
 
 
 def _grid(grid: Grid) -> Table:
-    table = Table(
-        title=_escape(grid.title) or None,
-        title_justify="left",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
-    )
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for column, heading in enumerate(grid.header):
         is_number = grid.is_number(column)
         justify: JustifyMethod = "right" if is_number else "left"
