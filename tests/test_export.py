@@ -217,13 +217,17 @@ def test_the_graph_takes_any_number_and_size(onnx_file: Path) -> None:
     assert graph.traits == model.traits
     for height, width in ((64, 64), (90, 150), (33, 200), (300, 260)):
         images = np.stack(faces(2, height, width))
-        probs, confidence = graph.session.run(None, {"image": images.transpose(0, 3, 1, 2)})
+        probs, confidence, disagreement = graph.session.run(
+            None, {"image": images.transpose(0, 3, 1, 2)}
+        )
         assert probs.shape == (2, 1, height, width)
         for row, image in enumerate(images):
             expected = model.predict(image)
             mask = probs[row, 0] >= np.float32(model.traits.threshold)
             assert (mask == expected.mask).mean() > 0.999
             assert confidence[row] == pytest.approx(expected.confidence, abs=0.01)
+            assert expected.disagreement is not None
+            assert disagreement[row] == pytest.approx(expected.disagreement, abs=0.01)
             assert np.array_equal(graph.predict(image).mask, mask)
 
 

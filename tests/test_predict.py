@@ -19,7 +19,7 @@ from vesica.errors import DataError
 from vesica.export.graph import write_graph
 from vesica.model import Model, Traits
 from vesica.model.network import NetworkModel
-from vesica.model.prediction import Maps
+from vesica.model.prediction import Answer
 from vesica.predict import draw_overlay, plan_job, predict_folder
 from vesica.results import read_table
 
@@ -39,10 +39,10 @@ class Bright(Model):
         self.digest = digest
         self.seen = 0
 
-    def maps(self, image: Pixels) -> tuple[Maps, float]:
+    def answer(self, image: Pixels) -> Answer:
         self.seen += 1
         grey = image.mean(axis=2).astype(np.float32) / 255
-        return np.stack([grey] * len(self.traits.classes)), 0.5
+        return Answer(np.stack([grey] * len(self.traits.classes)), 0.5)
 
 
 @pytest.fixture
@@ -128,10 +128,10 @@ def test_what_is_there_is_skipped(images: Path, tmp_path: Path) -> None:
 class Stopping(Bright):
     """A user stops it at the third image."""
 
-    def maps(self, image: Pixels) -> tuple[Maps, float]:
+    def answer(self, image: Pixels) -> Answer:
         if self.seen == 2:
             raise KeyboardInterrupt
-        return super().maps(image)
+        return super().answer(image)
 
 
 def test_stopped_and_gone_on_with(images: Path, tmp_path: Path) -> None:

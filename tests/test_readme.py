@@ -37,7 +37,7 @@ def test_the_named_losses_exist() -> None:
 def test_the_named_options_exist() -> None:
     shown = "".join(
         CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).output
-        for command in ("compare", "paper", "report")
+        for command in ("check", "compare", "paper", "predict", "export", "report")
     )
     for option in set(re.findall(r"(--[a-z][a-z-]+)", README)) - {"--no-deps"}:  # pip's
         assert option in shown, option

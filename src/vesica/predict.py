@@ -26,7 +26,7 @@ from vesica.model import Model, Prediction
 from vesica.results import read_table, write_table
 
 MADE_BY, TABLE = "model.json", "predictions.csv"
-COLUMNS = ("name", "height_px", "width_px", "foreground", "confidence", "unusual")
+COLUMNS = ("name", "height_px", "width_px", "foreground", "confidence", "disagreement", "unusual")
 SAVE_EVERY = 200
 """Images: so many are predicted again where the process was killed."""
 
@@ -154,7 +154,15 @@ def _predict_one(
     height, width = pixels.shape[:2]
     foreground = found.mask if found.mask.ndim == 2 else found.mask.any(axis=0)
     unusual = {None: "", True: "yes", False: "no"}[found.is_unusual]
-    values = (label, height, width, f"{foreground.mean():.6f}", f"{found.confidence:.4f}", unusual)
+    values = (
+        label,
+        height,
+        width,
+        f"{foreground.mean():.6f}",
+        f"{found.confidence:.4f}",
+        "" if found.disagreement is None else f"{found.disagreement:.4f}",
+        unusual,
+    )
     rows[label] = dict(zip(COLUMNS, map(str, values), strict=True))
 
 

@@ -110,6 +110,12 @@ def predict(
             "predictions.csv.",
             "yellow",
         )
+    if loaded.traits.num_members == 1:
+        say(
+            "One network alone does not know images of another kind: with several (--average, or "
+            "folds) those on which they disagree are marked.",
+            "dim",
+        )
     for line in outcome.unreadable[:MAX_SHOWN]:
         say(f"Left out: {line}", "red")
     if len(outcome.unreadable) > MAX_SHOWN:

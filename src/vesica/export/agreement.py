@@ -66,7 +66,7 @@ def images_for(cells: Sequence[EndedCell], library: Library) -> tuple[Iterator[P
             for row in library.split(found.cell.data).test
         ]
     except DataError as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0].partition(";")[0]
         return _generated(), f"generated images, as the run's cannot be had ({reason}),"
     if not tested:
         return _generated(), "generated images"

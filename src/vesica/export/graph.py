@@ -24,7 +24,8 @@ EXAMPLE = (2, 3, 96, 112)
 
 
 def write_graph(target: Path, model: NetworkModel) -> None:
-    """Write a model as ONNX: input `image`, outputs `probability` and `confidence`.
+    """Write a model as ONNX: input `image`, outputs `probability`, `confidence` and
+    `disagreement`.
 
     Raises:
         DataError: If onnx is missing, the model has layers that ONNX has not, or is too large.
@@ -59,7 +60,7 @@ def _trace(model: NetworkModel) -> Any:
                 dynamo=True,
                 dynamic_shapes={"image": dynamic},
                 input_names=["image"],
-                output_names=["probability", "confidence"],
+                output_names=["probability", "confidence", "disagreement"],
                 opset_version=OPSET,
                 verbose=False,
             )

@@ -62,8 +62,8 @@ async function predict(blob) {
     } catch {
       throw new Error(`${blob.name || "This file"} is no image that this browser can read.`);
     }
-    const { probability, confidence } = await session.run({ image: planes(image) });
-    shown = { image, probs: probability.data, confidence: confidence.data[0], name: blob.name || "image" };
+    const { probability, confidence, disagreement } = await session.run({ image: planes(image) });
+    shown = { image, probs: probability.data, confidence: confidence.data[0], disagreement: disagreement.data[0], name: blob.name || "image" };
     element("found").hidden = false;
     say(`${shown.name}: ${image.width} x ${image.height} pixels.`);
     draw();
@@ -83,7 +83,7 @@ function mask() {
 
 function draw() {
   if (!shown) return;
-  const { image, confidence } = shown;
+  const { image, confidence, disagreement } = shown;
   const found = mask(), drawn = new ImageData(new Uint8ClampedArray(image.data), image.width, image.height);
   if (element("shown").checked) {
     found.forEach((isFound, place) => {
@@ -97,7 +97,8 @@ function draw() {
   canvas.height = image.height;
   canvas.getContext("2d").putImageData(drawn, 0, 0);
   const share = found.reduce((sum, value) => sum + value, 0) / found.length;
-  const isUnusual = traits.unusualBelow !== null && confidence < traits.unusualBelow;
+  const isUnusual = (traits.unusualBelow !== null && confidence < traits.unusualBelow) ||
+    (traits.unusualAbove !== null && disagreement > traits.unusualAbove);
   element("value").textContent = (threshold.isOwn ? Number(threshold.value) : traits.threshold).toFixed(3);
   element("summary").className = isUnusual ? "warn" : "";
   element("summary").textContent = `${(100 * share).toFixed(2)} % of the image is foreground.` +

@@ -22,8 +22,15 @@ def write_page(target: Path, onnx_file: Path, traits: Traits, runtime: Runtime) 
 
     environment = Environment(loader=PackageLoader("vesica.export", "."), autoescape=True)
     template = environment.get_template("page.html.jinja")
-    limit = traits.expected.unusual_below if traits.expected else None
-    shown = {"threshold": traits.threshold, "classes": traits.classes, "unusualBelow": limit}
+    expected = traits.expected
+    above = expected.unusual_above if expected and traits.num_members > 1 else None
+    below = expected.unusual_below if expected and above is None else None
+    shown = {
+        "threshold": traits.threshold,
+        "classes": traits.classes,
+        "unusualBelow": below,
+        "unusualAbove": above,
+    }
     page = template.render(
         title=f"{', '.join(traits.classes)} in your images",
         expected=say_expected(traits),

@@ -38,10 +38,15 @@ class Asked:
 
 @dataclass(frozen=True)
 class Choice:
-    """The runs whose networks are averaged, and why these, in a sentence."""
+    """The runs whose networks are averaged, and why these, in a sentence.
+
+    Attributes:
+        peers: All runs of the loss that have learned something.
+    """
 
     members: tuple[EndedCell, ...]
     why: str
+    peers: tuple[EndedCell, ...] = ()
 
 
 def choose(run: Path, asked: Asked) -> Choice:
@@ -75,7 +80,9 @@ def choose(run: Path, asked: Asked) -> Choice:
         which += ", the best on validation"
     if len(setting.folds) > 1:
         which += f", the average of the networks of {len(setting.folds)} folds"
-    return Choice(members, f"{shown(loss)}, {why}; {which}.")
+    trained = setting.trained_seeds_of(loss)
+    peers = tuple(found for seed in trained for found in setting.runs_of(loss, seed))
+    return Choice(members, f"{shown(loss)}, {why}; {which}.", peers)
 
 
 def _named(run: Path, settings: Sequence[Setting], key: str) -> Choice:

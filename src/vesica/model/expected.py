@@ -1,5 +1,6 @@
 """What the runs that make a model say about it: threshold, temperature, what to expect."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesica import metrics
+from vesica.files import is_there
 from vesica.judge.histograms import histograms_of
 from vesica.metrics.decision import BIN_PROBS
 from vesica.metrics.threshold import NUM_BINS
 from vesica.model.traits import Expected
-from vesica.results import EndedCell, TestScores, read_scores
+from vesica.results import EndedCell, TestScores, read_masks, read_scores
 from vesica.statistics import expect_of_new
 
 UNUSUAL_SHARE = 0.1
@@ -50,12 +52,18 @@ class _Tested:
     is_empty: NDArray[np.bool_]
 
 
-def learn(members: Sequence[EndedCell]) -> tuple[Decision, Expected]:
+def learn(
+    members: Sequence[EndedCell], peers: Sequence[EndedCell] = ()
+) -> tuple[Decision, Expected]:
     """Threshold and temperature from validation images, what to expect from test images.
 
     The validation histograms of all members count together. An image that several members tested
     (seeds) has the mean of its scores; folds test each image once, by a network that was not
     trained on it.
+
+    Args:
+        members: The runs whose networks are averaged.
+        peers: All runs of their loss that have learned something: how much seeds disagree.
 
     Raises:
         DataError: If scores are missing or damaged.
@@ -70,7 +78,8 @@ def learn(members: Sequence[EndedCell]) -> tuple[Decision, Expected]:
         decision = decide(np.concatenate([val for val, _ in histograms]))
         test = [test for _, test in histograms]
         tested = [_by_histograms(*pair, decision) for pair in zip(scores, test, strict=True)]
-    return decision, _expect(members, tested)
+    expected = _expect(members, tested)
+    return decision, expected.model_copy(update={"unusual_above": _disagreement_limit(peers)})
 
 
 def decide(val: NDArray[np.integer]) -> Decision:
@@ -84,8 +93,8 @@ def confidence_of(histograms: NDArray[np.integer], decision: Decision) -> Row:
     """The IoU that a network itself expects of its masks: E[I] / E[U] by its tempered
     probabilities; NaN where the mask is empty.
 
-    On test images of cracks and polyps it finds the worst tenth far better than the mean entropy,
-    and about as well as the disagreement of three seeds: see the log.
+    On test images it finds the worst tenth far better than the mean entropy, and about as well as
+    the disagreement of seeds, which alone knows images of another kind: see the log.
     """
     num = histograms.sum(axis=1).astype(np.float64)
     probs = metrics.temper(BIN_PROBS, decision.temperature)
@@ -128,6 +137,33 @@ def _expect(members: Sequence[EndedCell], tested: Sequence[_Tested]) -> Expected
         )
         unusual = float(np.quantile(confidence, UNUSUAL_SHARE))
     return Expected(**known, unusual_below=unusual, empty_iou=empty_iou)
+
+
+def _disagreement_limit(peers: Sequence[EndedCell]) -> float | None:
+    """What a tenth of the test images have more of; None where no two seeds' masks are kept."""
+    by_fold: dict[int, list[EndedCell]] = {}
+    for found in peers:
+        if is_there(found.folder / "masks.npz"):
+            by_fold.setdefault(found.cell.data.fold or 0, []).append(found)
+    pairs = [
+        np.mean([_disagreement(*pair) for pair in itertools.combinations(fold, 2)], axis=0)
+        for fold in by_fold.values()
+        if len(fold) > 1
+    ]
+    return float(np.quantile(np.concatenate(pairs), 1 - UNUSUAL_SHARE)) if pairs else None
+
+
+def _disagreement(one: EndedCell, other: EndedCell) -> Row:
+    """1 - IoU of two networks' masks at 1/2; a mean over an image's classes."""
+    num, side = one.result.num_rows, one.cell.size
+    first, second = (read_masks(f.folder / "masks.npz", (num, side, side)) for f in (one, other))
+    rows = []
+    for row in range(num):
+        union = np.count_nonzero(first[row] | second[row])
+        inside = np.count_nonzero(first[row] & second[row])
+        rows.append(1 - inside / union if union else 0.0)
+    by_image: Row = np.array(rows).reshape(-1, one.result.num_classes)
+    return np.asarray(by_image.mean(axis=1))
 
 
 def _filled(confidence: Row | None, empty_iou: float) -> Row:

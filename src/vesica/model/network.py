@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from vesica.data.sample import Pixels
 from vesica.features import frozen_digest
 from vesica.model.expected import SURE_BELOW, SURE_FROM
-from vesica.model.prediction import Maps, Model
+from vesica.model.prediction import Answer, Model
 from vesica.model.resize import resize, shrink
 from vesica.model.traits import Traits
 from vesica.networks import Network
@@ -36,8 +36,8 @@ class Pipeline(nn.Module):
         self.is_shared = len(members) > 1 and len(frozen) == 1 and "" not in frozen
         self.eval()
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Probabilities, and the confidence in each image's mask.
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Probabilities; of each image the confidence in its mask, and the networks' disagreement.
 
         Args:
             image: uint8, shape (batch, 3, height, width).
@@ -45,17 +45,19 @@ class Pipeline(nn.Module):
         height, width = image.shape[-2:]
         return self.finish(shrink(image.float(), self.size_px), (height, width))
 
-    def finish(self, image: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def finish(self, image: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
         """The same from images of the networks' size, at a size to be."""
         image, square = image / 255, (self.size_px, self.size_px)
         shared = self.networks[0].features(image) if self.is_shared else None
-        probs, confidences = [], []
+        probs, confidences, masks = [], [], []
         for network in self.networks:
             features = network.features(image) if shared is None else shared
             logits = network.head(features, square).float()
             confidences.append(self._confidence(logits))
+            masks.append((logits >= 0).float())
             probs.append(torch.sigmoid(resize(logits, size) / self.temperature))
-        return torch.stack(probs).mean(dim=0), torch.stack(confidences).mean(dim=0)
+        confidence = torch.stack(confidences).mean(dim=0)
+        return torch.stack(probs).mean(dim=0), confidence, _disagreement(torch.stack(masks))
 
     def _confidence(self, logits: Tensor) -> Tensor:
         """As `expected.confidence_of`, from a network's own logits; a mean over classes."""
@@ -84,15 +86,35 @@ class NetworkModel(Model):
         return list(self.pipeline.networks)
 
     @torch.inference_mode()
-    def maps(self, image: Pixels) -> tuple[Maps, float]:
-        """As `Model.maps`."""
-        side = self.traits.size_px
-        # By Pillow itself, as for training.
-        small = Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR)
+    def answer(self, image: Pixels) -> Answer:
+        """As `Model.answer`."""
+        side, (height, width) = self.traits.size_px, image.shape[:2]
+        # By Pillow, as for training; but always along the rows first, as an exported graph does.
+        narrow = Image.fromarray(image).resize((side, height), Image.Resampling.BILINEAR)
+        small = narrow.resize((side, side), Image.Resampling.BILINEAR)
         stored = torch.from_numpy(np.array(small)).permute(2, 0, 1)[None].to(self.device)
-        height, width = image.shape[:2]
-        probs, confidence = self.pipeline.finish(stored.float(), (height, width))
-        return probs[0].cpu().numpy(), float(confidence[0])
+        probs, *rest = self.pipeline.finish(stored.float(), (height, width))
+        confidence, disagreement = (float(value[0]) for value in rest)
+        return Answer(
+            probs[0].cpu().numpy(),
+            confidence,
+            disagreement if self.traits.num_members > 1 else None,
+        )
+
+
+def _disagreement(masks: Tensor) -> Tensor:
+    """Mean of 1 - IoU over pairs of networks and classes; two empty masks agree.
+
+    Args:
+        masks: Shape (networks, batch, classes, height, width).
+    """
+    num = len(masks)
+    flat = masks.flatten(3)
+    inside = torch.einsum("anck,bnck->abnc", flat, flat)
+    area = flat.sum(dim=3)
+    union = area[:, None] + area[None] - inside
+    differs = torch.where(union > 0, 1 - inside / union.clamp(min=1), 0.0)
+    return differs.sum(dim=(0, 1)).mean(dim=1) / max(1, num * (num - 1))
 
 
 def _digest(pipeline: Pipeline, traits: Traits) -> str:

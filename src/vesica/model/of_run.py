@@ -45,7 +45,7 @@ def load_run(
 
 def traits_of(choice: Choice, members: list[Network]) -> Traits:
     """What travels with these networks."""
-    decision, expected = learn(choice.members)
+    decision, expected = learn(choice.members, choice.peers)
     first = choice.members[0]
     cell = first.cell
     num = first.result.num_classes

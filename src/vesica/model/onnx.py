@@ -8,7 +8,7 @@ import numpy as np
 
 from vesica.data.sample import Pixels
 from vesica.errors import DataError
-from vesica.model.prediction import Maps, Model
+from vesica.model.prediction import Answer, Model
 from vesica.model.traits import read_traits
 
 INSTALL = "pip install 'vesica[onnx]'"
@@ -41,11 +41,14 @@ class OnnxModel(Model):
         self.traits = read_traits(metadata, str(path))
         self.digest = hashlib.sha256(content).hexdigest()[:16]
 
-    def maps(self, image: Pixels) -> tuple[Maps, float]:
-        """As `Model.maps`."""
+    def answer(self, image: Pixels) -> Answer:
+        """As `Model.answer`."""
         batch = np.ascontiguousarray(image.transpose(2, 0, 1))[np.newaxis]
-        probs, confidence = self.session.run(None, {"image": batch})
-        return probs[0], float(confidence[0])
+        probs, confidence, disagreement = self.session.run(None, {"image": batch})
+        has_several = self.traits.num_members > 1
+        return Answer(
+            probs[0], float(confidence[0]), float(disagreement[0]) if has_several else None
+        )
 
 
 def import_runtime() -> Any:

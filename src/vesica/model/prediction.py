@@ -25,17 +25,29 @@ class Prediction:
         mask: Foreground, shape (height, width); (classes, height, width) of several classes.
         probs: Its calibrated probabilities, of the same shape.
         confidence: The IoU that the model itself expects of the mask.
-        is_unusual: Whether it is less sure than of nine test images in ten; None: not known.
+        disagreement: Mean of 1 - IoU over pairs of its networks, at 1/2; None where it has one.
+        is_unusual: Whether its networks disagree more than on nine test images in ten, or, where
+            that is not known, it is less sure than of nine; None: neither is known.
     """
 
     mask: NDArray[np.bool_]
     probs: NDArray[np.float32]
     confidence: float
+    disagreement: float | None
     is_unusual: bool | None
 
     def to_pil(self) -> Image.Image:
         """The mask of one class as a picture, 0 and 255."""
         return Image.fromarray(self.mask.astype(np.uint8) * 255)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The same before it is decided: probabilities of every class, and how sure they are."""
+
+    probs: Maps
+    confidence: float
+    disagreement: float | None = None
 
 
 class Model(ABC):
@@ -46,8 +58,8 @@ class Model(ABC):
     """Two models that give other masks have another."""
 
     @abstractmethod
-    def maps(self, image: Pixels) -> tuple[Maps, float]:
-        """Probabilities at the image's size, and the confidence."""
+    def answer(self, image: Pixels) -> Answer:
+        """Probabilities at the image's size, and how sure they are."""
 
     def predict(self, image: Any, *, tile_px: int | None = None) -> Prediction:
         """Separate the object from its background.
@@ -61,23 +73,35 @@ class Model(ABC):
             ValueError: If it is no such image.
         """
         pixels = to_pixels(image)
-        if tile_px is None:
-            probs, confidence = self.maps(pixels)
-        else:
-            confidences: list[float] = []
-
-            def predict_tile(tile: Pixels) -> Maps:
-                maps, of_tile = self.maps(tile)
-                confidences.append(of_tile)
-                return maps
-
-            probs = tiled(predict_tile, pixels, tile_px, tile_px // 4)
-            confidence = float(np.mean(confidences))
-        mask = probs >= np.float32(self.traits.threshold)
+        found = self.answer(pixels) if tile_px is None else self._in_tiles(pixels, tile_px)
+        probs, mask = found.probs, found.probs >= np.float32(self.traits.threshold)
         if len(probs) == 1:
             mask, probs = mask[0], probs[0]
-        limit = self.traits.expected.unusual_below if self.traits.expected else None
-        return Prediction(mask, probs, confidence, None if limit is None else confidence < limit)
+        is_unusual = self._is_unusual(found)
+        return Prediction(mask, probs, found.confidence, found.disagreement, is_unusual)
+
+    def _in_tiles(self, pixels: Pixels, tile_px: int) -> Answer:
+        """Of all tiles the mean of how sure it is."""
+        confidences: list[float] = []
+        disagreements: list[float] = []
+
+        def predict_tile(tile: Pixels) -> Maps:
+            found = self.answer(tile)
+            confidences.append(found.confidence)
+            disagreements.extend([] if found.disagreement is None else [found.disagreement])
+            return found.probs
+
+        probs = tiled(predict_tile, pixels, tile_px, tile_px // 4)
+        disagreement = float(np.mean(disagreements)) if disagreements else None
+        return Answer(probs, float(np.mean(confidences)), disagreement)
+
+    def _is_unusual(self, found: Answer) -> bool | None:
+        expected = self.traits.expected
+        if expected and found.disagreement is not None and expected.unusual_above is not None:
+            return found.disagreement > expected.unusual_above
+        if expected and expected.unusual_below is not None:
+            return found.confidence < expected.unusual_below
+        return None
 
 
 def tiled(predict: Callable[[Pixels], Maps], image: Pixels, tile_px: int, overlap_px: int) -> Maps:

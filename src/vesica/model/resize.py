@@ -20,7 +20,8 @@ def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
 def shrink(image: Tensor, size_px: int) -> Tensor:
     """An image of numbers from 0 to 255 as Pillow resizes it: rounded after each direction.
 
-    Pillow takes the columns first where that is less work, which moves some pixels by 1.
+    Along the rows first; Pillow takes the columns first for some shapes, which moves a tenth of
+    the values by 1.
     """
     rows, columns = _along(image, (size_px, size_px))
     return _rounded(rows @ _rounded(image @ columns.T))

@@ -24,6 +24,7 @@ class Expected(Model):
         mean, low, high: Of per-image IoU, with the interval of the mean.
         least, most: The range of nine new images in ten; None: too few were tested.
         unusual_below: The confidence below which a tenth of the test images were.
+        unusual_above: The disagreement of seeds above which a tenth of them were.
         empty_iou: Mean IoU of test images whose masks came out empty, 0 where there were none.
     """
 
@@ -35,6 +36,7 @@ class Expected(Model):
     num_images: int = Field(ge=1)
     num_units: int = Field(ge=1)
     unusual_below: Share | None = None
+    unusual_above: Share | None = None
     empty_iou: Share = 0.0
 
 
