@@ -14,11 +14,14 @@ from PIL import Image
 from test_train import assert_same_outcome
 from tiny import tiny_cell
 
+import vesica
+from vesica import metrics
 from vesica.cell import run_cell
 from vesica.data import Dataset
 from vesica.data.tiles import OVERLAP, blend, grid, load_pieces, scaled_size
 from vesica.errors import DataError
 from vesica.evaluate import score, stitch
+from vesica.export.graph import write_graph
 from vesica.features import Images, Inputs
 from vesica.materials import Materials, make_fabric
 from vesica.networks import Network
@@ -183,8 +186,8 @@ def slides():
         rng = np.random.default_rng(int(name))
         image = rng.integers(0, 60, (150, 220, 3)).astype(np.uint8)
         mask = np.zeros((150, 220), bool)
-        y, x = rng.integers(0, 130), rng.integers(0, 200)
-        mask[y : y + 14, x : x + 14] = True
+        y, x = rng.integers(0, 100), rng.integers(0, 170)
+        mask[y : y + 50, x : x + 50] = True
         image[mask] = 200
         return image, mask
     return Dataset.of([f"{n:02}" for n in range(40)], read)
@@ -241,3 +244,44 @@ def test_what_does_not_go_together(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         slides(**fields)
+
+
+def test_a_model_of_crops_predicts_whole_images(
+    slides: Callable[..., Cell], tmp_path: Path
+) -> None:
+    run = vesica.compare(
+        slides().data.path,
+        ["bce"],
+        model=slides().model,
+        weights="none",
+        size=64,
+        long_side=220,
+        steps=300,
+        precision="fp32",
+        seeds=1,
+        folds=0,
+        out=tmp_path / "run",
+        cache=tmp_path / "cache",
+        quiet=True,
+    )
+    model = vesica.load(tmp_path / "run", trust=True, cache=tmp_path / "cache")
+    assert model.traits.long_side_px == 220
+    ended = next(iter(run.best("bce").parameters()))  # it was trained
+    assert torch.isfinite(ended).all()
+    materials = Materials(tmp_path / "cache")
+    cell = run.cells[0]
+    dataset = materials.library.dataset(cell.data)
+    network = run.best("bce")
+    inputs = materials.inputs(cell, network, make_fabric("fp32", "cpu"))
+    rows = materials.library.rows(cell.data).test[:3]
+    truths = materials.truths(cell)
+    scores, _ = score(network, inputs, rows, make_fabric("fp32", "cpu"), 4, truths)
+    for place, row in enumerate(rows):
+        image, (mask,), _ = dataset.load(dataset.samples[row])
+        found = model.predict(image)
+        assert found.probs.shape == mask.shape
+        at_half = found.probs >= metrics.temper(0.5, model.traits.temperature)
+        assert (at_half & mask).sum() == pytest.approx(scores.counts.tp[place], abs=3)
+        assert (at_half & ~mask).sum() == pytest.approx(scores.counts.fp[place], abs=30)
+    with pytest.raises(DataError, match="a model of crops predicts images in pieces"):
+        write_graph(tmp_path / "model.onnx", model)  # type: ignore[arg-type]

@@ -142,7 +142,7 @@ def _predict_one(
 ) -> None:
     label = show(job.root, image)
     try:
-        pixels = read_image(job.root, image)
+        pixels = read_image(job.root, image, depth=model.traits.depth)
     except DataError as error:
         outcome.unreadable.append(
             str(error).replace(" Replace it, or remove it with its partner.", "")

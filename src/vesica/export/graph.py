@@ -28,8 +28,14 @@ def write_graph(target: Path, model: NetworkModel) -> None:
     `disagreement`.
 
     Raises:
-        DataError: If onnx is missing, the model has layers that ONNX has not, or is too large.
+        DataError: If onnx is missing, or the model has layers that ONNX has not, is too large, or
+            predicts in pieces.
     """
+    if model.traits.long_side_px:
+        raise DataError(
+            "a model of crops predicts images in pieces, which one graph does not hold; pass "
+            "--format safetensors"
+        )
     onnx = _import_onnx()
     num_bytes = sum(tensor.nbytes for tensor in model.pipeline.state_dict().values())
     if num_bytes > MAX_BYTES:

@@ -5,22 +5,24 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from vesica.data.pixels import FULL_DEPTH
 from vesica.data.sample import Pixels
 
 SIXTEEN_BITS = ("I", "I;16", "I;16L", "I;16B")
 
 
-def to_pixels(image: Any) -> Pixels:
+def to_pixels(image: Any, depth: int = FULL_DEPTH) -> Pixels:
     """RGB, uint8, of shape (height, width, 3); grey is spread and alpha dropped.
 
     Args:
         image: Of NumPy, uint8 of shape (height, width), (height, width, 3) or (height, width, 4);
             or of PIL.
+        depth: Bits that images of 16 bits use.
 
     Raises:
         ValueError: If it is something else.
     """
-    pixels = _from_pil(image) if isinstance(image, Image.Image) else np.asarray(image)
+    pixels = _from_pil(image, depth) if isinstance(image, Image.Image) else np.asarray(image)
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[..., np.newaxis], 3, axis=2)
     is_fitting = pixels.ndim == 3 and pixels.shape[2] in (3, 4) and pixels.size > 0
@@ -32,10 +34,11 @@ def to_pixels(image: Any) -> Pixels:
     return np.ascontiguousarray(pixels[..., :3])
 
 
-def _from_pil(image: Image.Image) -> Pixels:
+def _from_pil(image: Image.Image, depth: int) -> Pixels:
     if image.mode in SIXTEEN_BITS:
-        grey = (np.asarray(image).astype(np.int32) + 128) // 257
-        return np.clip(grey, 0, 255).astype(np.uint8)
+        most = 2**depth - 1
+        values = np.clip(np.asarray(image).astype(np.int64), 0, most)
+        return np.asarray((values * 255 + most // 2) // most, np.uint8)
     if image.has_transparency_data:  # a palette's cannot be dropped directly
         image = image.convert("RGBA")
     return np.asarray(image.convert("RGB"))

@@ -6,16 +6,21 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
 from vesica.data.sample import Pixels
+from vesica.data.tiles import grid, scaled_size
+from vesica.evaluate import stitch
 from vesica.features import frozen_digest
 from vesica.model.expected import SURE_BELOW, SURE_FROM
 from vesica.model.prediction import Answer, Model
 from vesica.model.resize import resize, shrink
 from vesica.model.traits import Traits
 from vesica.networks import Network
+
+TILES_AT_ONCE = 16
 
 
 class Pipeline(nn.Module):
@@ -47,17 +52,25 @@ class Pipeline(nn.Module):
 
     def finish(self, image: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
         """The same from images of the networks' size, at a size to be."""
+        return self.conclude(self.logits(image), size)
+
+    def logits(self, image: Tensor) -> list[Tensor]:
+        """Of each network, shape (batch, classes, side, side)."""
         image, square = image / 255, (self.size_px, self.size_px)
         shared = self.networks[0].features(image) if self.is_shared else None
-        probs, confidences, masks = [], [], []
-        for network in self.networks:
-            features = network.features(image) if shared is None else shared
-            logits = network.head(features, square).float()
-            confidences.append(self._confidence(logits))
-            masks.append((logits >= 0).float())
-            probs.append(torch.sigmoid(resize(logits, size) / self.temperature))
-        confidence = torch.stack(confidences).mean(dim=0)
-        return torch.stack(probs).mean(dim=0), confidence, _disagreement(torch.stack(masks))
+        return [
+            network.head(network.features(image) if shared is None else shared, square).float()
+            for network in self.networks
+        ]
+
+    def conclude(
+        self, logits: Sequence[Tensor], size: tuple[int, int]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Probabilities at a size to be, confidence and disagreement, from all logits."""
+        probs = [torch.sigmoid(resize(own, size) / self.temperature) for own in logits]
+        masks = torch.stack([(own >= 0).float() for own in logits])
+        confidence = torch.stack([self._confidence(own) for own in logits]).mean(dim=0)
+        return torch.stack(probs).mean(dim=0), confidence, _disagreement(masks)
 
     def _confidence(self, logits: Tensor) -> Tensor:
         """As `expected.confidence_of`, from a network's own logits; a mean over classes."""
@@ -88,18 +101,42 @@ class NetworkModel(Model):
     @torch.inference_mode()
     def answer(self, image: Pixels) -> Answer:
         """As `Model.answer`."""
-        side, (height, width) = self.traits.size_px, image.shape[:2]
-        # By Pillow, as for training; but always along the rows first, as an exported graph does.
-        narrow = Image.fromarray(image).resize((side, height), Image.Resampling.BILINEAR)
-        small = narrow.resize((side, side), Image.Resampling.BILINEAR)
-        stored = torch.from_numpy(np.array(small)).permute(2, 0, 1)[None].to(self.device)
-        probs, *rest = self.pipeline.finish(stored.float(), (height, width))
+        size = (image.shape[0], image.shape[1])
+        found = self._of_tiles(image) if self.traits.long_side_px else self._of_whole(image)
+        probs, *rest = self.pipeline.conclude(found, size)
         confidence, disagreement = (float(value[0]) for value in rest)
         return Answer(
             probs[0].cpu().numpy(),
             confidence,
             disagreement if self.traits.num_members > 1 else None,
         )
+
+    def _of_whole(self, image: Pixels) -> list[Tensor]:
+        side = self.traits.size_px
+        # By Pillow, as for training; but always along the rows first, as an exported graph does.
+        narrow = Image.fromarray(image).resize((side, len(image)), Image.Resampling.BILINEAR)
+        small = narrow.resize((side, side), Image.Resampling.BILINEAR)
+        return self.pipeline.logits(self._to_tensor(np.array(small)[None]))
+
+    def _of_tiles(self, image: Pixels) -> list[Tensor]:
+        """Of an image that is predicted in the pieces that its networks were trained on."""
+        side = self.traits.size_px
+        long_side = self.traits.long_side_px
+        height, width = scaled_size(image.shape[0], image.shape[1], side, long_side)
+        large = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
+        pixels = np.array(large)
+        places = [(y, x) for y in grid(height, side) for x in grid(width, side)]
+        parts = []
+        for start in range(0, len(places), TILES_AT_ONCE):
+            tiles = [pixels[y : y + side, x : x + side] for y, x in places[start:][:TILES_AT_ONCE]]
+            parts.append(self.pipeline.logits(self._to_tensor(np.stack(tiles))))
+        return [
+            stitch(torch.cat(own), places, (height, width))[None]
+            for own in zip(*parts, strict=True)
+        ]
+
+    def _to_tensor(self, stored: NDArray[np.uint8]) -> Tensor:
+        return torch.from_numpy(stored).permute(0, 3, 1, 2).to(self.device).float()
 
 
 def _disagreement(masks: Tensor) -> Tensor:

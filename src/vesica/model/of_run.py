@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from vesica.cell import load_trained
+from vesica.data.pixels import FULL_DEPTH
 from vesica.judge import data_name
 from vesica.materials import Materials
 from vesica.model.choice import Asked, Choice, choose
@@ -11,6 +12,7 @@ from vesica.model.network import NetworkModel
 from vesica.model.traits import Traits
 from vesica.model.whole import frozen_as_built
 from vesica.networks import Network
+from vesica.plan import Cell
 from vesica.run import open_run
 
 LICENCES = {
@@ -56,11 +58,16 @@ def traits_of(choice: Choice, members: list[Network]) -> Traits:
         network=frozen_as_built(cell.model, members[0]),
         num_members=len(members),
         size_px=cell.size,
+        long_side_px=cell.long_side,
+        score_at="original" if cell.long_side else cell.score_at,
+        depth=cell.data.depth or FULL_DEPTH,
         temperature=decision.temperature,
         threshold=decision.threshold,
         classes=classes,
         expected=expected,
-        preprocessing=f"RGB, 0 to 255, resized bilinearly to {cell.size}x{cell.size} without its "
+        preprocessing=_say_pieces(cell)
+        if cell.long_side
+        else f"RGB, 0 to 255, resized bilinearly to {cell.size}x{cell.size} without its "
         "aspect ratio (Pillow's filter); all else is within the model",
         loss=cell.loss_name,
         seeds=tuple(sorted({found.cell.seed for found in choice.members})),
@@ -72,4 +79,11 @@ def traits_of(choice: Choice, members: list[Network]) -> Traits:
         why=choice.why,
         command=first.result.command,
         versions=first.result.versions,
+    )
+
+
+def _say_pieces(cell: Cell) -> str:
+    return (
+        f"RGB, 0 to 255, resized bilinearly to {cell.long_side} pixels on the longer side, and cut "
+        f"into overlapping pieces of {cell.size}x{cell.size}; all else is within the model"
     )

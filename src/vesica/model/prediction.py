@@ -72,7 +72,7 @@ class Model(ABC):
         Raises:
             ValueError: If it is no such image.
         """
-        pixels = to_pixels(image)
+        pixels = to_pixels(image, self.traits.depth)
         found = self.answer(pixels) if tile_px is None else self._in_tiles(pixels, tile_px)
         probs, mask = found.probs, found.probs >= np.float32(self.traits.threshold)
         if len(probs) == 1:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
+from vesica.data.pixels import FULL_DEPTH
 from vesica.errors import DataError
 from vesica.results import Model
 from vesica.results.kept import Text, Versions
@@ -18,7 +19,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Expected(Model):
-    """What test images say of a new one: at the model's size, with the threshold that it has.
+    """What test images say of a new one, with the threshold that the model has.
 
     Attributes:
         mean, low, high: Of per-image IoU, with the interval of the mean.
@@ -47,6 +48,9 @@ class Traits(Model):
         network: In its spelling.
         num_members: Networks whose probabilities are averaged.
         size_px: Images are resized to squares of this side, bilinearly, as they were to train.
+        long_side_px: Of images that are predicted in pieces of that size; 0: whole ones.
+        score_at: Whether its test scores are at the network's size, or at the images' own.
+        depth: Bits that images of 16 bits use.
         temperature: The logits are divided by it; from validation images.
         threshold: Of the probabilities that come out; from validation images.
         classes: Names of the maps.
@@ -61,6 +65,9 @@ class Traits(Model):
     network: Text
     num_members: int = Field(ge=1, le=1000)
     size_px: int = Field(ge=32, le=4096)
+    long_side_px: int = Field(0, ge=0, le=16384)
+    score_at: Text = "network"
+    depth: int = Field(FULL_DEPTH, ge=1, le=16)
     temperature: float = Field(gt=0, le=1000)
     threshold: Share
     classes: tuple[Text, ...] = Field(min_length=1, max_length=1000)
@@ -125,4 +132,6 @@ def say_expected(traits: Traits) -> str:
     tested = f"{found.num_images} test images"
     if found.num_units < found.num_images:
         tested += f" in {found.num_units} groups"
-    return f"{text}. From {tested}, scored at {traits.size_px}x{traits.size_px} pixels."
+    size = f"{traits.size_px}x{traits.size_px} pixels"
+    at = "their own size" if traits.score_at == "original" else size
+    return f"{text}. From {tested}, scored at {at}."
