@@ -155,9 +155,9 @@ def test_thin_and_small_things_ask_for_their_measure(tmp_path: Path) -> None:
         for root, mask in ((thin, line), (dots, dot)):
             big.save(root / "images" / f"{index:03}.png")
             Image.fromarray(mask).save(root / "masks" / f"{index:03}.png")
-    assert check(thin).measure.startswith("centre-line Dice")
-    assert check(dots).measure.startswith("object recall")
-    assert check(write(tmp_path / "large", 20)).measure.startswith("boundary IoU")
+    assert check(thin).measure.startswith("centre-line Dice: ")
+    assert check(dots).measure.startswith("object recall: ")
+    assert check(write(tmp_path / "large", 20)).measure.startswith("boundary IoU: ")
 
 
 def test_similar_images_are_told_from_others() -> None:

@@ -19,7 +19,7 @@ from vesica.data.source import Source
 from vesica.data.split import Split
 from vesica.errors import DataError
 from vesica.plan import RECIPES
-from vesica.results.scores import Model
+from vesica.results.scores import METRICS, Model, metric_beside
 from vesica.statistics import LEVEL, MIN_UNITS, limit_at
 from vesica.words import count_of
 
@@ -28,9 +28,6 @@ UNIT_SDS = (0.02, 0.08)
 runs (docs/results)."""
 
 SIZE_PX: int = RECIPES["modern"]["size"]
-
-THIN_PX, SMALL_PX = 3.0, 8.0
-"""At the network's size: where centre lines and objects say more than IoU."""
 
 MAX_NAMES = 20
 """Of a remark, in its list; the number is always told."""
@@ -323,17 +320,11 @@ def _measure(facts: Sequence[Facts]) -> str:
     scale = SIZE_PX / np.median([max(fact.width, fact.height) for fact in facts])
     thick = [fact.thickness_px for fact in facts if fact.thickness_px is not None]
     objects = [fact.object_px for fact in facts if len(fact.object_px)]
-    if thick and (across := float(np.median(thick)) * scale) < THIN_PX:
-        return (
-            f"centre-line Dice, since the foreground is {across:.1f} pixels wide at {SIZE_PX}x"
-            f"{SIZE_PX}: a line that is a pixel too wide halves IoU"
-        )
-    if objects and (side := float(np.median(np.concatenate(objects))) * scale) < SMALL_PX:
-        return (
-            f"object recall, since half of the objects are below {side:.1f} pixels across at "
-            f"{SIZE_PX}x{SIZE_PX}: IoU is made by the large ones"
-        )
-    return "boundary IoU, since the objects are large: IoU is made by their inside"
+    name, reason = metric_beside(
+        float(np.median(thick)) * scale if thick else None,
+        float(np.median(np.concatenate(objects))) * scale if objects else None,
+    )
+    return f"{METRICS[name].heading}: {reason}"
 
 
 def _named(level: Level, text: str, gathered: Gathered, facts: Sequence[Facts]) -> Remark:

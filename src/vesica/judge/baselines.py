@@ -4,13 +4,18 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from vesica import metrics
 from vesica.data.arrays import Arrays
 from vesica.data.split import Split
+from vesica.results import metric_beside
 
 CHUNK = 512
 """Masks in memory at once."""
+
+NUM_LOOKED_AT = 50
+"""Training images whose masks say which metric stands beside IoU."""
 
 
 def score_baselines(arrays: Arrays, split: Split) -> dict[str, dict[str, float]]:
@@ -28,6 +33,17 @@ def score_baselines(arrays: Arrays, split: Split) -> dict[str, dict[str, float]]
         ).summary()
         for name, mask in candidates.items()
     }
+
+
+def choose_beside(arrays: Arrays, split: Split) -> tuple[str, str]:
+    """The metric that the training masks ask for beside IoU, and why."""
+    masks = [mask for row in split.train[:NUM_LOOKED_AT] for mask in arrays.masks[row]]
+    filled = [mask for mask in masks if mask.any()]
+    if not filled:
+        return metric_beside(None, None)
+    areas = [np.bincount(ndimage.label(mask, np.ones((3, 3)))[0].ravel())[1:] for mask in filled]
+    widths = [mask.sum() / metrics.skeleton(mask).sum() for mask in filled]
+    return metric_beside(float(np.median(widths)), float(np.median(np.sqrt(np.concatenate(areas)))))
 
 
 def mean_mask(arrays: Arrays, split: Split) -> NDArray[np.bool_]:

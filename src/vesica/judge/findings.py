@@ -11,7 +11,7 @@ from vesica import provenance, statistics
 from vesica.data.library import MAP_STRIDES, Library
 from vesica.errors import DataError
 from vesica.judge.advice import advise, advise_longer
-from vesica.judge.baselines import score_baselines
+from vesica.judge.baselines import choose_beside, score_baselines
 from vesica.judge.looks import Looks, read_looks, write_looks
 from vesica.judge.metrics import score_own
 from vesica.judge.pairs import adjust, judge_pair, say_pair
@@ -117,6 +117,7 @@ def _judge_setting(
         judged.append(judge_pair(setting, pair, margin, len(pairs), earlier))
     comparisons = adjust(judged)
     baselines, notes = _baselines(setting, library)
+    beside, why_beside = _beside(first, library)
     own = score_own(setting, library, metrics)
     rows = tuple(_loss_row(loss, setting.of(loss), own.get(loss, {})) for loss in setting.losses)
     where = f"{data_name(first)}{f' ({setting.label})' if setting.label else ''}"
@@ -129,6 +130,8 @@ def _judge_setting(
         setting=first.setting(),
         losses=rows,
         baselines=baselines,
+        beside=beside,
+        why_beside=why_beside,
         notes=tuple(notes),
         comparisons=tuple(comparisons),
         sentences=tuple(say_pair(comparison, where) for comparison in comparisons),
@@ -163,6 +166,14 @@ def _compare_with_baselines(
     opening = "Do not trust this: nothing was learned." if is_nothing else "Not every loss learned."
     losses = ", ".join(map(shown, beaten))
     return [f"{opening} No better than the {name} ({best:.3f}): {losses}."], is_nothing
+
+
+def _beside(cell: Cell, library: Library) -> tuple[str, str]:
+    """The metric that the masks ask for; nothing where they cannot be read, or it is not known."""
+    try:
+        return choose_beside(library.arrays(cell.data, cell.size), library.split(cell.data))
+    except DataError:
+        return "", ""
 
 
 def _baselines(setting: Setting, library: Library) -> tuple[dict[str, MeanScores], list[str]]:

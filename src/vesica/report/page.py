@@ -25,7 +25,7 @@ from vesica.report.pictures import (
     show_doubts,
 )
 from vesica.report.sections import Grid, fill_template
-from vesica.results import Comparison, EndedCell, GroupFindings, read_table
+from vesica.results import METRICS, Comparison, EndedCell, GroupFindings, read_table
 from vesica.spelling import shown
 
 SCRIPT = files("vesica.report").joinpath("page.js").read_text(encoding="utf-8")
@@ -174,10 +174,19 @@ def _describe_scores(cell: Cell, setting: Setting, group: GroupFindings) -> str:
         without = f"{empty} of them without foreground" if empty else "all with foreground"
         folds = f", each in one of {len(setting.folds)} folds" if len(setting.folds) > 1 else ""
         images = f"{num} test images{folds}, {without}"
-    return (
+    size = f"{cell.size} x {cell.size} pixels"
+    at = f"the network's size, {size}"
+    if cell.long_side:
+        at = f"the images' own size, predicted in pieces of {size}"
+    elif cell.score_at == "original":
+        at = f"the images' own size, predicted at {size}"
+    said = (
         f"Mean ± standard deviation over seeds, {images}. {shown(cell.model)}, weights "
-        f"{cell.weights_name}; scored at the network's size, {cell.size} x {cell.size} pixels."
+        f"{cell.weights_name}; scored at {at}."
     )
+    if group.beside in METRICS:
+        said += f" Beside IoU stands {METRICS[group.beside].heading}, since {group.why_beside}."
+    return said
 
 
 def _show_decisions(pair: Comparison) -> Decisions:

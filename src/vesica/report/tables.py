@@ -35,7 +35,7 @@ DECISIONS = {
 
 def score_grid(group: GroupFindings, cell: Cell) -> Grid:
     """Per loss: scores, epochs and runs; below, the masks without a network."""
-    names = _shown_in("scores")
+    names = _beside_iou(group)
     own = list(dict.fromkeys(name for row in group.losses for name in row.own))
     return Grid(
         ["trained with", *(METRICS[name].heading for name in names), *own, "epochs", "runs"],
@@ -50,7 +50,7 @@ def score_grid(group: GroupFindings, cell: Cell) -> Grid:
             for row in group.losses
         ],
         title=f"{', '.join(filter(None, [group.data, group.label]))}: test images at "
-        f"{cell.size}x{cell.size}, weights {cell.weights_name}",
+        f"{_size(cell)}, weights {cell.weights_name}",
         below=[[*row, *[""] * len(own), "", ""] for row in _baseline_rows(group, names)],
     )
 
@@ -78,6 +78,20 @@ def more_grid(group: GroupFindings) -> Grid:
         ],
         title=title,
     )
+
+
+def _size(cell: Cell) -> str:
+    is_own = cell.score_at == "original" or cell.long_side
+    return "their own size" if is_own else f"{cell.size}x{cell.size}"
+
+
+def _beside_iou(group: GroupFindings) -> list[str]:
+    """The scores; in place of accuracy the one that the masks ask for, where results have it."""
+    names = _shown_in("scores")
+    if group.beside in METRICS and all(row[group.beside] is not None for row in group.losses):
+        names = [name for name in names if name != "accuracy"]
+        names.insert(1, group.beside)
+    return names
 
 
 def _shown_in(table: str) -> list[str]:

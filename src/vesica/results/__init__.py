@@ -40,7 +40,7 @@ from vesica.results.folder import (
     write_table,
 )
 from vesica.results.kept import SCHEMA, CellResult, RunPlan, Status, WeightsName
-from vesica.results.scores import METRICS, MeanScores, Metric, Model
+from vesica.results.scores import METRICS, MeanScores, Metric, Model, metric_beside
 
 __all__ = [
     "METRICS",
@@ -72,6 +72,7 @@ __all__ = [
     "WeightsName",
     "cell_folder",
     "findings_schema",
+    "metric_beside",
     "read_cell",
     "read_findings",
     "read_histograms",

@@ -218,6 +218,8 @@ class GroupFindings(Model):
         setting: The fields that its cells share.
         losses: In the plan's order; the first one is the baseline of the others.
         baselines: Masks without a network.
+        beside: The metric that the masks ask for beside IoU; "" in files of earlier versions.
+        why_beside: Why that one.
         notes: On the images.
         sentences: A verdict for each comparison.
         warnings: What is to be read before any of them; empty in files of earlier versions.
@@ -230,6 +232,8 @@ class GroupFindings(Model):
     setting: dict[str, Any]
     losses: tuple[LossRow, ...]
     baselines: dict[str, MeanScores]
+    beside: str = ""
+    why_beside: str = ""
     notes: tuple[str, ...]
     comparisons: tuple[Annotated[Comparison | Unjudged, Field(union_mode="left_to_right")], ...]
     sentences: tuple[str, ...]

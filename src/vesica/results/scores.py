@@ -85,3 +85,26 @@ METRICS = {
     if isinstance(field.json_schema_extra, dict)
 }
 """The table, by name, in the order of its columns."""
+
+THIN_PX, SMALL_PX = 3.0, 8.0
+"""At the network's size: below them, centre lines and objects say more than IoU."""
+
+
+def metric_beside(thickness_px: float | None, object_px: float | None) -> tuple[str, str]:
+    """The metric that the objects ask for beside IoU, and why.
+
+    Args:
+        thickness_px: Median width of the foreground, by its centre line, at the network's size.
+        object_px: Median of the pixels across of an object there; None without objects, both.
+    """
+    if thickness_px is not None and thickness_px < THIN_PX:
+        return "cl_dice", (
+            f"the foreground is {thickness_px:.1f} pixels wide at the network's size: a line that "
+            "is a pixel too wide halves IoU"
+        )
+    if object_px is not None and object_px < SMALL_PX:
+        return "object_recall", (
+            f"half of the objects are below {object_px:.1f} pixels across at the network's size: "
+            "IoU is made by the large ones"
+        )
+    return "boundary_iou_per_image", "the objects are large: IoU is made by their inside"
