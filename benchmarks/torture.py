@@ -41,7 +41,7 @@ COMMAND = (
 NUM_STEPS = 5 * 6
 """Of a cell: 33 images in batches of 6, for 5 epochs."""
 
-VOLATILE = re.compile(r"time|command|created|version|device|speed|folder|path|note")
+VOLATILE = re.compile(r"time|command|created|version|device|speed|folder|path|note|advice")
 DRAFT = re.compile(r"\..+\.[a-z0-9_]{8}(\.[^.]+)?|.*\.draft|checkpoint.*")
 ADVICE = re.compile(r"(\S+): damaged .*?; delete (\S+) and run", re.DOTALL)
 END_S = 10.0

@@ -147,7 +147,7 @@ def test_folds_share_the_arrays_and_test_every_row_once(tmp_path: Path) -> None:
 def test_small_objects_are_warned_of_by_the_networks_stride(tmp_path: Path) -> None:
     library, source = Library(tmp_path), Source(path="generated:num=60:size=64:density=0.05")
     warnings = [
-        [sentence for sentence in library.describe(source, 64, stride) if "Warning" in sentence]
+        [sentence for sentence in library.describe(source, 64, stride) if "blurred" in sentence]
         for stride in (1, 32)
     ]
     assert warnings[0] == []

@@ -10,7 +10,7 @@ from vesica.errors import DataError
 from vesica.plan import Cell
 from vesica.results import Comparison, Findings, GroupFindings
 from vesica.run import Ready, Run
-from vesica.statistics import LOOKS
+from vesica.statistics import LOOKS, MIN_UNITS
 from vesica.words import count_of, say_hours
 
 MAX_SEEDS = LOOKS[-1]
@@ -93,7 +93,8 @@ def _can_settle(pair: object) -> bool:
     if not isinstance(pair, Comparison):
         return True
     is_final = pair.limit is not None and pair.limit.is_final
-    return not is_final and not pair.reason.startswith("by the threshold")
+    has_enough = pair.num_units >= MIN_UNITS
+    return has_enough and not is_final and not pair.reason.startswith("by the threshold")
 
 
 def say_likely(findings: Findings) -> str:

@@ -103,6 +103,7 @@ def compare(
             "--learning-curve",
             help="Would more images help? Each loss on an eighth, a quarter, half and all of the "
             "training images, in place of --train, with 3 seeds.",
+            rich_help_panel=RECIPE,
         ),
     ] = False,
     flip: Annotated[

@@ -94,7 +94,7 @@ def judge_run(
         num_cells=len(plan.cells),
         num_results=sum(len(setting.ended) for setting in settings),
         groups=groups,
-        verdict=" ".join(sentence for group in groups for sentence in group.said),
+        verdict=" ".join(s for group in groups for s in (*group.warnings, *group.sentences)),
     )
     write_model(run / "results.json", findings)
     by_key = {found.cell.key: found for s in settings for found in s.ended.values()}

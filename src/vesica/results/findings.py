@@ -251,7 +251,7 @@ class Findings(Model):
 
     Attributes:
         margin: Differences of per-image IoU smaller than this do not matter; a fraction.
-        verdict: Every sentence.
+        verdict: Every warning and sentence; what to do next is in `advice`, as it depends on times.
     """
 
     schema_number: int = Field(FINDINGS_SCHEMA, alias="schema")
