@@ -17,7 +17,7 @@ from vesica.judge.looks import Looks, read_looks
 from vesica.plan import Cell
 from vesica.results import Comparison, Findings, RunPlan, write_model
 from vesica.run import Ready, Run
-from vesica.until import Until, looks_up_to, read_duration, say_likely
+from vesica.until import Until, is_open, looks_up_to, read_duration, say_likely
 from vesica.words import say_hours
 
 
@@ -179,6 +179,16 @@ def test_seeds_are_added_until_it_is_clear(tmp_path: Path) -> None:
     noisy = look(tmp_path / "b", Until(plan, looks_up_to(20)), 0.02, 0.01)
     assert noisy[0] == 3
     assert len(noisy) > 1
+
+
+def test_too_few_images_are_given_no_seeds(tmp_path: Path) -> None:
+    fabricate_all(tmp_path, plan(3), 0.01, 0.02)
+    (group,) = judge(tmp_path, plan(3)).groups
+    (pair,) = group.comparisons
+    assert is_open(group)
+    for num_units, is_asked in ((statistics.MIN_UNITS, True), (14, False)):
+        few = pair.model_copy(update={"num_units": num_units})
+        assert is_open(group.model_copy(update={"comparisons": (few,)})) == is_asked
 
 
 def test_the_most_seeds_end_it(tmp_path: Path) -> None:
