@@ -136,12 +136,16 @@ def test_the_proposed_groups_can_be_passed(tmp_path: Path) -> None:
     after = check(root, group=expression)
     assert after.num_groups == 12
     assert "suggest" not in said(after)
-    assert "12 groups of 60 test images: fewer than 15" in said(after, "warning")
+    assert "12 tested groups, and a verdict needs 15: tell more groups apart" in said(
+        after, "warning"
+    )
 
 
 def test_few_images_forbid_a_verdict_beforehand(tmp_path: Path) -> None:
     found = check(write(tmp_path / "few", 12))
-    assert "fewer than 15, so that no verdict can be given" in said(found, "warning")
+    assert "12 test images, and a verdict needs 15: add images (there are 12)" in said(
+        found, "warning"
+    )
 
 
 def test_thin_and_small_things_ask_for_their_measure(tmp_path: Path) -> None:
@@ -165,7 +169,7 @@ def test_similar_images_are_told_from_others() -> None:
 
     def facts(row: int, steps: int, small: Any) -> Facts:
         none = np.zeros(0)
-        return Facts(row, 1, 1, "", 0, 0, none, None, np.uint64(steps), small.astype(np.uint8))
+        return Facts(row, 1, 1, "", 0, none, None, np.uint64(steps), small.astype(np.uint8))
 
     small = rng.integers(0, 250, (SMALL_PX, SMALL_PX))
     found = [

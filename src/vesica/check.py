@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesica.data.facts import Facts, find_similar, gather_facts, guess_groups
-from vesica.data.library import FOLDS, MIN_TEST, Library
+from vesica.data.library import MIN_TEST, Library
 from vesica.data.sample import Dataset
 from vesica.data.source import Source
 from vesica.data.split import Split
 from vesica.errors import DataError
 from vesica.plan import RECIPES
 from vesica.results.scores import METRICS, Model, metric_beside
-from vesica.statistics import LEVEL, MIN_UNITS, limit_at
+from vesica.statistics import LEVEL, limit_at
 from vesica.words import count_of
 
 UNIT_SDS = (0.02, 0.08)
@@ -133,8 +133,15 @@ def gather(
     return Gathered(dataset, facts, problems)
 
 
-def examine(gathered: Gathered, source: Source, library: Library) -> Check:
-    """Judge what was read: what is there, how it would be divided, and what is in the way."""
+def examine(gathered: Gathered, source: Source, library: Library, size_px: int = SIZE_PX) -> Check:
+    """Judge what was read: what is there, how it would be divided, and what is in the way.
+
+    Args:
+        gathered: Of `gather`.
+        source: The images, with the options that divide them.
+        library: Divides them.
+        size_px: Side of the squares to which a network would resize them.
+    """
     dataset, facts = gathered.dataset, gathered.facts
     folds = source.folds or library.folds_for(source)
     divided = source.model_copy(update={"folds": folds, "fold": 0} if folds else {})
@@ -147,7 +154,7 @@ def examine(gathered: Gathered, source: Source, library: Library) -> Check:
         *_of_masks(gathered),
         *_of_copies(gathered, split, bool(folds)),
         *_of_groups(dataset),
-        *(_of_numbers(dataset, split, folds) if split else []),
+        *(_of_numbers(dataset, split, folds, library.say_few(divided)) if split else []),
         *(Remark(level="note", text=note) for note in dataset.notes),
         *(Remark(level="note", text=note) for note in (split.notes if split else ())),
     ]
@@ -166,7 +173,7 @@ def examine(gathered: Gathered, source: Source, library: Library) -> Check:
         thickness_px=_spread(thick) if thick else None,
         parts=_parts(gathered, split) if split else {},
         folds=folds,
-        measure=_measure(facts),
+        measure=_measure(facts, size_px),
         remarks=tuple(sorted(remarks, key=lambda r: ("stop", "warning", "note").index(r.level))),
     )
 
@@ -285,22 +292,13 @@ def _of_groups(dataset: Dataset) -> Iterator[Remark]:
         )
 
 
-def _of_numbers(dataset: Dataset, split: Split, folds: int) -> Iterator[Remark]:
-    """What so many test images can show."""
+def _of_numbers(dataset: Dataset, split: Split, folds: int, few: str) -> Iterator[Remark]:
+    """What so many test images can show; `few` says that they are too few, where they are."""
     tested = range(len(dataset.samples)) if folds else split.test
     num = len({dataset.samples[row].group for row in tested})
     what = "test images" if num == len(tested) else f"groups of {len(tested)} test images"
-    if num < MIN_UNITS:
-        yield Remark(
-            level="warning",
-            text=f"{num} {what}: fewer than {MIN_UNITS}, so that no verdict can be given. "
-            + (
-                "Add images."
-                if folds
-                else f"Put all images into one folder, so that {FOLDS} folds test each, or add "
-                "images to the test part."
-            ),
-        )
+    if few:
+        yield Remark(level="warning", text=few)
         return
     low, high = (100 * limit_at(num, sd, 1 - LEVEL) for sd in UNIT_SDS)
     yield Remark(
@@ -315,9 +313,9 @@ def _of_numbers(dataset: Dataset, split: Split, folds: int) -> Iterator[Remark]:
         )
 
 
-def _measure(facts: Sequence[Facts]) -> str:
+def _measure(facts: Sequence[Facts], size_px: int) -> str:
     """The score that the objects ask for beside IoU."""
-    scale = SIZE_PX / np.median([max(fact.width, fact.height) for fact in facts])
+    scale = size_px / np.median([max(fact.width, fact.height) for fact in facts])
     thick = [fact.thickness_px for fact in facts if fact.thickness_px is not None]
     objects = [fact.object_px for fact in facts if len(fact.object_px)]
     name, reason = metric_beside(

@@ -45,18 +45,18 @@ def check(
     from vesica.progress import Display
     from vesica.report.check_page import check_sections, write_check
 
-    source = cell_of(data, fields).data
-    target = page or Path(f"{source.name.replace(':', '-')}-check.html")
+    cell = cell_of(data, fields, "modern")
+    target = page or Path(f"{cell.data.name.replace(':', '-')}-check.html")
     library = Library(expand(cache) if cache else default_cache())
     console = Console(stderr=as_json, highlight=False, emoji=False)
     with Display(console) as display:
         gathered = gather(
-            source, library, lambda *numbers: display.preparing("reading images", *numbers)
+            cell.data, library, lambda *numbers: display.preparing("reading images", *numbers)
         )
     with suppress(DataError):  # what cannot be divided is a finding
         chosen = choose(data, fields, "modern", library, Path("no run"))
-        source = chosen.base.data
-    found = examine(gathered, source, library)
+        cell = chosen.base
+    found = examine(gathered, cell.data, library, cell.size)
     write_check(found, gathered, expand(target))
     for block in section_blocks(check_sections(found)):
         console.print(block, end="\n\n")

@@ -42,6 +42,12 @@ class Arrays:
     masks: NDArray[np.bool_]
     valid: NDArray[np.bool_] | None = None
 
+    def shares(self, row: int) -> NDArray[np.float64]:
+        """Foreground of each class of a sample, as a share of the pixels that count."""
+        counted = 1.0 if self.valid is None else float(self.valid[row].mean())
+        found: NDArray[np.float64] = self.masks[row].mean(axis=(-2, -1)) / (counted or 1.0)
+        return found
+
 
 def load_arrays(
     dataset: Dataset,

@@ -13,6 +13,7 @@ from scipy import ndimage
 from vesica.data.sample import Dataset, Pixels, Sample
 from vesica.errors import DataError
 from vesica.metrics import skeleton
+from vesica.metrics.objects import EIGHT
 
 NUM_THREADS = 2
 
@@ -29,7 +30,6 @@ NUM_MEASURED = 100
 """Masks whose centre line is drawn, which takes longer than all the rest."""
 
 ROWS_AT_ONCE = 512
-EIGHT = np.ones((3, 3), dtype=bool)
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,6 @@ class Facts:
         width, height: In pixels, of the image.
         mode: As its file has it: RGB, L (grey), RGBA, ...; "" where that is not known.
         density: Share of foreground, in [0, 1], of the pixels that count.
-        void: Share of the pixels that do not count.
         object_px: Pixels across (the root of the area) of each object.
         thickness_px: Mean width of the foreground: area by length of the centre line; None where it
             was not measured, or there is none.
@@ -54,7 +53,6 @@ class Facts:
     height: int
     mode: str
     density: float
-    void: float
     object_px: NDArray[np.float64]
     thickness_px: float | None
     steps: np.uint64
@@ -121,7 +119,6 @@ def _facts(dataset: Dataset, row: int, is_measured: bool) -> Facts | str:
         image.shape[0],
         _mode(sample),
         float(mask.sum() / counted),
-        1 - counted / mask.size,
         np.sqrt(areas),
         float(mask.sum() / skeleton(mask).sum()) if num and is_measured else None,
         steps,

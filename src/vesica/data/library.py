@@ -242,16 +242,17 @@ class Library:
                 f"{stride_px}: expect blurred outlines, or try {_finer(size)}a larger --size, or "
                 "crops of large images by --long-side."
             )
-        return [*sentences, *dataset.notes, *split.notes, *self._say_few(source)]
+        few = [f"Warning: {said}" for said in [self.say_few(source)] if said]
+        return [*sentences, *dataset.notes, *split.notes, *few]
 
-    def _say_few(self, source: Source) -> list[str]:
-        """That too few are tested for a verdict, and the way out."""
+    def say_few(self, source: Source) -> str:
+        """That too few are tested for a verdict, and the way out; "" where they are enough."""
         dataset = self.dataset(source)
         groups = [sample.group for sample in dataset.samples]
         tested = range(len(groups)) if source.folds else self.split(source).test
         num_units, num_groups = len({groups[index] for index in tested}), len(set(groups))
         if num_units >= MIN_UNITS:
-            return []
+            return ""
         if num_groups < MIN_UNITS:
             are_grouped = num_groups < MIN_UNITS <= len(groups)
             mend = f"tell more groups apart with --group (there are {num_groups})"
@@ -261,7 +262,7 @@ class Library:
         else:
             mend = f"pass --folds {FOLDS} to test every image once"
         what = "test image" if num_groups == len(groups) else "tested group"
-        return [f"Warning: {count_of(num_units, what)}, and a verdict needs {MIN_UNITS}: {mend}."]
+        return f"{count_of(num_units, what)}, and a verdict needs {MIN_UNITS}: {mend}."
 
 
 def _finer(size_px: float) -> str:

@@ -163,8 +163,8 @@ def explain(root: Path) -> str:
     """What lies in a folder where no pairs are found, and what would help."""
     files = list_files(root)
     if not any(file.is_mask for file in files):
-        there = f" {describe(files)}." if files else ""
-        return f"no image files ({suffixes(as_image=True)}).{there}"
+        there = f"; {describe(files)}." if files else "."
+        return f"no image files ({suffixes(as_image=True)}){there}"
     sentences = [f"{describe(files)}.", _say_unread(files, "image"), _say_unread(files, "mask")]
     if not any(sentences[1:]):
         sentences.append(_several_masks_each(files) or _say_how_to_say(files))

@@ -9,6 +9,7 @@ from scipy import ndimage
 from vesica import metrics
 from vesica.data.arrays import Arrays
 from vesica.data.split import Split
+from vesica.metrics.objects import EIGHT
 from vesica.results import metric_beside
 
 CHUNK = 512
@@ -41,7 +42,7 @@ def choose_beside(arrays: Arrays, split: Split) -> tuple[str, str]:
     filled = [mask for mask in masks if mask.any()]
     if not filled:
         return metric_beside(None, None)
-    areas = [np.bincount(ndimage.label(mask, np.ones((3, 3)))[0].ravel())[1:] for mask in filled]
+    areas = [np.bincount(ndimage.label(mask, EIGHT)[0].ravel())[1:] for mask in filled]
     widths = [mask.sum() / metrics.skeleton(mask).sum() for mask in filled]
     return metric_beside(float(np.median(widths)), float(np.median(np.sqrt(np.concatenate(areas)))))
 
@@ -57,14 +58,9 @@ def mean_mask(arrays: Arrays, split: Split) -> NDArray[np.bool_]:
 
 
 def _is_foreground_better(arrays: Arrays, split: Split) -> bool:
-    densities = np.array([_density(arrays, row) for row in split.train])
+    densities = np.array([arrays.shares(row).mean() for row in split.train])
     # All-foreground scores an image's density, all-background 1 on an empty image, else 0.
     return bool(densities.mean() >= np.mean(densities == 0))
-
-
-def _density(arrays: Arrays, row: int) -> float:
-    share = float(arrays.masks[row].mean())
-    return share if arrays.valid is None else share / max(float(arrays.valid[row].mean()), 1e-9)
 
 
 def _chunks(rows: Sequence[int]) -> Iterator[list[int]]:
