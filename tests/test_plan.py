@@ -17,6 +17,7 @@ OTHER: dict[str, Any] = {
     "model": "fcresnet",
     "size": 96,
     "score_at": "original",
+    "absent": "skip",
     "long_side": 448,
     "weights": "hed",
     "weights_digest": "e" * 64,
@@ -28,6 +29,7 @@ OTHER: dict[str, Any] = {
     "target": "face+hair",
     "foreground": "255",
     "ignore": "254",
+    "classes": True,
     "fit_masks": True,
     "as_stored": True,
     "depth": 12,
@@ -42,6 +44,7 @@ OTHER: dict[str, Any] = {
     "division": "exact",
     "folds": 5,
     "fold": 3,
+    "class_names": ("skin", "hair"),
     "fingerprint": "a" * 64,
     # Recipe
     "optimizer": "adamw",
@@ -237,14 +240,17 @@ def test_key_is_short_and_fit_for_a_folder() -> None:
     assert RESOLVED.key == replace(RESOLVED).key
 
 
-@pytest.mark.parametrize("name", sorted(set(FIELDS) - {"path"}))
+@pytest.mark.parametrize("name", sorted(set(FIELDS) - {"path", "class_names"}))
 def test_every_field_is_part_of_the_key(name: str) -> None:
     assert replace(RESOLVED, **{name: OTHER[name]}).key != RESOLVED.key
 
 
 def test_keys_of_all_variants_differ() -> None:
-    keys = [replace(RESOLVED, **{name: OTHER[name]}).key for name in set(OTHER) - {"path"}]
-    assert len({RESOLVED.key, *keys}) == len(OTHER)
+    keys = [
+        replace(RESOLVED, **{name: OTHER[name]}).key
+        for name in set(OTHER) - {"path", "class_names"}
+    ]
+    assert len({RESOLVED.key, *keys}) == len(keys) + 1
 
 
 @pytest.mark.parametrize("name", ["split", "reduction", "monitor", "keep", "precision"])
@@ -286,7 +292,7 @@ def test_paths_are_no_part_of_the_key() -> None:
 @every_field
 def test_setting_is_all_but_loss_seed_fold_and_paths(name: str) -> None:
     is_same = replace(RESOLVED, **{name: OTHER[name]}).setting() == RESOLVED.setting()
-    assert is_same == (name in ("loss", "seed", "fold", "path"))
+    assert is_same == (name in ("loss", "seed", "fold", "path", "class_names"))
 
 
 @pytest.mark.parametrize("cell", [RESOLVED, Cell.model_validate({"data": {"path": "x"}})])

@@ -16,8 +16,10 @@ from torchmetrics.functional.classification import binary_calibration_error
 
 from vesica import metrics
 from vesica.cell import _summary
+from vesica.data.source import Source
 from vesica.evaluate import gather_tallies
 from vesica.metrics import Scores, Tally
+from vesica.plan import Cell
 from vesica.train import Epoch, Fit
 
 with warnings.catch_warnings():
@@ -204,7 +206,7 @@ def test_result_of_a_cell_is_tuned_on_validation() -> None:
     probs, truth = draw_probs(seed=3)
     val, test = Scores.of(probs**3, truth), Scores.of(probs ** (1 / 3), truth)
     fitted = Fit([Epoch(1, 0.5, 0.5, 0.5, False, 1.0)], 1, "epochs")
-    summary = _summary(fitted, val.histograms, test)
+    summary = _summary(Cell(data=Source(path="images")), fitted, val.histograms, test)
     tuned, cheat = (metrics.tune_threshold(scores.histograms) for scores in (val, test))
     assert cheat - tuned > 0.2
     assert summary["threshold_tuned"] == tuned

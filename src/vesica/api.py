@@ -8,7 +8,7 @@ from vesica import spelling
 from vesica.data.library import Library
 from vesica.errors import DataError
 from vesica.plan import seeds_and_folds
-from vesica.plans.defaults import QUICK_SEEDS, choose
+from vesica.plans.defaults import QUICK_SEEDS, choose, default_losses
 from vesica.run import Run, name_cells, name_run, run_in
 from vesica.until import MAX_SEEDS, Until, looks_up_to, read_duration
 
@@ -18,7 +18,7 @@ Named = str | Callable[..., Any]
 
 def compare(
     data: str | Path | Callable[..., Any],
-    losses: Sequence[Named] = ("bce", "iou"),
+    losses: Sequence[Named] | None = None,
     *,
     loss: Named | None = None,
     model: Named | None = None,
@@ -43,7 +43,8 @@ def compare(
     Args:
         data: A folder of images and masks, a name such as "generated:num=200", or a function that
             gives a `vesica.data.Dataset`.
-        losses: To compare; the first is the baseline of the others.
+        losses: To compare; the first is the baseline of the others. None: bce and iou; where each
+            pixel is of one of several classes, ce and iou.
         loss: One more.
         model: The network.
         recipe: "modern" or "paper": what every option is that is not given.
@@ -83,15 +84,18 @@ def compare(
     from vesica.progress import Display
 
     check_loggers(log)
-    names = [*losses, *([loss] if loss is not None else [])]
-    if not names:
+    more = [loss] if loss is not None else []
+    if losses is not None and not [*losses, *more]:
         raise ValueError("losses is empty; name at least one, two to compare them")
     given = {"model": model, **fields}
     spelled = {name: _spell(value, name) for name, value in given.items()}
     path = _spell(data, "data")
-    spelled_losses = [_spell(name, "loss") for name in names]
     run = run_in(out, cache, name_run(path, "quick" * quick), grows=True)
-    chosen = choose(path, spelled, recipe, Library(run.cache), run.folder, quick=quick)
+    library = Library(run.cache)
+    chosen = choose(path, spelled, recipe, library, run.folder, quick=quick)
+    usual = default_losses(chosen.base.data, library) if losses is None else losses
+    names: list[Named] = [*usual, *more]
+    spelled_losses = [_spell(name, "loss") for name in names]
     run.choices = chosen.choices
     numbers = looks_up_to(max_seeds) if seeds is None else (seeds,)
     looks = Until(

@@ -112,7 +112,7 @@ def _run(
         )
     else:
         _write_files(folder, cell, network, fitted, val, test, preds, materials, rows)
-        summary = {**_outcome(fitted), **_summary(fitted, val, test)}
+        summary = {**_outcome(fitted), **_summary(cell, fitted, val, test)}
         summary |= {"num_train": len(rows.train), "num_val": len(rows.val)}
         summary |= {
             "num_test": len(rows.test),
@@ -150,22 +150,42 @@ def _outcome(fitted: Fit) -> dict[str, Any]:
     return {"status": "collapsed", "reason": reason}
 
 
-def _summary(fitted: Fit, val: NDArray[np.int32], test: metrics.Scores) -> dict[str, Any]:
-    threshold = metrics.tune_threshold(val)
-    tuned = metrics.counts_at(test.histograms, threshold)
+def _summary(
+    cell: Cell, fitted: Fit, val: NDArray[np.int32], test: metrics.Scores
+) -> dict[str, Any]:
+    num_classes = max(1, len(cell.data.class_names))
+    half = metrics.counts_at(val, metrics.THRESHOLD)
+
+    def mean_iou(counts: metrics.Counts) -> float:
+        return metrics.mean_of_images(metrics.iou(counts, cell.empty), num_classes)
+
     return {
         "epochs": len(fitted.history),
         "kept_epoch": fitted.kept,
         "ended_by": fitted.ended_by,
         "notes": fitted.notes,
         "train_time_s": round(sum(row.time_s for row in fitted.history), 1),
-        "val_iou_per_image": float(metrics.iou(metrics.counts_at(val, metrics.THRESHOLD)).mean()),
-        **test.summary(),
-        # Tuned on validation images alone, and asked of the test images afterwards.
-        "threshold_tuned": threshold,
-        "iou_per_image_tuned": float(metrics.iou(tuned).mean()),
-        "iou_pooled_tuned": float(metrics.iou(tuned.pooled())[0]),
+        "val_iou_per_image": mean_iou(half),
+        **test.summary(cell.empty, num_classes),
+        # Each pixel's class has no threshold.
+        **({} if cell.data.classes else _tuned(val, test, mean_iou, num_classes)),
         "num_empty": test.counts.num_empty,
+    }
+
+
+def _tuned(
+    val: NDArray[np.int32],
+    test: metrics.Scores,
+    mean_iou: Callable[[metrics.Counts], float],
+    num_classes: int,
+) -> dict[str, float]:
+    """Tuned on validation images alone, and asked of the test images afterwards."""
+    threshold = metrics.tune_threshold(val)
+    tuned = metrics.counts_at(test.histograms, threshold)
+    return {
+        "threshold_tuned": threshold,
+        "iou_per_image_tuned": mean_iou(tuned),
+        "iou_pooled_tuned": float(metrics.iou(tuned.pooled(num_classes)).mean()),
     }
 
 

@@ -210,6 +210,8 @@ def _of_problems(gathered: Gathered) -> Iterator[Remark]:
 
 
 def _of_masks(gathered: Gathered) -> Iterator[Remark]:
+    if gathered.dataset.is_exclusive:  # each pixel is of something
+        return
     facts, num = gathered.facts, len(gathered.facts)
     empty = [fact for fact in facts if fact.density == 0]
     full = [fact for fact in facts if fact.density == 1]

@@ -19,7 +19,7 @@ from vesica import spelling
 from vesica.data.augment import MIRRORS, read_augmentation
 from vesica.errors import DataError
 from vesica.features import is_frozen, to_image
-from vesica.losses import parse_loss
+from vesica.losses import parse_loss, values_and_weights
 from vesica.materials import Materials, make_fabric
 from vesica.networks import Network
 from vesica.optim import make_optimizer
@@ -226,15 +226,21 @@ def _measure(cell: Cell, materials: Materials) -> _Step:
     trunk_s = _median_time(lambda: network.features(images))
     loss = parse_loss(cell.loss)
 
+    is_exclusive = materials.library.dataset(cell.data).is_exclusive
+    mask = torch.tensor(arrays.masks[:1]).to(fabric.device)
+    valid = None if arrays.valid is None else torch.tensor(arrays.valid[:1]).to(fabric.device)
+
     few, more = min(FEW, cell.recipe.batch), min(MORE, cell.recipe.batch)
 
     def step(num: int) -> int:
         batch = tuple(t[:1].expand(num, *t.shape[1:]).contiguous() for t in features)
-        target = torch.zeros(num, 1, cell.size, cell.size, device=fabric.device)
+        target = mask.expand(num, -1, -1, -1)
+        counted = None if valid is None else valid.expand(num, -1, -1)
         saved = _CountSaved()
         with saved, fabric.autocast():
             logits = module.head(batch, (cell.size, cell.size))
-            value = loss(logits, target, channels=True).mean()
+            values, _ = values_and_weights(loss, logits, target, counted, is_exclusive=is_exclusive)
+            value = values.mean()
         fabric.backward(value)
         optimizer.step()
         optimizer.zero_grad()

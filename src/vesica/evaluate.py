@@ -1,4 +1,8 @@
-"""Probabilities and per-image scores: for validation, test, prediction and report."""
+"""Probabilities and per-image scores: for validation, test, prediction and report.
+
+Of classes of which each pixel has one, the probability of a class is that of a choice between it
+and its strongest rival, so that the same threshold of 1/2 gives the class of the largest logit.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,8 +20,7 @@ from vesica import metrics
 from vesica.data.arrays import shrink
 from vesica.data.tiles import Place, blend
 from vesica.features import Batch, Inputs
-from vesica.losses import Loss, reduce_values
-from vesica.losses.rows import Over
+from vesica.losses import Loss, reduce_values, values_and_weights
 from vesica.networks import Network
 
 
@@ -35,6 +38,9 @@ class Validation:
     iou: float
     is_one_class: bool
 
+
+LEAST_MARGIN = 1e-6
+"""By which a class that is not the pixel's is behind, where logits are equal."""
 
 Truths = Callable[[int], tuple[NDArray[np.bool_], NDArray[np.bool_] | None]]
 """From a row to its masks, (classes, height, width), and its pixels that count, if not all."""
@@ -64,19 +70,25 @@ def validate(
     """Judge the network as it is now."""
     values, weights, ious, one_class = [], [], [], True
     for logits, found in predict_logits(network, inputs, rows, fabric, batch):
-        over: Over = {"valid": found.valid, "channels": True}
-        values.append(loss.values(logits, found.target, **over).double())
-        weights.append(loss.weights(found.target, **over))
-        pred, truth = to_preds(to_probs(logits)), found.target.cpu().numpy()
+        value, weight = values_and_weights(
+            loss, logits, found.target, found.valid, is_exclusive=inputs.is_exclusive
+        )
+        values.append(value.double())
+        weights.append(weight)
+        pred = to_preds(to_probs(logits, inputs.is_exclusive))
+        truth = found.target.cpu().numpy()
         is_all = pred
         if found.valid is not None:
             valid = found.valid.cpu().numpy()[:, np.newaxis]
             pred, is_all = pred & valid, pred | ~valid
-        ious.append(metrics.iou(metrics.count_pixels(by_class(pred), by_class(truth))))
+        ious.append(
+            metrics.iou(metrics.count_pixels(by_class(pred), by_class(truth)), inputs.empty)
+        )
         one_class &= bool(np.all(is_all.all(axis=(2, 3)) | ~pred.any(axis=(2, 3))))
     counted = None if weights[0] is None else torch.cat([w for w in weights if w is not None], 1)
     mean = reduce_values(torch.cat(values, dim=1), counted, "mean")
-    return Validation(float(mean), float(np.concatenate(ious).mean()), one_class)
+    iou = metrics.mean_of_images(np.concatenate(ious), inputs.masks.shape[1])
+    return Validation(float(mean), iou, one_class)
 
 
 def score(
@@ -104,10 +116,10 @@ def score(
     scores: list[metrics.Scores] = []
     preds = np.empty((len(rows), *inputs.masks.shape[1:]), dtype=np.bool_)
     for place, of_image, truth, valid in _each(network, inputs, rows, fabric, batch, truths):
-        preds[place] = to_preds(to_probs(resize(of_image, inputs.size)))
+        preds[place] = to_preds(to_probs(resize(of_image, inputs.size), inputs.is_exclusive))
         if valid is not None:
             preds[place] &= shrink(valid, inputs.size[::-1])
-        probs = _probs_at(of_image, truth)
+        probs = _probs_at(of_image, truth, inputs)
         scores.append(metrics.Scores.of(probs, truth, _for_all(valid, truth)))
     return metrics.Scores.join(scores), preds
 
@@ -122,7 +134,7 @@ def count_probabilities(
 ) -> NDArray[np.int32]:
     """The histograms of `score` alone, which is all that validation images are asked for."""
     found = [
-        metrics.histogram(_probs_at(of_image, truth), truth, _for_all(valid, truth))
+        metrics.histogram(_probs_at(of_image, truth, inputs), truth, _for_all(valid, truth))
         for _, of_image, truth, valid in _each(network, inputs, rows, fabric, batch, truths)
     ]
     return np.concatenate(found)
@@ -176,9 +188,9 @@ def stitch(tiles: Tensor, places: Sequence[Place], size: tuple[int, int]) -> Ten
     return total / weights
 
 
-def _probs_at(logits: Tensor, truth: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _probs_at(logits: Tensor, truth: NDArray[np.bool_], inputs: Inputs) -> NDArray[np.float32]:
     """Probabilities of one image's classes at the size of its masks."""
-    return to_probs(resize(logits, truth.shape[-2:]))
+    return to_probs(resize(logits, truth.shape[-2:]), inputs.is_exclusive)
 
 
 def resize(logits: Tensor, size: tuple[int, ...]) -> Tensor:
@@ -215,10 +227,24 @@ def by_class(maps: NDArray[Any]) -> NDArray[Any]:
     return maps.reshape(-1, *maps.shape[2:])
 
 
-def to_probs(logits: Tensor) -> NDArray[np.float32]:
-    """Sigmoid, as float32 on the CPU."""
-    probs: NDArray[np.float32] = torch.sigmoid(logits.float()).cpu().numpy()
+def to_probs(logits: Tensor, is_exclusive: bool = False) -> NDArray[np.float32]:
+    """Sigmoid of logits (..., classes, height, width), as float32 on the CPU."""
+    logits = against_rivals(logits.float()) if is_exclusive else logits.float()
+    probs: NDArray[np.float32] = torch.sigmoid(logits).cpu().numpy()
     return probs
+
+
+def against_rivals(logits: Tensor) -> Tensor:
+    """Each class's logit less that of its strongest rival; at least 0 for one class alone.
+
+    Args:
+        logits: Before the softmax, shape (..., classes, height, width), two classes or more.
+    """
+    best, order = logits.topk(2, dim=-3)
+    is_winner = torch.zeros_like(logits, dtype=torch.bool)
+    is_winner = is_winner.scatter(-3, order.narrow(-3, 0, 1), True)
+    margin = logits - torch.where(is_winner, best.narrow(-3, 1, 1), best.narrow(-3, 0, 1))
+    return torch.where(is_winner, margin.clamp(min=0), margin.clamp(max=-LEAST_MARGIN))
 
 
 def to_preds(probs: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -14,6 +14,7 @@ from torch import Tensor
 from vesica.cache import fill
 from vesica.data.augment import are_mirrored, augment
 from vesica.data.tiles import Pieces
+from vesica.metrics import Empty
 from vesica.networks import Network
 from vesica.plan import digest_of
 from vesica.shapes import Features, ImageBatch, MaskMaps
@@ -114,6 +115,8 @@ class Inputs:
         mirrored: The features of every image's mirror image; empty where none is mirrored.
         in_step: How training images are augmented, where that is more than mirroring.
         pieces: Where rows lie in their images, if they are pieces of them.
+        is_exclusive: Each pixel is of one class.
+        empty: What a class is worth, in validation, that an image has none of.
     """
 
     features: tuple[Stored | Images, ...]
@@ -122,6 +125,8 @@ class Inputs:
     in_step: InStep | None = None
     valid: NDArray[np.bool_] | None = None
     pieces: Pieces | None = None
+    is_exclusive: bool = False
+    empty: Empty = "score"
 
     @property
     def size(self) -> tuple[int, int]:

@@ -87,7 +87,12 @@ class Materials:
 
     def network(self, cell: Cell) -> Network:
         """The network as the cell's training finds it."""
-        network = build_network(read_network(cell.model), self.weights(cell), cell.stream)
+        network = build_network(
+            read_network(cell.model),
+            self.weights(cell),
+            cell.stream,
+            max(1, len(cell.data.class_names)),
+        )
         self._strides[cell.model] = network.stride
         return network
 
@@ -109,7 +114,17 @@ class Materials:
                 mirrored = self._features(
                     cell, network, fabric, mirror(images), rows.train, is_mirrored=True
                 )
-        return Inputs(features, arrays.masks, mirrored, in_step, arrays.valid, pieces)
+        is_exclusive = self.library.dataset(cell.data).is_exclusive
+        return Inputs(
+            features,
+            arrays.masks,
+            mirrored,
+            in_step,
+            arrays.valid,
+            pieces,
+            is_exclusive,
+            cell.empty,
+        )
 
     def rows(self, cell: Cell) -> Rows:
         """Those of `inputs` that a network is shown: of images, or of their pieces."""
@@ -234,8 +249,8 @@ class Materials:
             **self._epochs(cell, data),
             augment=str(read_augmentation(recipe.augment)),
             precision=resolve_precision(recipe.precision),
-        )
-        return resolved.model_copy(update={"data": data})
+        ).model_copy(update={"data": data})
+        return resolved.model_copy(update={"absent": resolved.empty})
 
     def _epochs(self, cell: Cell, data: Source) -> dict[str, int]:
         """As many as make the steps that are asked for."""

@@ -32,9 +32,11 @@ LATER: dict[str, Any] = {
     "data.fit_masks": False,
     "data.as_stored": False,
     "data.depth": None,
+    "data.classes": False,
     "recipe.average": "none",
     "recipe.steps": 0,
     "score_at": "network",
+    "absent": "score",
     "long_side": 0,
 }
 """Fields that this schema did not begin with, as `recipe.name`, each with the value that changes
@@ -131,6 +133,12 @@ class Cell(Frozen):
     score_at: Literal["network", "original"] = Field(
         "network", description="Size at which masks are scored: the network's, or each image's own."
     )
+    absent: Literal["score", "skip"] | None = Field(
+        None,
+        description="What a class (or an object) that an image has none of is worth there: score: "
+        "IoU 1 if none is drawn, else 0; skip: it does not count. [default: score; with --classes "
+        "skip]",
+    )
     long_side: int = Field(
         0,
         ge=0,
@@ -173,6 +181,11 @@ class Cell(Frozen):
         return self
 
     @property
+    def empty(self) -> Literal["score", "skip"]:
+        """What is absent is worth: `absent`, or what follows from the classes."""
+        return self.absent or ("skip" if self.data.classes else "score")
+
+    @property
     def loss_name(self) -> str:
         """The loss as people read it."""
         return spelling.shown(self.loss)
@@ -190,8 +203,8 @@ class Cell(Frozen):
     def identity(self) -> dict[str, Any]:
         """Everything that the result depends on, and no path; see `SCHEMA` and `LATER`."""
         fields = self.model_dump(mode="json")
-        del fields["data"]["path"], fields["folder"]
-        fields["weights"] = self.weights_name
+        del fields["data"]["path"], fields["data"]["class_names"], fields["folder"]
+        fields |= {"weights": self.weights_name, "absent": self.empty}
         for part, names in (("", fields), ("data.", fields["data"]), ("recipe.", fields["recipe"])):
             for name in list(names):
                 if part + name in LATER and names[name] == LATER[part + name]:

@@ -2,7 +2,8 @@
 
 In the folder of the output are `masks/`, and `probabilities/` and `overlays/` where they are asked
 for, each with the images' names and inner folders; `predictions.csv`, a row for each image; and
-`model.json`, which says what made them.
+`model.json`, which says what made them. Where each pixel is of one class, a mask holds the numbers
+of the classes, and what is called foreground is all but the first.
 """
 
 import os
@@ -22,7 +23,7 @@ from vesica.data.pixels import is_hidden, read_image, show
 from vesica.data.sample import Pixels
 from vesica.errors import DataError
 from vesica.files import expand, is_there, read_json, remove_drafts, replacing, write_json
-from vesica.model import Model, Prediction
+from vesica.model import Model, Prediction, Traits
 from vesica.results import read_table, write_table
 
 MADE_BY, TABLE = "model.json", "predictions.csv"
@@ -115,7 +116,7 @@ def predict_folder(
     try:
         for number, (image, name) in enumerate(zip(job.images, names, strict=True)):
             progress(number, len(names))
-            targets = _targets(job, name, model.traits.classes)
+            targets = _targets(job, name, model.traits)
             label = show(job.root, image)
             if label in rows and _are_newer(targets.values(), image):
                 outcome.skipped.append(label)
@@ -149,10 +150,10 @@ def _predict_one(
         )
         return
     found = model.predict(pixels, tile_px=job.tile_px)
-    _write(found, pixels, targets)
+    _write(found, pixels, targets, model.traits)
     outcome.predicted.append(label)
     height, width = pixels.shape[:2]
-    foreground = found.mask if found.mask.ndim == 2 else found.mask.any(axis=0)
+    foreground = _foreground(found.mask, model.traits)
     unusual = {None: "", True: "yes", False: "no"}[found.is_unusual]
     values = (
         label,
@@ -192,10 +193,14 @@ def _name(job: Job) -> list[Path]:
     ]
 
 
-def _targets(job: Job, name: Path, classes: Sequence[str]) -> dict[tuple[str, int], Path]:
+def _targets(job: Job, name: Path, traits: Traits) -> dict[tuple[str, int], Path]:
     """Files to write, by what is in them and the number of the class."""
     kinds = ["masks", *(["probabilities"] * job.probabilities)]
-    targets = {}
+    targets, classes = {}, traits.classes
+    if traits.is_exclusive:
+        path = job.out / "masks" / name
+        targets["indices", 0] = path.with_name(f"{path.name}.png")
+        kinds.remove("masks")
     for kind in kinds:
         for number, label in enumerate(classes):
             of_class = f".{label.replace('/', '-')}" if len(classes) > 1 else ""
@@ -207,18 +212,50 @@ def _targets(job: Job, name: Path, classes: Sequence[str]) -> dict[tuple[str, in
     return targets
 
 
-def _write(found: Prediction, image: Pixels, targets: Mapping[tuple[str, int], Path]) -> None:
+def _foreground(mask: NDArray[np.bool_], traits: Traits) -> NDArray[np.bool_]:
+    """Of all classes together; the first of exclusive ones is what lies behind the others."""
+    if mask.ndim == 2:
+        return mask
+    return np.asarray(~mask[0] if traits.is_exclusive else mask.any(axis=0))
+
+
+def _write(
+    found: Prediction, image: Pixels, targets: Mapping[tuple[str, int], Path], traits: Traits
+) -> None:
     size = (-1, *image.shape[:2])
     masks, probs = found.mask.reshape(size), found.probs.reshape(size)
     for (kind, number), target in targets.items():
-        if kind == "masks":
+        if kind == "indices":
+            picture = Image.fromarray(masks.argmax(axis=0).astype(np.uint8))
+            picture.putpalette(palette(len(masks)).tobytes())
+        elif kind == "masks":
             picture = Image.fromarray(masks[number].astype(np.uint8) * 255)
         elif kind == "probabilities":
             picture = Image.fromarray((probs[number] * 65535).round().astype(np.uint16))
         else:
-            picture = Image.fromarray(draw_overlay(image, np.any(masks, axis=0)))
+            picture = Image.fromarray(_draw(image, masks, traits))
         with replacing(target, has_sum=False) as path:
             picture.save(path)
+
+
+def palette(num_colours: int) -> Pixels:
+    """A colour for each class, shape (num_colours, 3), the first black: that of Pascal VOC."""
+    number = np.arange(num_colours)
+    colours = np.zeros((num_colours, 3), np.uint8)
+    for step in range(8):  # a colour's bits are every third of the number's, the highest last
+        for channel in range(3):
+            colours[:, channel] |= ((number >> (3 * step + channel) & 1) << (7 - step)).astype(
+                np.uint8
+            )
+    return colours
+
+
+def _draw(image: Pixels, masks: NDArray[np.bool_], traits: Traits) -> Pixels:
+    if not traits.is_exclusive:
+        return draw_overlay(image, np.any(masks, axis=0))
+    colours = palette(len(masks))[masks.argmax(axis=0)]
+    mixed = np.where(masks[0][..., None], image, 0.5 * image + 0.5 * colours)
+    return np.asarray(mixed.round().astype(np.uint8))
 
 
 def draw_overlay(image: Pixels, mask: NDArray[np.bool_]) -> Pixels:

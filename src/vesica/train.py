@@ -18,8 +18,7 @@ from vesica.data.augment import derive_seed
 from vesica.errors import Stopped
 from vesica.evaluate import validate
 from vesica.features import Inputs
-from vesica.losses import Loss, reduce_values
-from vesica.losses.rows import Over
+from vesica.losses import Loss, reduce_values, values_and_weights
 from vesica.networks import Network
 from vesica.optim import make_optimizer, rate_factor, read_schedule
 from vesica.plan import Recipe
@@ -160,12 +159,10 @@ def fit(
             batch = inputs.training_batch(rows, seed, state.epoch, fabric.device)
             with fabric.autocast():
                 logits = module.head(batch.features, inputs.size)
-            over: Over = {"valid": batch.valid, "channels": True}
-            value = reduce_values(
-                loss.values(logits, batch.target, **over),
-                loss.weights(batch.target, **over),
-                recipe.reduction,
+            found = values_and_weights(
+                loss, logits, batch.target, batch.valid, is_exclusive=inputs.is_exclusive
             )
+            value = reduce_values(*found, recipe.reduction)
             optimizer.zero_grad()
             fabric.backward(value)
             optimizer.step()

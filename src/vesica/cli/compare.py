@@ -66,12 +66,14 @@ def compare(
         ),
     ],
     losses: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="Losses to compare, by comma: bce,0.3bce+0.7iou,tversky:alpha=0.3; or "
-            "FILE.py:FUNCTION. `vesica losses` lists them."
+            "FILE.py:FUNCTION. `vesica losses` lists them. [default: bce,iou; with --classes "
+            "ce,iou]",
+            show_default=False,
         ),
-    ] = "bce,iou",
+    ] = None,
     quick: Quick = False,
     recipe: Annotated[
         Literal["modern", "paper"] | None,
@@ -132,7 +134,7 @@ def compare(
     from vesica.cli.session import execute
     from vesica.data.library import Library
     from vesica.plan import seeds_and_folds
-    from vesica.plans.defaults import QUICK_SEEDS, choose
+    from vesica.plans.defaults import QUICK_SEEDS, choose, default_losses
     from vesica.plans.fairness import fairness as fairness_plan
     from vesica.plans.learning_curve import count_train
     from vesica.plans.learning_curve import learning_curve as curve_plan
@@ -162,7 +164,8 @@ def compare(
     library = Library(run.cache)
     chosen = choose(data, fields, recipe, library, run.folder, quick=quick)
     num_train = count_train(chosen.base, library) if learning_curve else 0
-    names, few = losses.split(","), quick or not run.grows
+    names = losses.split(",") if losses else default_losses(chosen.base.data, library)
+    few = quick or not run.grows
 
     def plan(num_seeds: int) -> list[Cell]:
         if fairness:

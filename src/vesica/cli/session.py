@@ -186,7 +186,7 @@ def print_results(console: Console, run: Run, page: Path) -> None:
     for group in run.findings.groups:
         for warning in group.warnings:
             console.print(escape(warning), style="bold red")
-        for sentence in group.sentences:
+        for sentence in (*group.sentences, *group.class_sentences):
             console.print(escape(sentence), style="bold")
         for advice in group.advice:  # unwrapped, as its command is to be copied
             console.print(escape(advice.replace("`", "")), soft_wrap=True)

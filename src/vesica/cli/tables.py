@@ -10,7 +10,7 @@ from rich.table import Table
 from vesica.errors import printable
 from vesica.judge import Judgement
 from vesica.report.sections import BOLD, Grid, Section
-from vesica.report.tables import say_all_needs, say_left, say_tuned, score_grid
+from vesica.report.tables import class_grid, say_all_needs, say_left, say_tuned, score_grid
 
 MAX_UNBROKEN = 12
 """Characters of a name."""
@@ -20,6 +20,8 @@ def results_tables(judged: Judgement) -> Iterator[str | Table]:
     """One table per setting of a run, with what is said above and below it."""
     for setting, group in zip(judged.settings, judged.findings.groups, strict=True):
         yield from _titled(score_grid(group, setting.cells[0]))
+        if group.classes:
+            yield from _titled(class_grid(group))
         below = [say_tuned(group), say_left(group), say_all_needs(group)]
         yield from (f"[dim]{_escape(text)}[/]" for text in below if text)
 

@@ -48,6 +48,7 @@ DATASETS: dict[str, Format] = {
         recognise=lfw.recognise,
         open=lfw.open_lfw,
         targets=("face", "face+hair"),
+        options=("classes",),
     ),
     "helen": Format(
         layout="images/<id>.jpg with labels/<id>/<id>_lbl00.png to _lbl10.png",
@@ -79,7 +80,7 @@ DATASETS: dict[str, Format] = {
         open=folder.open_folder,
         targets=("foreground",),
         options=(
-            *("foreground", "ignore", "fit_masks", "as_stored", "depth"),
+            *("foreground", "ignore", "classes", "fit_masks", "as_stored", "depth"),
             *("group", "images", "masks", "skip_unpaired"),
         ),
         suffixes=LIST_SUFFIXES,
@@ -101,6 +102,7 @@ def open_dataset(
     target: str | None = None,
     foreground: str | None = None,
     ignore: str | None = None,
+    classes: bool = False,
     fit_masks: bool = False,
     as_stored: bool = False,
     depth: int | None = None,
@@ -123,6 +125,7 @@ def open_dataset(
         foreground: What of a mask is foreground, for the format "folder": "255", "4,5", ">127",
             "#ff0000". None: chosen by what all masks hold.
         ignore: What of a mask is left out: "255".
+        classes: Every value of the masks is a class, and each pixel is of one.
         fit_masks: Resize masks to their images.
         as_stored: Leave EXIF orientations alone.
         depth: Bits that 16-bit images use. None: what their largest value needs.
@@ -143,6 +146,7 @@ def open_dataset(
         "masks": masks,
         "skip_unpaired": skip_unpaired,
         "ignore": ignore,
+        "classes": classes,
         "fit_masks": fit_masks,
         "as_stored": as_stored,
         "depth": depth,
@@ -181,14 +185,17 @@ def _find_name(path: str, format: str) -> str | None:
 def _open_named(text: str, format: str, target: str | None, given: Iterable[str]) -> Dataset:
     try:
         spelled = spelling.read(text, DATA, "data set")
-        if target is not None and not spelled.digest:
-            options = dict(spelled.options) | {"target": target}
+        more: dict[str, Any] = {"target": target} if target is not None else {}
+        more |= {"classes": True} if "classes" in given else {}
+        if more and not spelled.digest:
+            options = dict(spelled.options) | more
             spelled = spelling.with_options(spelled, spelled.function(DATA), options)
         dataset: Dataset = spelled.call(DATA)
     except ValueError as error:
         raise DataError(str(error)) from error
     if spelled.digest:
         dataset = _check_own(spelled, dataset)
+    given = [option for option in given if option != "classes" or not dataset.is_exclusive]
     for option in [*given, *(["format"] if format not in ("auto", dataset.format) else [])]:
         raise DataError(f"{_spell(option)} makes no sense for {spelled.name}. Leave it out.")
     if target not in (None, dataset.target):

@@ -108,7 +108,7 @@ def _facts(dataset: Dataset, row: int, is_measured: bool) -> Facts | str:
         image, masks, valid = dataset.load(sample)
     except DataError as problem:
         return str(problem)
-    mask = np.asarray(masks.any(axis=0))
+    mask = np.asarray(dataset.things(masks).any(axis=0))
     counted = mask.size if valid is None else int(valid.sum())
     labels, num = ndimage.label(mask, EIGHT)
     areas = np.bincount(labels.ravel(), minlength=num + 1)[1:]

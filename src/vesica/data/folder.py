@@ -67,12 +67,14 @@ def open_folder(
     return Dataset(
         format="folder",
         # The rule decides the pixels, so what is kept on disk must differ with it.
-        target=reading.foreground.target(target),
+        target=reading.target(target),
         samples=tuple(samples),
         read=read,
         fingerprint=reading.fingerprint(fingerprint_files(samples)),
         notes=(*pairing.notes, *reading.notes),
+        classes=reading.class_names,
         has_void=reading.ignore is not None,
+        is_exclusive=bool(reading.class_names),
         settled=reading.settled,
     )
 

@@ -16,6 +16,7 @@ LABEL_SUFFIXES = frozenset({".ppm", ".png"})
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg"})
 STEM = re.compile(r"(?P<person>.+)_\d+")
 FULL_SIZE = 2927
+CLASSES = ("background", "face", "hair")
 
 
 def recognise(path: Path) -> bool:
@@ -28,7 +29,7 @@ def recognise(path: Path) -> bool:
     )
 
 
-def open_lfw(path: Path, target: str) -> Dataset:
+def open_lfw(path: Path, target: str, *, classes: bool = False) -> Dataset:
     """LFW Part Labels, with the folders of images and of labels at any depth below `path`.
 
     The labels decide which samples exist: a complete LFW holds 13,233 images, 2927 have labels.
@@ -36,6 +37,7 @@ def open_lfw(path: Path, target: str) -> Dataset:
     Args:
         path: Folder with `lfw_funneled` and `parts_lfw_funneled_gt_images` somewhere in it.
         target: "face", or "face+hair".
+        classes: In place of a target, background, face and hair.
 
     Raises:
         DataError: If a label has no image, or a name is there twice; one error lists all.
@@ -65,20 +67,23 @@ def open_lfw(path: Path, target: str) -> Dataset:
     def read(sample: Sample) -> tuple[Pixels, Mask]:
         image_file, label_file = sample.files
         image = read_image(path, image_file)
-        mask = _read_mask(path, label_file, target)
-        check_sizes(path, image_file, image, label_file, mask)
+        parts = _read_parts(path, label_file)
+        mask = np.stack([parts[name] for name in CLASSES]) if classes else parts[target]
+        check_sizes(path, image_file, image, label_file, parts[target])
         return image, mask
 
     num_unlabelled = len(images.keys() - labels.keys())
     unlabelled = f"{num_unlabelled:,} of {len(images):,} images have no label and are left out."
     return Dataset(
         format="lfw",
-        target=target,
+        target=";".join(CLASSES) if classes else target,
         samples=tuple(samples),
         read=read,
         fingerprint=fingerprint_files(samples),
         full_size=FULL_SIZE,
         notes=(unlabelled,) if num_unlabelled else (),
+        classes=CLASSES if classes else (),
+        is_exclusive=classes,
     )
 
 
@@ -136,7 +141,8 @@ def _name_twice(root: Path, files: list[Path]) -> str:
     return f"{names}: one name twice. Remove one."
 
 
-def _read_mask(root: Path, file: Path, target: str) -> Mask:
+def _read_parts(root: Path, file: Path) -> dict[str, Mask]:
+    """The masks of the classes and of the targets."""
     label = read_image(root, file)
     red, green, blue = np.moveaxis(label, 2, 0)
     hair: Mask = red == 255
@@ -149,4 +155,5 @@ def _read_mask(root: Path, file: Path, target: str) -> Mask:
             f"{show(root, file)}: colour {colour} at row {row}, column {column}, expected pure"
             " red (hair), green (face) or blue (background). Restore the original label."
         )
-    return face | hair if target == "face+hair" else face
+    parts = {"face": face, "hair": hair, "face+hair": face | hair}
+    return parts | {"background": ~parts["face+hair"]}

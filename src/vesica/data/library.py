@@ -45,6 +45,7 @@ OPENED_BY = (
     "target",
     "foreground",
     "ignore",
+    "classes",
     "fit_masks",
     "as_stored",
     "depth",
@@ -298,6 +299,7 @@ def open_source(
         group=source.group,
         images=source.images,
         masks=source.masks,
+        classes=source.classes,
         skip_unpaired=source.skip_unpaired,
         is_settled=bool(source.fingerprint),
         progress=progress,
@@ -314,11 +316,14 @@ def object_size(masks: NDArray[np.bool_]) -> float:
 
 def _resolve(source: Source, dataset: Dataset) -> Source:
     settled = source.model_copy(update=dict(dataset.settled))
-    # A rule for the foreground is a field of its own and makes the target's name.
+    # A rule for the foreground is a field of its own and makes the target's name, as classes do.
+    is_named = settled.foreground is None and not dataset.is_exclusive
     found = {
         "format": dataset.format,
-        "target": dataset.target if settled.foreground is None else source.target,
+        "target": dataset.target if is_named else source.target,
         "division": settle_division(dataset, source.division, source.folds),
+        "classes": dataset.is_exclusive,
+        "class_names": dataset.classes,
         "fingerprint": dataset.fingerprint,
     }
     return settled.model_copy(update=found)

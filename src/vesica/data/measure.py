@@ -46,7 +46,10 @@ def measure(dataset: Dataset) -> Measured | None:
             continue
         side = float(np.sqrt(image.shape[0] * image.shape[1]))
         sides.append(side)
-        widths.append(ridge_widths(np.asarray(masks.any(axis=0))) / side)
+        maps = dataset.things(masks)
+        if not dataset.is_exclusive:
+            maps = np.any(maps, axis=0, keepdims=True)
+        widths += [ridge_widths(of_class) / side for of_class in maps]
     if not sides:
         return None
     return Measured(float(np.median(sides)), _middle(np.concatenate(widths)))

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from vesica.data.asking import IsBorder
 from vesica.data.borders import find_borders
+from vesica.data.classes import choose_classes, name_of, parse_classes, spell_classes
 from vesica.data.fitting import judge_depth, judge_sizes, judge_turned
 from vesica.data.pixels import FULL_DEPTH, Pixels, read_image, show
 from vesica.data.rules import PLAIN, Rule
 from vesica.data.sample import Mask
 from vesica.data.stored import read_stored
-from vesica.data.survey import Progress, survey
+from vesica.data.survey import Look, Progress, survey
 from vesica.data.values import choose
 from vesica.errors import DataError, join_lines
 
@@ -25,8 +27,8 @@ class Reading:
     """How images and masks of a set are read.
 
     Attributes:
-        foreground: What of a mask is foreground.
-        ignore: What of it is neither foreground nor background.
+        rules: What of a mask is foreground; of several classes, what is of each.
+        ignore: What of it is of none, and not background either.
         depth: Bits that images of 16 bits use.
         fit_masks: Whether masks of another size are resized to their images.
         as_stored: Whether EXIF orientations of images are left alone.
@@ -34,7 +36,7 @@ class Reading:
         notes: What a user should know of it.
     """
 
-    foreground: Rule
+    rules: tuple[Rule, ...]
     ignore: Rule | None = None
     depth: int = FULL_DEPTH
     fit_masks: bool = False
@@ -42,10 +44,22 @@ class Reading:
     settled: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Of several classes; none of a foreground alone."""
+        return tuple(map(name_of, self.rules)) if len(self.rules) > 1 else ()
+
+    def target(self, default: str) -> str:
+        """What the masks are of, with what decides it."""
+        if len(self.rules) > 1:
+            return spell_classes(self.rules)
+        return self.rules[0].target(default)
+
     def read(
         self, root: Path, image_file: Path, mask_file: Path
     ) -> tuple[Pixels, Mask] | tuple[Pixels, Mask, Mask]:
-        """An image, its mask, and where there is a void the pixels that are none.
+        """An image, its mask (or that of each class), and where there is a void the pixels that
+        are none.
 
         Raises:
             DataError: If they cannot be read, or are of different sizes.
@@ -62,11 +76,13 @@ class Reading:
                 f" {show(root, image_file)} has {size[0]} x {size[1]}. Save both at one size, or"
                 " pass --fit-masks to resize the mask."
             )
-        if self.ignore is None:
-            return image, _fit(self.foreground.select(where, stored), size)
-        ignored = self.ignore.select(where, stored)
-        mask = self.foreground.select(where, stored, ignored) & ~ignored
-        return image, _fit(mask, size), ~_fit(ignored, size)
+        ignored = None if self.ignore is None else self.ignore.select(where, stored)
+        masks = [_fit(rule.select(where, stored, ignored), size) for rule in self.rules]
+        mask = masks[0] if len(masks) == 1 else np.stack(masks)
+        if ignored is None:
+            return image, mask
+        valid = ~_fit(ignored, size)
+        return image, mask & valid, valid
 
     def fingerprint(self, files: str) -> str:
         """Digest of all that decides the pixels but the foreground, which is in the target."""
@@ -86,6 +102,7 @@ def choose_reading(
     *,
     foreground: str | None = None,
     ignore: str | None = None,
+    classes: bool = False,
     depth: int | None = None,
     fit_masks: bool = False,
     as_stored: bool = False,
@@ -99,6 +116,7 @@ def choose_reading(
         pairs: An image and its mask each.
         foreground: As `Rule.parse` reads it; None: chosen by what the masks hold.
         ignore: The same, for what is left out.
+        classes: Every value is a class; `foreground` lists them, as `parse_classes` reads it.
         depth: Bits that images of 16 bits use; None: the fewest that hold all their values.
         fit_masks: Resize masks to their images.
         as_stored: Leave EXIF orientations of images alone.
@@ -108,43 +126,57 @@ def choose_reading(
     Raises:
         DataError: If no reading is certain, or one that was asked for fits not all.
     """
-    rule = None if foreground is None else Rule.parse(foreground)
+    parse = parse_classes if classes else lambda text: [Rule.parse(text)]
+    given = tuple(parse(foreground)) if foreground is not None else ()
     ignored = None if ignore is None else Rule.parse(ignore, "--ignore")
+    asked = Reading(given or (Rule(PLAIN),), ignored, depth or FULL_DEPTH, fit_masks, as_stored)
     if is_settled:
-        chosen = rule or Rule(PLAIN)
-        return Reading(chosen, ignored, depth or FULL_DEPTH, fit_masks, as_stored)
+        return asked
     found = survey(root, pairs, progress)
     if not found.masks:  # whoever reads them says why
-        return Reading(rule or Rule(PLAIN), ignored, depth or FULL_DEPTH, fit_masks, as_stored)
+        return asked
     notes = [] if as_stored else judge_turned(found)
     notes += judge_sizes(found, fit_masks, as_stored)
     bits, said = (depth, []) if depth else judge_depth(found.images)
     files = {show(root, mask): mask for _, mask in pairs}
     try:
-        choice = choose(found.masks, rule, ignored, find_borders(root, files, found.masks))
+        is_border = find_borders(root, files, found.masks)
+        rules, left_out, told = _choose(found.masks, given, ignored, is_border, classes)
     except DataError as problem:
         raise DataError(join_lines([str(problem), *found.problems])) from None
     settled = {
-        "foreground": _settled(choice.foreground, rule, foreground),
-        "ignore": _settled(choice.ignore, ignored, ignore),
+        "foreground": foreground if rules == given else _spell(rules),
+        "ignore": ignore if left_out == ignored or left_out is None else left_out.spelled,
         "depth": None if bits == FULL_DEPTH else bits,
     }
     return Reading(
-        choice.foreground,
-        choice.ignore,
+        rules,
+        left_out,
         bits,
         fit_masks,
         as_stored,
         settled,
-        (*choice.notes, *notes, *said),
+        (*told, *notes, *said),
     )
 
 
-def _settled(chosen: Rule | None, given: Rule | None, text: str | None) -> str | None:
-    """What stands for a rule in a source: the user's words, where they are what is done."""
-    if chosen == given:
-        return text
-    return None if chosen is None or chosen == Rule(PLAIN) else chosen.spelled
+def _choose(
+    looks: Sequence[Look],
+    given: tuple[Rule, ...],
+    ignore: Rule | None,
+    is_border: IsBorder,
+    classes: bool,
+) -> tuple[tuple[Rule, ...], Rule | None, tuple[str, ...]]:
+    if classes:
+        found = choose_classes(looks, given, ignore, is_border)
+        return found.rules, found.ignore, found.notes
+    chosen = choose(looks, given[0] if given else None, ignore, is_border)
+    return (chosen.foreground,), chosen.ignore, chosen.notes
+
+
+def _spell(rules: tuple[Rule, ...]) -> str | None:
+    """What stands for rules in a source, where the user's words do not."""
+    return None if rules == (Rule(PLAIN),) else spell_classes(rules)
 
 
 def _fit(mask: Mask, size: tuple[int, int]) -> Mask:

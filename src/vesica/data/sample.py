@@ -73,6 +73,7 @@ class Dataset:
         notes: What a user should know, a sentence each, such as which images were left out.
         classes: Names of the classes, where a mask has several; else the target is the only one.
         has_void: Some pixels count for nothing: `read` says which count.
+        is_exclusive: Each pixel that counts is of one class, and of no other.
         settled: Fields of the source that were chosen when it was opened, by name.
     """
 
@@ -85,12 +86,22 @@ class Dataset:
     notes: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     has_void: bool = False
+    is_exclusive: bool = False
     settled: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def num_classes(self) -> int:
         """How many maps a mask has."""
         return max(1, len(self.classes))
+
+    def things(self, mask: Mask) -> Mask:
+        """Maps of what lies before the background, shape (maps, height, width): every class; of
+        exclusive ones all but the first.
+
+        Args:
+            mask: Of every class.
+        """
+        return mask[1:] if self.is_exclusive else mask
 
     @classmethod
     def of(
@@ -104,6 +115,7 @@ class Dataset:
         target: str = "foreground",
         classes: Sequence[str] = (),
         has_void: bool = False,
+        is_exclusive: bool = False,
     ) -> "Dataset":
         """A data set of the user's own, from names and a function that reads one.
 
@@ -118,6 +130,7 @@ class Dataset:
             target: What the foreground is.
             classes: Names of several classes; a mask is then of shape (classes, height, width).
             has_void: `read` gives the pixels that count as well, bool of shape (height, width).
+            is_exclusive: Each pixel that counts is of one of the classes: softmax, not sigmoid.
 
         Raises:
             DataError: If names are none or repeated, lists have other lengths, or files are
@@ -146,7 +159,14 @@ class Dataset:
                 return read(sample.name)
 
         dataset = cls(
-            "", target, samples, read_sample, "", classes=tuple(classes), has_void=has_void
+            "",
+            target,
+            samples,
+            read_sample,
+            "",
+            classes=tuple(classes),
+            has_void=has_void,
+            is_exclusive=is_exclusive,
         )
         fingerprint = fingerprint_pixels(dataset) if files is None else fingerprint_files(samples)
         return replace(dataset, fingerprint=fingerprint)
@@ -174,12 +194,15 @@ class Dataset:
         image, mask, *void = map(np.asarray, found)
         mask = mask[np.newaxis] if mask.ndim == 2 else mask
         image, mask = _check_pixels(sample.name, image, mask, self.num_classes)
-        if not void:
-            return Loaded(image, mask, None)
-        _, (valid,) = _check_pixels(sample.name, image, void[0][np.newaxis], 1)
-        if not valid.any():
-            raise DataError(f"{sample.name}: every pixel is void; remove the image")
-        return Loaded(image, mask & valid, valid)
+        valid = None
+        if void:
+            _, (valid,) = _check_pixels(sample.name, image, void[0][np.newaxis], 1)
+            if not valid.any():
+                raise DataError(f"{sample.name}: every pixel is void; remove the image")
+            mask = mask & valid
+        if self.is_exclusive:
+            _check_exclusive(sample.name, mask, valid)
+        return Loaded(image, mask, valid)
 
 
 _digests: dict[bytes, str] = {}
@@ -286,3 +309,14 @@ def _check_pixels(
             f"{name}: the mask is {mask.dtype}{found}; expected bool, or whole numbers 0 and 1"
         )
     return image, mask.astype(np.bool_, copy=False)
+
+
+def _check_exclusive(name: str, mask: Mask, valid: Valid | None) -> None:
+    num = mask.sum(axis=0, dtype=np.uint16)
+    is_wrong = num != (1 if valid is None else valid)
+    if is_wrong.any():
+        row, column = np.argwhere(is_wrong)[0]
+        raise DataError(
+            f"{name}: the pixel at row {row}, column {column} is of {num[row, column]} classes; "
+            "expected one"
+        )

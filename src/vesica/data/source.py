@@ -21,6 +21,7 @@ class Source(Frozen):
         path: A folder, a name of `DATA` with its options such as "generated:num=500", or the user's
             `FILE.py:FUNCTION`; no part of a cell's identity.
         fold: Which of the `folds` is tested, from 0.
+        class_names: Of several classes; filled in by `resolve`, and told by the fingerprint.
         fingerprint: Digest of names and contents; filled in by `resolve`.
     """
 
@@ -42,6 +43,12 @@ class Source(Frozen):
     )
     ignore: str | None = Field(
         None, description="What of the masks is left out, from training and scores: 255, '#e0e0c0'."
+    )
+    classes: bool = Field(
+        False,
+        description="Every value (or colour) of the masks is a class, and each pixel is of one: "
+        "softmax, and an IoU for each class. --foreground 'road=3;car=8' names some; the rest is "
+        "one more.",
     )
     fit_masks: bool = Field(
         False, description="Resize masks to their images, where their sizes differ."
@@ -86,6 +93,7 @@ class Source(Frozen):
         "modern: 5 where one division leaves fewer than 50 test images; 0 for never.",
     )
     fold: int | None = Field(None, ge=0)
+    class_names: tuple[str, ...] = ()
     fingerprint: str = ""
 
     @property

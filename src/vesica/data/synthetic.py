@@ -13,10 +13,11 @@ import numpy as np
 
 from vesica.data import faces, heads
 from vesica.data.faces import draw_face
-from vesica.data.heads import FACE, HAIR
+from vesica.data.heads import BACKGROUND, FACE, HAIR
 from vesica.data.sample import Dataset, Mask, Pixels, Sample
 
 TARGETS = {"face": (FACE,), "face+hair": (FACE, HAIR)}
+CLASSES = {"background": BACKGROUND, "face": FACE, "hair": HAIR}
 
 
 def open_faces(
@@ -26,6 +27,7 @@ def open_faces(
     seed: int = 0,
     density: float = 0.2,
     target: str = "face",
+    classes: bool = False,
 ) -> Dataset:
     """Open a set of generated faces; each is drawn when it is read.
 
@@ -38,6 +40,7 @@ def open_faces(
         seed: Another seed gives other images.
         density: Expected fraction of the pixels that are face; scales the heads.
         target: "face" or "face+hair".
+        classes: In place of a target, background, face and hair.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -46,19 +49,29 @@ def open_faces(
     names = (f"face_{index:06d}" for index in range(num_images))
     return Dataset(
         format="faces",
-        target=target,
+        target=";".join(CLASSES) if classes else target,
         samples=tuple(Sample(name, group=name) for name in names),
-        read=partial(_read, size_px=size_px, seed=seed, density=density, target=target),
+        read=partial(
+            _read, size_px=size_px, seed=seed, density=density, target=None if classes else target
+        ),
         fingerprint=_fingerprint(num_images, size_px, seed, density),
         notes=(f"Generated images of {size_px} x {size_px} pixels, seed {seed}, no photographs.",),
+        classes=tuple(CLASSES) if classes else (),
+        is_exclusive=classes,
     )
 
 
 def open_generated(
-    *, num: int = 500, size: int = 128, seed: int = 0, density: float = 0.2, target: str = "face"
+    *,
+    num: int = 500,
+    size: int = 128,
+    seed: int = 0,
+    density: float = 0.2,
+    target: str = "face",
+    classes: bool = False,
 ) -> Dataset:
     """The generated faces with the options of their spelling, `generated:num=500:size=128`."""
-    return open_faces(num, size_px=size, seed=seed, density=density, target=target)
+    return open_faces(num, size_px=size, seed=seed, density=density, target=target, classes=classes)
 
 
 def _check(num_images: int, size_px: int, seed: int, density: float, target: str) -> None:
@@ -76,10 +89,12 @@ def _check(num_images: int, size_px: int, seed: int, density: float, target: str
 
 
 def _read(
-    sample: Sample, *, size_px: int, seed: int, density: float, target: str
+    sample: Sample, *, size_px: int, seed: int, density: float, target: str | None
 ) -> tuple[Pixels, Mask]:
     index = int(sample.name.removeprefix("face_"))
     image, classes = draw_face(np.random.default_rng([seed, index]), size_px, density)
+    if target is None:
+        return image, np.stack([classes == label for label in CLASSES.values()])
     return image, np.isin(classes, TARGETS[target])
 
 

@@ -58,6 +58,22 @@ def choose(
     Raises:
         DataError: If nothing is certain, or what the user says does not fit all masks.
     """
+    looks, ignore, notes = prepare(looks, foreground, ignore)
+    if foreground is None:
+        rule, found = _choose(looks, is_border)
+    else:
+        rule, found = check(looks, foreground, is_border)
+    return Choice(rule, ignore, (*notes, *found))
+
+
+def prepare(
+    looks: Sequence[Look], foreground: Rule | None, ignore: Rule | None
+) -> tuple[list[Look], Rule | None, list[str]]:
+    """What masks hold without what is left out, what that is, and notes on it.
+
+    Raises:
+        DataError: If what is left is in an alpha channel alone, or is no number.
+    """
     notes: list[str] = []
     if ignore is None and _has_void_of_voc(looks):
         ignore = Rule("=", (Item(VOC_VOID, True),))
@@ -69,12 +85,7 @@ def choose(
         _refuse_alpha(looks)
     if broken := [look.name for look in looks if look.has_nan]:
         raise DataError(f"{names(broken)}: pixels that are no number (NaN). Save them as 0.")
-    looks = [_without_silent_palette(look) for look in looks]
-    if foreground is None:
-        rule, found = _choose(looks, is_border)
-    else:
-        rule, found = check(looks, foreground, is_border)
-    return Choice(rule, ignore, (*notes, *found))
+    return [_without_silent_palette(look) for look in looks], ignore, notes
 
 
 def _choose(looks: Sequence[Look], is_border: IsBorder) -> tuple[Rule, list[str]]:

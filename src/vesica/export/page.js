@@ -76,7 +76,13 @@ async function predict(blob) {
 
 function mask() {
   const size = shown.image.width * shown.image.height;
-  const first = Number(element("class").value || 0) * size;
+  const chosen = Number(element("class").value || 0), first = chosen * size;
+  if (traits.isExclusive) {
+    const isLargest = (place) => traits.classes.every((_, other) =>
+      other < chosen ? shown.probs[other * size + place] < shown.probs[first + place]
+        : shown.probs[other * size + place] <= shown.probs[first + place]);
+    return Uint8Array.from({ length: size }, (_, place) => isLargest(place) ? 1 : 0);
+  }
   const limit = Math.fround(threshold.isOwn ? Number(threshold.value) : traits.threshold);
   return Uint8Array.from({ length: size }, (_, place) => shown.probs[first + place] >= limit ? 1 : 0);
 }

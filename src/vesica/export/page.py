@@ -28,6 +28,7 @@ def write_page(target: Path, onnx_file: Path, traits: Traits, runtime: Runtime) 
     shown = {
         "threshold": traits.threshold,
         "classes": traits.classes,
+        "isExclusive": traits.is_exclusive,
         "unusualBelow": below,
         "unusualAbove": above,
     }

@@ -19,19 +19,35 @@ NUM_LOOKED_AT = 50
 """Training images whose masks say which metric stands beside IoU."""
 
 
-def score_baselines(arrays: Arrays, split: Split) -> dict[str, dict[str, float]]:
+def score_baselines(
+    arrays: Arrays, split: Split, *, empty: metrics.Empty = "score", is_exclusive: bool = False
+) -> dict[str, dict[str, float]]:
     """Score the best constant mask and the mean mask on the test images.
 
     The best constant mask is whichever of all-background and all-foreground has the higher
     per-image IoU on the training images. The mean mask is foreground wherever at least half of
-    the training masks are.
+    the training masks are. Where each pixel is of one class, they are the most frequent class
+    everywhere, and that of each pixel.
+
+    Args:
+        arrays: All images.
+        split: Their division.
+        empty: What a class is worth that an image has none of.
+        is_exclusive: Each pixel is of one class.
     """
-    constant = np.full(arrays.masks.shape[1:], _is_foreground_better(arrays, split))
-    candidates = {"best constant mask": constant, "mean mask": mean_mask(arrays, split)}
+    num_classes = arrays.masks.shape[1]
+    if is_exclusive:
+        total, _ = _count(arrays, split)
+        constant, mean = _winners(total.sum(axis=(1, 2), keepdims=True)), _winners(total)
+        constant = np.broadcast_to(constant, mean.shape)
+    else:
+        constant = np.full(arrays.masks.shape[1:], _is_foreground_better(arrays, split))
+        mean = mean_mask(arrays, split)
+    candidates = {"best constant mask": constant, "mean mask": mean}
     return {
         name: metrics.Scores.join(
             [_score(mask, arrays, part) for part in _chunks(split.test)]
-        ).summary()
+        ).summary(empty, num_classes)
         for name, mask in candidates.items()
     }
 
@@ -49,12 +65,24 @@ def choose_beside(arrays: Arrays, split: Split) -> tuple[str, str]:
 
 def mean_mask(arrays: Arrays, split: Split) -> NDArray[np.bool_]:
     """Foreground wherever at least half of the training masks are, of those that say."""
+    total, known = _count(arrays, split)
+    return 2 * total >= np.maximum(known, 1)
+
+
+def _count(arrays: Arrays, split: Split) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Training masks that have a pixel, (classes, size, size), of those that say."""
     total = np.zeros(arrays.masks.shape[1:], dtype=np.int64)
     known = np.zeros_like(total)
     for part in _chunks(split.train):
         total += arrays.masks[part].sum(axis=0)
         known += len(part) if arrays.valid is None else arrays.valid[part].sum(axis=0)
-    return 2 * total >= np.maximum(known, 1)
+    return total, known
+
+
+def _winners(total: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """The largest of the first axis alone; the first of several."""
+    classes = np.arange(len(total)).reshape(-1, 1, 1)
+    return np.asarray(classes == total.argmax(axis=0))
 
 
 def _is_foreground_better(arrays: Arrays, split: Split) -> bool:

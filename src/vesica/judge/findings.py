@@ -12,6 +12,7 @@ from vesica.data.library import MAP_STRIDES, Library
 from vesica.errors import DataError
 from vesica.judge.advice import advise, advise_longer
 from vesica.judge.baselines import choose_beside, score_baselines
+from vesica.judge.classes import judge_classes, say_classes
 from vesica.judge.looks import Looks, read_looks, write_looks
 from vesica.judge.metrics import score_own
 from vesica.judge.pairs import adjust, judge_pair, say_pair
@@ -94,7 +95,11 @@ def judge_run(
         num_cells=len(plan.cells),
         num_results=sum(len(setting.ended) for setting in settings),
         groups=groups,
-        verdict=" ".join(s for group in groups for s in (*group.warnings, *group.sentences)),
+        verdict=" ".join(
+            s
+            for group in groups
+            for s in (*group.warnings, *group.sentences, *group.class_sentences)
+        ),
     )
     write_model(run / "results.json", findings)
     by_key = {found.cell.key: found for s in settings for found in s.ended.values()}
@@ -111,11 +116,14 @@ def _judge_setting(
 ) -> GroupFindings:
     first = setting.cells[0]
     pairs = list(itertools.combinations(setting.losses, 2))
-    judged = []
-    for pair in pairs:
-        earlier = looks.before(setting.label, *pair) if looks else None
-        judged.append(judge_pair(setting, pair, margin, len(pairs), earlier))
-    comparisons = adjust(judged)
+    earlier = [looks.before(setting.label, *pair) if looks else None for pair in pairs]
+    comparisons = adjust(
+        [
+            judge_pair(setting, pair, margin, len(pairs), before)
+            for pair, before in zip(pairs, earlier, strict=True)
+        ]
+    )
+    classes = judge_classes(setting, pairs, margin, earlier)
     baselines, notes = _baselines(setting, library)
     beside, why_beside = _beside(first, library)
     own = score_own(setting, library, metrics)
@@ -135,6 +143,8 @@ def _judge_setting(
         notes=tuple(notes),
         comparisons=tuple(comparisons),
         sentences=tuple(say_pair(comparison, where) for comparison in comparisons),
+        classes=classes,
+        class_sentences=say_classes(classes),
     )
 
 
@@ -181,7 +191,12 @@ def _baselines(setting: Setting, library: Library) -> tuple[dict[str, MeanScores
     cells = list({cell.data.fold: cell for cell in setting.cells}.values())
     try:
         found = [
-            score_baselines(library.arrays(cell.data, cell.size), library.split(cell.data))
+            score_baselines(
+                library.arrays(cell.data, cell.size),
+                library.split(cell.data),
+                empty=cell.empty,
+                is_exclusive=cell.data.classes,
+            )
             for cell in cells
         ]
     except DataError as error:
@@ -242,4 +257,6 @@ def _write_csv(target: Path, ended: Sequence[EndedCell]) -> None:
 def data_name(cell: Cell) -> str:
     """What sentences call a cell's images: the folder's name and the target."""
     name = cell.data.name
+    if cell.data.classes:
+        return f"{name}, {len(cell.data.class_names)} classes"
     return f"{name}, {cell.data.target}" if cell.data.target not in (None, "foreground") else name

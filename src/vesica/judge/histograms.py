@@ -10,6 +10,7 @@ from vesica.errors import DataError
 from vesica.files import is_there
 from vesica.metrics.calibration import NUM_BINS
 from vesica.metrics.decision import BIN_PROBS
+from vesica.plan import Cell
 from vesica.results import Calibration, EndedCell, TestScores, read_histograms
 
 Histograms = NDArray[np.integer]
@@ -30,15 +31,31 @@ DECISIONS: dict[str, Callable[[Histograms, Histograms], metrics.Counts]] = {
 """From the histograms of validation and test images to the counts of the test images' masks."""
 
 
-def has_trained(val: Histograms) -> bool:
+def has_trained(val: Histograms, cell: Cell | None = None) -> bool:
     """Whether a network has learned anything, by its validation images alone.
 
     At the threshold that suits it best, its masks are better than all foreground and all
-    background. This is the one rule that says which runs a comparison is about; it was fixed before
-    any of them, and no test image has a say in it.
+    background; where each pixel is of one class, better than that class everywhere which is best
+    so. This is the one rule that says which runs a comparison is about; it was fixed before any of
+    them, and no test image has a say in it.
+
+    Args:
+        val: Histograms of every class of every validation image.
+        cell: Whose network it is; None: of one class.
     """
     total = val.sum(axis=(1, 2), dtype=np.int64)
     foreground = val[:, 1].sum(axis=1, dtype=np.int64)
+    if cell is not None and cell.data.classes:
+        shape = -1, len(cell.data.class_names)
+        shares = (foreground / total).reshape(shape)
+        best = float((shares / (shares > 0).sum(axis=1, keepdims=True)).mean(axis=0).max())
+        iou = metrics.iou(metrics.counts_at(val, metrics.THRESHOLD), "skip")
+        return metrics.mean_of_images(iou, shape[1]) >= best + MIN_GAIN
+    if cell is not None and cell.empty == "skip":
+        val, total = val[foreground > 0], total[foreground > 0]
+        foreground = foreground[foreground > 0]
+        if not len(val):
+            return False
     # All foreground scores an image's density; all background 1 on an empty image, else 0.
     constant = max(float((foreground / total).mean()), float((foreground == 0).mean()))
     tuned = metrics.counts_at(val, metrics.tune_threshold(val))

@@ -60,6 +60,8 @@ def judge_pair(
         reason = f"there is no seed with which both trained ({_say_failures(failures)})"
     elif not seeds:
         reason = "no seed has both losses"
+    elif not setting.num_images:
+        reason = "no test image has it"
     head: dict[str, Any] = {
         "baseline": losses[0],
         "challenger": losses[1],
@@ -216,6 +218,7 @@ def compare_decisions(
     """
     old, new = losses
     assert setting.scores is not None
+    is_exclusive = setting.cells[0].data.classes  # each pixel's class has no threshold
     calibration, fold = setting.scores.calibration, fold_of_units(setting)
     places = [
         Place(loss, seed, fold) for loss in losses for seed in seeds for fold in setting.folds
@@ -238,8 +241,8 @@ def compare_decisions(
     def means(name: str) -> dict[str, Any]:
         return {
             "decision": name,
-            "baseline_iou": float(np.mean(setting.iou(old, seeds, name))),
-            "challenger_iou": float(np.mean(setting.iou(new, seeds, name))),
+            "baseline_iou": setting.mean_iou(old, seeds, name),
+            "challenger_iou": setting.mean_iou(new, seeds, name),
             "difference": interval(name, name),
         }
 
@@ -255,11 +258,11 @@ def compare_decisions(
                 difference_gained=interval(name, HALF),
             )
             for name in DECISIONS
-            if name == HALF or not without
+            if name == HALF or not (without or is_exclusive)
         ),
         "soft": SoftMeans(**means(SOFT), not_in_masks=around(soft - half)),
         "calibration": ()
-        if without
+        if without or is_exclusive
         else tuple(_mean_of([calibration[p] for p in places if p.loss == loss]) for loss in losses),
         "decisions_note": _say_missing(without, len(places)),
     }

@@ -7,7 +7,7 @@ under each of them.
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -56,6 +56,9 @@ class Scores:
         unit: The group (person, patient, slide) of each image, or the image itself; from 0.
         fold: That tested each image.
         iou: Per image and decision, "soft" too; shape (losses, seeds, rows).
+        counted: Rows that count; the others are of classes that their image has none of.
+        num_classes: Rows of each image.
+        shares: Of all pixels that count, by class.
         calibration: By cell.
         reliability: By cell: all test pixels together.
         without: Why other cells have no histograms, and so neither calibration nor decisions.
@@ -70,16 +73,41 @@ class Scores:
     reliability: dict[Place, metrics.Reliability]
     without: dict[Place, str]
     untrained: frozenset[Place]
+    counted: NDArray[np.bool_]
+    num_classes: int
+    shares: NDArray[np.float64]
 
     @cached_property
     def by_unit(self) -> dict[str, NDArray[np.float64]]:
-        """Means of the images of each unit, which a comparison counts once."""
-        sizes = np.bincount(self.unit)
+        """Means of the rows of each unit, which a comparison counts once."""
+        unit = self.unit[self.counted]
+        sizes = np.bincount(unit)
+        some = sizes > 0  # a unit may have nothing that counts
+
+        def mean(row: NDArray[np.float64]) -> NDArray[np.float64]:
+            return np.bincount(unit, row[self.counted])[some] / sizes[some]
 
         return {
-            name: np.array([[np.bincount(self.unit, row) / sizes for row in rows] for rows in iou])
+            name: np.array([[mean(row) for row in rows] for rows in iou])
             for name, iou in self.iou.items()
         }
+
+    @property
+    def fold_of_units(self) -> NDArray[np.intp]:
+        """Which fold tested each unit of `by_unit`; no unit is in two."""
+        _, first = np.unique(self.unit[self.counted], return_index=True)
+        fold: NDArray[np.intp] = self.fold[self.counted][first]
+        return fold
+
+    @property
+    def num_images(self) -> int:
+        """Test images that have a row that counts."""
+        return int(self.counted.reshape(-1, self.num_classes).any(axis=1).sum())
+
+    def of_class(self, number: int) -> "Scores":
+        """The same with the rows of one class alone."""
+        is_its = np.arange(len(self.names)) % self.num_classes == number
+        return replace(self, counted=self.counted & is_its)
 
 
 @dataclass(frozen=True)
@@ -118,7 +146,9 @@ class Setting:
 
     @property
     def num_images(self) -> int:
-        """Test images; each has a row of scores for every class."""
+        """Test images that count; each has a row of scores for every class."""
+        if self.scores is not None and not self.waiting:
+            return self.scores.num_images
         by_fold = {place.fold: found.result.num_test for place, found in self.ended.items()}
         return sum(by_fold.values())
 
@@ -151,9 +181,34 @@ class Setting:
         """
         return _read_all(self)
 
+    @cached_property
+    def labels(self) -> list[str]:
+        """What each row of the scores is called: its image, and its class if there are several."""
+        assert self.scores is not None
+        names, classes = self.scores.names, self.cells[0].data.class_names
+        if len(classes) < 2:
+            return list(names)
+        return [f"{name}, {classes[row % len(classes)]}" for row, name in enumerate(names)]
+
+    def of_class(self, number: int) -> "Setting":
+        """The same about one class alone."""
+        one = replace(self)
+        one.__dict__["scores"] = None if self.scores is None else self.scores.of_class(number)
+        return one
+
     def iou(self, loss: str, seeds: Sequence[int], decision: str = HALF) -> NDArray[np.float64]:
-        """Per-image IoU, shape (seeds, images)."""
-        return self._rows("iou", loss, seeds, decision)
+        """Per-image IoU, shape (seeds, rows); NaN where a row does not count."""
+        assert self.scores is not None
+        rows = self._rows("iou", loss, seeds, decision)
+        return np.where(self.scores.counted, rows, np.nan)
+
+    def mean_iou(self, loss: str, seeds: Sequence[int], decision: str = HALF) -> float:
+        """Mean over seeds and images, of which each is worth the mean over its classes."""
+        assert self.scores is not None
+        num_classes = self.scores.num_classes
+        rows = self.iou(loss, seeds, decision)
+        by_image = np.array([metrics.of_images(row, num_classes) for row in rows])
+        return float(np.compress(np.isfinite(by_image).all(axis=0), by_image, axis=1).mean())
 
     def by_unit(self, loss: str, seeds: Sequence[int], decision: str = HALF) -> NDArray[np.float64]:
         """The same as means of units, shape (seeds, units)."""
@@ -211,9 +266,7 @@ def fold_of_units(setting: Setting) -> NDArray[np.intp] | None:
     """Which fold tested each unit; None where the images are divided once."""
     if setting.scores is None or len(setting.folds) == 1:
         return None
-    _, first = np.unique(setting.scores.unit, return_index=True)  # no unit is in two folds
-    fold: NDArray[np.intp] = setting.scores.fold[first]
-    return fold
+    return setting.scores.fold_of_units
 
 
 def _read_all(setting: Setting) -> Scores | None:
@@ -251,9 +304,24 @@ def _read_all(setting: Setting) -> Scores | None:
             iou[name][*rows, images] = metrics.iou(decide(*histograms))
         calibration[place] = calibrate(place.loss, *histograms)
         reliability[place] = reliability_of(histograms[1])
-        if not has_trained(histograms[0]):
+        if not has_trained(histograms[0], scored[place].cell):
             untrained.add(place)
     _, unit = np.unique(groups, return_inverse=True)
+    found = next(iter(scored.values()))
+    num_classes = found.result.num_classes
+    counts = metrics.Counts.join([scores.counts for scores in of_fold.values()])
+    is_there, whole = counts.tp + counts.fn > 0, counts.pooled(num_classes)
+    is_skipped = found.cell.empty == "skip"
     return Scores(
-        names, unit, fold_of, iou, calibration, reliability, without, frozenset(untrained)
+        names,
+        unit,
+        fold_of,
+        iou,
+        calibration,
+        reliability,
+        without,
+        frozenset(untrained),
+        is_there if is_skipped else np.ones_like(is_there),
+        num_classes,
+        (whole.tp + whole.fn) / (whole.tp + whole.fp + whole.fn + whole.tn),
     )

@@ -31,7 +31,12 @@ from vesica.losses.module import (
     SoftmaxFocalLoss,
     TverskyLoss,
 )
-from vesica.losses.multiclass import class_values, one_vs_rest, softmax_loss
+from vesica.losses.multiclass import (
+    class_values,
+    one_vs_rest,
+    softmax_loss,
+    values_and_weights,
+)
 from vesica.losses.pixel import bce_loss, ce_loss, focal_loss, softmax_focal_loss
 from vesica.losses.pooling import reduce_values, weights_of
 from vesica.losses.ranking import lovasz_hinge_loss
@@ -85,5 +90,6 @@ __all__ = [
     "softmax_loss",
     "split_losses",
     "tversky_loss",
+    "values_and_weights",
     "weights_of",
 ]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from vesica.losses.pixel import foreground_loss
-from vesica.losses.pooling import pool_rows
+from vesica.losses.pooling import pool_rows, weights_of
 from vesica.losses.rows import Over, Pool, as_plain, expand_valid, look_at
 from vesica.losses.table import Loss, LossFunction, Term
 from vesica.shapes import PerImage, Valid, wide
@@ -100,6 +100,31 @@ def softmax_values(
         counts = counts * weight.to(counts)
     total = counts.sum(dim=2)
     return (values * counts).sum(dim=2) / torch.where(total > 0, total, 1)
+
+
+def values_and_weights(
+    loss: Loss, logits: Tensor, target: Tensor, valid: Valid | None, *, is_exclusive: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Each term's values, and what they count in a mean; what a training step asks for.
+
+    Args:
+        loss: What is trained with.
+        logits: Shape (batch, classes, *pixels).
+        target: Masks of the same shape.
+        valid: Pixels that count, shape (batch, *pixels); None: all.
+        is_exclusive: Whether each pixel is of one class: then under softmax, an image's value being
+            the mean over its classes; else each class by itself.
+
+    Returns:
+        Two of shape (terms, batch) or (terms, batch, classes); no weights where all count alike.
+    """
+    if not is_exclusive:
+        over: Over = {"valid": valid, "channels": True}
+        return loss.values(logits, target, **over), loss.weights(target, **over)
+    values = softmax_values(loss, logits, target, valid=valid)
+    if valid is None:
+        return values, None
+    return values, weights_of(valid, valid=valid).expand_as(values)
 
 
 def softmax_loss(

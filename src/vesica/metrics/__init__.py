@@ -26,7 +26,7 @@ from vesica.metrics.decision import (
     temper,
 )
 from vesica.metrics.objects import cl_dice, object_recall, skeleton, surface_dice
-from vesica.metrics.scores import THRESHOLD, VALUES, Scores, Tally
+from vesica.metrics.scores import THRESHOLD, VALUES, Scores, Tally, mean_of_images, of_images
 from vesica.metrics.threshold import counts_at, histogram, tune_threshold
 
 __all__ = [
@@ -54,8 +54,10 @@ __all__ = [
     "histogram",
     "iou",
     "iou_soft",
+    "mean_of_images",
     "negative_log_likelihood",
     "object_recall",
+    "of_images",
     "precision",
     "recall",
     "skeleton",

@@ -39,9 +39,10 @@ class Counts:
         names = ("tp", "fp", "fn", "tn")
         return cls(*(np.concatenate([getattr(part, n) for part in parts]) for n in names))
 
-    def pooled(self) -> "Counts":
-        """All images as one."""
-        return Counts(*(np.array([n.sum()]) for n in (self.tp, self.fp, self.fn, self.tn)))
+    def pooled(self, num_classes: int = 1) -> "Counts":
+        """All images as one; of several classes, whose rows take turns, each by itself."""
+        kinds = (self.tp, self.fp, self.fn, self.tn)
+        return Counts(*(kind.reshape(-1, num_classes).sum(axis=0) for kind in kinds))
 
 
 def count_pixels(pred: NDArray[np.bool_], truth: NDArray[np.bool_]) -> Counts:

@@ -114,32 +114,36 @@ class Scores:
             *(np.concatenate([getattr(part, name) for part in parts]) for name in VALUES),
         )
 
-    def summary(self, empty: Empty = "score") -> dict[str, float]:
+    def summary(self, empty: Empty = "score", num_classes: int = 1) -> dict[str, float]:
         """Every metric, as the mean over images and pooled, and how many images are empty.
 
-        A distance cannot be pooled, and the paper's soft IoU is a mean over images.
+        A distance cannot be pooled, and the paper's soft IoU is a mean over images. Of several
+        classes, an image is worth the mean over its classes, and each is pooled by itself.
 
         Args:
             empty: What an image without foreground is worth; "skip" leaves it out of the means.
+            num_classes: Rows of each image.
         """
+        pooled, of_boundary = (c.pooled(num_classes) for c in (self.counts, self.boundary))
         summary = {
             "accuracy": float(accuracy(self.counts).mean()),
-            "accuracy_pooled": float(accuracy(self.counts.pooled())[0]),
+            "accuracy_pooled": float(accuracy(pooled).mean()),
         }
-        for name, metric, counts in (
-            ("iou", iou, self.counts),
-            ("dice", dice, self.counts),
-            ("precision", precision, self.counts),
-            ("recall", recall, self.counts),
-            ("boundary_iou", iou, self.boundary),
+        for name, metric, counts, whole in (
+            ("iou", iou, self.counts, pooled),
+            ("dice", dice, self.counts, pooled),
+            ("precision", precision, self.counts, pooled),
+            ("recall", recall, self.counts, pooled),
+            ("boundary_iou", iou, self.boundary, of_boundary),
         ):
-            summary[f"{name}_per_image"] = _mean(metric(counts, empty))
-            summary[f"{name}_pooled"] = float(metric(counts.pooled(), empty)[0])
+            summary[f"{name}_per_image"] = mean_of_images(metric(counts, empty), num_classes)
+            summary[f"{name}_pooled"] = mean_of_images(metric(whole, empty), num_classes)
         summary["num_empty"] = float(self.counts.num_empty)
         is_empty = self.counts.tp + self.counts.fn == 0
         for name in VALUES:
             values = getattr(self, name)
-            summary[name] = _mean(np.where(is_empty, np.nan, values) if empty == "skip" else values)
+            values = np.where(is_empty, np.nan, values) if empty == "skip" else values
+            summary[name] = mean_of_images(values, num_classes)
         errors = calibration_error(self.reliability)
         summary["calibration_error_per_image"] = float(errors.mean())
         summary["calibration_error_pooled"] = float(calibration_error(self.reliability.pooled())[0])
@@ -213,5 +217,21 @@ class Tally:
                 )
 
 
-def _mean(values: NDArray[np.float64]) -> float:
-    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+def of_images(values: NDArray[np.float64], num_classes: int = 1) -> NDArray[np.float64]:
+    """Each image's mean over its classes that count; NaN where none does.
+
+    Args:
+        values: Of every class of every image, whose rows take turns; NaN does not count.
+        num_classes: Of each image.
+    """
+    by_image = values.reshape(-1, num_classes)
+    num = np.isfinite(by_image).sum(axis=1)
+    total = np.where(np.isfinite(by_image), by_image, 0).sum(axis=1)
+    return np.asarray(np.divide(total, num, out=np.full(len(num), np.nan), where=num > 0))
+
+
+def mean_of_images(values: NDArray[np.float64], num_classes: int = 1) -> float:
+    """Mean over images of `of_images`; NaN where none counts."""
+    means = of_images(values, num_classes)
+    means = means[np.isfinite(means)]
+    return float(means.mean()) if len(means) else float("nan")

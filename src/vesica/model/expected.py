@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -44,7 +44,8 @@ class Decision:
 
 @dataclass(frozen=True)
 class _Tested:
-    """Test images of a fold under one network; a row for each class of each image."""
+    """Test images of a fold under one network; a row for each class of each image, NaN where a
+    class does not count."""
 
     scores: TestScores
     iou: Row
@@ -73,11 +74,15 @@ def learn(
     histograms = [pair for pair in kept if not isinstance(pair, str)]
     if len(histograms) < len(members):  # runs of earlier versions
         decision = Decision(metrics.THRESHOLD, metrics.THRESHOLD, 1.0)
-        tested = [_by_counts(own) for own in scores]
+        tested = [_by_counts(own, members[0].cell.empty) for own in scores]
     else:
         decision = decide(np.concatenate([val for val, _ in histograms]))
+        if members[0].cell.data.classes:  # each pixel's class has no threshold
+            half = metrics.THRESHOLD
+            decision = replace(decision, threshold=half, raw_threshold=half)
         test = [test for _, test in histograms]
-        tested = [_by_histograms(*pair, decision) for pair in zip(scores, test, strict=True)]
+        empty = members[0].cell.empty
+        tested = [_by_histograms(*pair, decision, empty) for pair in zip(scores, test, strict=True)]
     expected = _expect(members, tested)
     return decision, expected.model_copy(update={"unusual_above": _disagreement_limit(peers)})
 
@@ -107,25 +112,32 @@ def confidence_of(histograms: NDArray[np.integer], decision: Decision) -> Row:
     return confidence
 
 
-def _by_histograms(scores: TestScores, test: NDArray[np.integer], decision: Decision) -> _Tested:
+def _by_histograms(
+    scores: TestScores, test: NDArray[np.integer], decision: Decision, empty: metrics.Empty
+) -> _Tested:
     counts = metrics.counts_at(test, decision.raw_threshold)
     is_empty = counts.tp + counts.fp == 0
-    return _Tested(scores, metrics.iou(counts), confidence_of(test, decision), is_empty)
+    return _Tested(scores, metrics.iou(counts, empty), confidence_of(test, decision), is_empty)
 
 
-def _by_counts(scores: TestScores) -> _Tested:
+def _by_counts(scores: TestScores, empty: metrics.Empty) -> _Tested:
     counts = scores.counts
-    return _Tested(scores, metrics.iou(counts), None, counts.tp + counts.fp == 0)
+    return _Tested(scores, metrics.iou(counts, empty), None, counts.tp + counts.fp == 0)
 
 
 def _expect(members: Sequence[EndedCell], tested: Sequence[_Tested]) -> Expected:
+    num_classes = members[0].result.num_classes
     emptied = np.concatenate([own.iou[own.is_empty] for own in tested])
+    emptied = emptied[~np.isnan(emptied)]
     empty_iou = float(emptied.mean()) if len(emptied) else 0.0
     by_fold: dict[int, list[_Tested]] = {}
     for found, own in zip(members, tested, strict=True):
         by_fold.setdefault(found.cell.data.fold or 0, []).append(own)
     iou = np.concatenate([np.mean([own.iou for own in fold], axis=0) for fold in by_fold.values()])
-    groups = [group for fold in by_fold.values() for group in fold[0].scores.groups]
+    iou = metrics.of_images(iou, num_classes)
+    groups = [g for fold in by_fold.values() for g in fold[0].scores.groups[::num_classes]]
+    is_known = ~np.isnan(iou)
+    iou, groups = iou[is_known], [g for g, known in zip(groups, is_known, strict=True) if known]
     known: dict[str, Any] = vars(expect_of_new(iou, np.unique(groups, return_inverse=True)[1]))
     unusual = None
     if all(own.confidence is not None for own in tested):
@@ -135,7 +147,7 @@ def _expect(members: Sequence[EndedCell], tested: Sequence[_Tested]) -> Expected
                 for fold in by_fold.values()
             ]
         )
-        unusual = float(np.quantile(confidence, UNUSUAL_SHARE))
+        unusual = float(np.quantile(metrics.of_images(confidence, num_classes), UNUSUAL_SHARE))
     return Expected(**known, unusual_below=unusual, empty_iou=empty_iou)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vesica.data.sample import Pixels
 from vesica.data.tiles import grid, scaled_size
-from vesica.evaluate import stitch
+from vesica.evaluate import against_rivals, stitch
 from vesica.features import frozen_digest
 from vesica.model.expected import SURE_BELOW, SURE_FROM
 from vesica.model.prediction import Answer, Model
@@ -36,6 +36,7 @@ class Pipeline(nn.Module):
         self.networks: Sequence[Any] = nn.ModuleList(members)  # type: ignore[assignment]
         self.size_px = traits.size_px
         self.temperature, self.threshold = traits.temperature, traits.threshold
+        self.is_exclusive = traits.is_exclusive
         self.empty_iou = traits.expected.empty_iou if traits.expected else 0.0
         frozen = {frozen_digest(network) for network in members}
         self.is_shared = len(members) > 1 and len(frozen) == 1 and "" not in frozen
@@ -67,7 +68,10 @@ class Pipeline(nn.Module):
         self, logits: Sequence[Tensor], size: tuple[int, int]
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Probabilities at a size to be, confidence and disagreement, from all logits."""
-        probs = [torch.sigmoid(resize(own, size) / self.temperature) for own in logits]
+        tempered = [resize(own, size) / self.temperature for own in logits]
+        probs = [own.softmax(1) if self.is_exclusive else torch.sigmoid(own) for own in tempered]
+        if self.is_exclusive:
+            logits = [against_rivals(own) for own in logits]
         masks = torch.stack([(own >= 0).float() for own in logits])
         confidence = torch.stack([self._confidence(own) for own in logits]).mean(dim=0)
         return torch.stack(probs).mean(dim=0), confidence, _disagreement(masks)

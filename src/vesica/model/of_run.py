@@ -52,7 +52,9 @@ def traits_of(choice: Choice, members: list[Network]) -> Traits:
     cell = first.cell
     num = first.result.num_classes
     target = cell.data.target or "foreground"
-    classes = (target,) if num == 1 else tuple(f"{target} {n}" for n in range(1, num + 1))
+    classes = cell.data.class_names  # earlier versions kept none
+    if not classes:
+        classes = (target,) if num == 1 else tuple(f"{target} {n}" for n in range(1, num + 1))
     known = LICENCES.get(cell.weights_name)
     return Traits(
         network=frozen_as_built(cell.model, members[0]),
@@ -64,6 +66,7 @@ def traits_of(choice: Choice, members: list[Network]) -> Traits:
         temperature=decision.temperature,
         threshold=decision.threshold,
         classes=classes,
+        is_exclusive=cell.data.classes,
         expected=expected,
         preprocessing=_say_pieces(cell)
         if cell.long_side

@@ -75,6 +75,8 @@ class Model(ABC):
         pixels = to_pixels(image, self.traits.depth)
         found = self.answer(pixels) if tile_px is None else self._in_tiles(pixels, tile_px)
         probs, mask = found.probs, found.probs >= np.float32(self.traits.threshold)
+        if self.traits.is_exclusive:
+            mask = np.arange(len(probs))[:, None, None] == probs.argmax(axis=0)
         if len(probs) == 1:
             mask, probs = mask[0], probs[0]
         is_unusual = self._is_unusual(found)

@@ -54,6 +54,7 @@ class Traits(Model):
         temperature: The logits are divided by it; from validation images.
         threshold: Of the probabilities that come out; from validation images.
         classes: Names of the maps.
+        is_exclusive: Each pixel is of one class: the one with the largest probability.
         loss, seeds, folds: What the members were trained with.
         data, fingerprint: The images; their name and their digest.
         weights, licence: What the encoder began with, and what is known of its terms.
@@ -64,13 +65,14 @@ class Traits(Model):
     schema_number: int = Field(SCHEMA, alias="schema", ge=1, le=SCHEMA)
     network: Text
     num_members: int = Field(ge=1, le=1000)
-    size_px: int = Field(ge=32, le=4096)
+    size_px: int = Field(ge=16, le=4096)
     long_side_px: int = Field(0, ge=0, le=16384)
     score_at: Text = "network"
     depth: int = Field(FULL_DEPTH, ge=1, le=16)
     temperature: float = Field(gt=0, le=1000)
     threshold: Share
     classes: tuple[Text, ...] = Field(min_length=1, max_length=1000)
+    is_exclusive: bool = False
     expected: Expected | None = None
     preprocessing: Text = ""
     loss: Text = ""

@@ -13,7 +13,7 @@ from vesica.checkpoint import write_tensors
 from vesica.errors import DataError
 from vesica.features import is_frozen
 from vesica.model.network import NetworkModel
-from vesica.model.traits import read_traits
+from vesica.model.traits import Traits, read_traits
 from vesica.networks import (
     NETWORKS,
     OF_THE_CELL,
@@ -60,8 +60,8 @@ def read_whole(path: Path) -> NetworkModel:
             raise ValueError("names a file of code")
         states = [_state_of(tensors, member) for member in range(traits.num_members)]
         with torch.device("meta"):  # what a name asks for may be larger than the file
-            _check_shapes(build_network(traits.network, Weights("none"), 0), states, path)
-        members = [_restore(traits.network, state) for state in states]
+            _check_shapes(_build(traits), states, path)
+        members = [_restore(traits, state) for state in states]
     except DataError:
         raise
     except (ValueError, RuntimeError) as error:
@@ -116,8 +116,12 @@ def _check_shapes(network: Network, states: Sequence[State], path: Path) -> None
                 check_tensor(path, name, tensor)
 
 
-def _restore(name: str, state: State) -> Network:
-    network = build_network(name, Weights("none"), 0)
+def _build(traits: Traits) -> Network:
+    return build_network(traits.network, Weights("none"), 0, len(traits.classes))
+
+
+def _restore(traits: Traits, state: State) -> Network:
+    network = _build(traits)
     network.load_state_dict(state)
     network.eval()
     return network

@@ -37,7 +37,7 @@ FITTING: dict[str, Mapping[str, Pretrained]] = {
 }
 """The weights that fit a network, by its name and theirs; it starts from the first unless told."""
 
-OF_THE_CELL = ("weights",)
+OF_THE_CELL = ("weights", "classes")
 """Parameters that a network's name does not spell."""
 
 __all__ = [
@@ -101,7 +101,9 @@ def load_weights(text: str, network: Spelled | str) -> Weights:
     return Weights(name, fitting[name].load(path, **encoder), fitting[name].normalise)
 
 
-def build_network(network: Spelled | str, weights: Weights, seed: int) -> Network:
+def build_network(
+    network: Spelled | str, weights: Weights, seed: int, num_classes: int = 1
+) -> Network:
     """A network with its pretrained encoder and fresh everything else; same seed, same tensors.
 
     A function of the user's own draws and loads its tensors itself; nothing is drawn over.
@@ -110,8 +112,9 @@ def build_network(network: Spelled | str, weights: Weights, seed: int) -> Networ
         DataError: If the weights do not fit, or a user's function fails or gives no module.
     """
     network = read_network(network) if isinstance(network, str) else network
-    given = {"weights": weights} if network.name in NETWORKS else {}
-    if weights.state and not given:
+    is_known = network.name in NETWORKS
+    given = {"weights": weights, "classes": num_classes} if is_known else {}
+    if weights.state and not is_known:
         raise DataError(f"{network.name}: takes no --weights; load them in the function")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

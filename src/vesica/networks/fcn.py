@@ -65,6 +65,7 @@ class FCN(Network):
         dropout: Probability behind each wide layer (the paper names none, FCN has 0.5).
         skips: Maps of the encoder that are scored too, from the coarsest, each twice as fine as
             the one before: how many layers lie before it, and its channels.
+        classes: Maps of logits.
 
     Raises:
         ValueError: If width or dropout are out of range.
@@ -80,6 +81,7 @@ class FCN(Network):
         num_wide: int,
         dropout: float,
         skips: Sequence[tuple[int, int]] = (),
+        classes: int = 1,
     ) -> None:
         super().__init__()
         if not 1 <= width <= MAX_WIDTH:
@@ -94,13 +96,13 @@ class FCN(Network):
             wide += [_conv2d(channels, width, kernel), nn.ReLU(inplace=True)]
             wide += [nn.Dropout(dropout)] if dropout else []
         self.wide = nn.Sequential(*wide)
-        self.score = _conv2d(width, 1, 1)
+        self.score = _conv2d(width, classes, 1)
         self.stride = STRIDE >> len(skips)
-        self.upsample = _upsampling(self.stride)
+        self.upsample = _upsampling(self.stride, classes)
         # Drawn after all that a network without skips has: the same seed gives both the same.
         self.skips = tuple(sorted(layers for layers, _ in skips))
-        self.skip_scores = nn.ModuleList(_conv2d(channels, 1, 1) for _, channels in skips)
-        self.doublings = nn.ModuleList(_upsampling(2) for _ in skips)
+        self.skip_scores = nn.ModuleList(_conv2d(channels, classes, 1) for _, channels in skips)
+        self.doublings = nn.ModuleList(_upsampling(2, classes) for _ in skips)
 
     def frozen(self) -> Sequence[nn.Module]:
         """What normalises, and the first layers of the encoder."""
@@ -113,7 +115,7 @@ class FCN(Network):
         return self._encode(self.normalise(pad(image, STRIDE)), 0, self.num_frozen)
 
     def head(self, features: Features, size: tuple[int, int]) -> LogitMaps:
-        """Logits of shape (batch, 1, *size) from what `features` gave."""
+        """Logits of shape (batch, classes, *size) from what `features` gave."""
         *skipped, maps = features
         if self.num_frozen == 0:
             maps = self.normalise(pad(maps, STRIDE))
@@ -145,9 +147,10 @@ def _conv2d(num_in: int, num_out: int, kernel: int) -> nn.Conv2d:
     return faster("conv2d", plain)(num_in, num_out, kernel)
 
 
-def _upsampling(factor: int) -> nn.ConvTranspose2d:
-    """A learned one of one channel; a kernel as wide as two steps can be bilinear."""
-    return nn.ConvTranspose2d(1, 1, 2 * factor, factor, padding=factor // 2)
+def _upsampling(factor: int, classes: int) -> nn.ConvTranspose2d:
+    """A learned one of each map by itself; a kernel as wide as two steps can be bilinear."""
+    kernel, padding = 2 * factor, factor // 2
+    return nn.ConvTranspose2d(classes, classes, kernel, factor, padding=padding, groups=classes)
 
 
 def _uncast(device_type: str) -> AbstractContextManager[Any]:
@@ -162,6 +165,7 @@ def bfcn(
     /,
     *,
     weights: Weights = NONE,
+    classes: int = 1,
     width: int = 4096,
     init: Init = "fcn",
     dropout: float = 0.0,
@@ -172,6 +176,7 @@ def bfcn(
     Args:
         stride: Pixels between two scores: 16 adds those of the fourth pooling, 8 of the third too.
         weights: Of the encoder.
+        classes: Maps of logits.
         width: Channels of the wide layers.
         init: How fresh layers start: "fcn" (Shelhamer et al.) or "keras" (Glorot uniform).
         dropout: Behind each wide layer.
@@ -187,7 +192,8 @@ def bfcn(
     faster("convolutions", lambda module: None)(encoder)
     frozen = pool_4 if is_frozen(freeze, weights) else 0
     skips = _skips_of(stride, (pool_4, 512), (pool_3, 256))
-    model = FCN(encoder, frozen, 512, width=width, num_wide=2, dropout=dropout, skips=skips)
+    options: Any = {"width": width, "dropout": dropout, "skips": skips, "classes": classes}
+    model = FCN(encoder, frozen, 512, num_wide=2, **options)
     return start(model, f"bfcn{stride}s", weights, init)
 
 
@@ -196,6 +202,7 @@ def fcresnet(
     /,
     *,
     weights: Weights = NONE,
+    classes: int = 1,
     width: int = 4096,
     init: Init = "fcn",
     dropout: float = 0.0,
@@ -205,7 +212,7 @@ def fcresnet(
 
     Args:
         stride: Pixels between two scores: 16 adds those of res4, 8 of res3 too.
-        weights, width, init, dropout, freeze: As for `bfcn`.
+        weights, classes, width, init, dropout, freeze: As for `bfcn`.
 
     Source:
         van Beers et al. 2019, 2.1.2.
@@ -216,7 +223,8 @@ def fcresnet(
     res_3, res_4 = 6, 7  # layers up to them
     frozen = res_4 if is_frozen(freeze, weights) else 0
     skips = _skips_of(stride, (res_4, 1024), (res_3, 512))
-    model = FCN(encoder, frozen, 2048, width=width, num_wide=1, dropout=dropout, skips=skips)
+    options: Any = {"width": width, "dropout": dropout, "skips": skips, "classes": classes}
+    model = FCN(encoder, frozen, 2048, num_wide=1, **options)
     return start(model, "fcresnet" if stride == STRIDE else f"fcresnet{stride}s", weights, init)
 
 

@@ -69,7 +69,7 @@ class SMPNetwork(Network):
         return self._encode(image) if self.is_frozen else (image,)
 
     def head(self, features: Features, size: tuple[int, int]) -> LogitMaps:
-        """Logits of shape (batch, 1, *size) from what `features` gave."""
+        """Logits of shape (batch, classes, *size) from what `features` gave."""
         found = features if self.is_frozen else self._encode(features[0])
         num = len(self.net.encoder.out_channels)
         parts: list[Any] = [list(found[:num])]
@@ -90,6 +90,7 @@ def smp_network(
     /,
     *,
     weights: Weights = NONE,
+    classes: int = 1,
     encoder: str = "resnet34",
     freeze: Literal["none", "encoder"] = "none",
 ) -> SMPNetwork:
@@ -98,6 +99,7 @@ def smp_network(
     Args:
         architecture: A key of `ARCHITECTURES`.
         weights: Of the encoder.
+        classes: Maps of logits.
         encoder: By the library's name; `tu-NAME` is timm's.
         freeze: "encoder" trains the decoder alone.
 
@@ -105,7 +107,7 @@ def smp_network(
         ValueError: If there is no such encoder.
         DataError: If the library is missing, or encoder and architecture or weights do not fit.
     """
-    net = _make(architecture, encoder)
+    net = _make(architecture, encoder, classes)
     if weights.state:
         fill_encoder(net.encoder, weights.state, weights.name, f"smp:{architecture}")
     normalise = Normalise(**preprocessing(encoder))
@@ -143,12 +145,12 @@ def _import() -> Any:
     return segmentation_models_pytorch
 
 
-def _make(architecture: str, encoder: str) -> Any:
+def _make(architecture: str, encoder: str, classes: int = 1) -> Any:
     """The library's network with random weights."""
     smp = _import()
     _check_encoder(smp, encoder)
     try:
-        return _create(smp, architecture, encoder, None)
+        return _create(smp, architecture, encoder, None, classes)
     except Exception as error:
         raise DataError(
             f"smp:{architecture}: cannot have the encoder {encoder} ({say_error(error)}); "
@@ -156,10 +158,12 @@ def _make(architecture: str, encoder: str) -> Any:
         ) from None
 
 
-def _create(smp: Any, architecture: str, encoder: str, pretrained: str | bool | None) -> Any:
+def _create(
+    smp: Any, architecture: str, encoder: str, pretrained: str | bool | None, classes: int = 1
+) -> Any:
     # Without it, a vision transformer takes images of one size.
     more = {"dynamic_img_size": True} if architecture == "dpt" else {}
-    return smp.create_model(architecture, encoder, pretrained, **more)
+    return smp.create_model(architecture, encoder, pretrained, classes=classes, **more)
 
 
 def _check_encoder(smp: Any, encoder: str) -> None:

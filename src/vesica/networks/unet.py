@@ -22,6 +22,7 @@ class UNet(Network):
     Args:
         encoder: From a normalised image to maps of `CHANNELS` at `STRIDES`.
         channels: Of the decoder.
+        classes: Maps of logits.
         is_frozen: Whether the decoder alone trains.
 
     Source:
@@ -30,7 +31,9 @@ class UNet(Network):
 
     stride = STRIDES[0]
 
-    def __init__(self, encoder: LiteEncoder, channels: int, *, is_frozen: bool) -> None:
+    def __init__(
+        self, encoder: LiteEncoder, channels: int, *, is_frozen: bool, classes: int = 1
+    ) -> None:
         super().__init__()
         if not 1 <= channels <= 1024:
             raise ValueError(f"channels={channels}: expected 1 to 1024")
@@ -42,7 +45,7 @@ class UNet(Network):
         self.lateral = nn.ModuleList(map(_conv1x1, CHANNELS, widths))
         self.narrow = nn.ModuleList(map(_conv1x1, widths[1:], widths[:-1]))
         self.smooth = nn.ModuleList(map(_smooth, widths))
-        self.score = nn.Conv2d(widths[0], 1, 1)
+        self.score = nn.Conv2d(widths[0], classes, 1)
 
     def frozen(self) -> Sequence[nn.Module]:
         """What normalises, and the encoder; or nothing but what normalises."""
@@ -58,7 +61,7 @@ class UNet(Network):
         return maps
 
     def head(self, features: Features, size: tuple[int, int]) -> LogitMaps:
-        """Logits of shape (batch, 1, *size) from what `features` gave."""
+        """Logits of shape (batch, classes, *size) from what `features` gave."""
         encoded = features if self.is_frozen else self.encode(features[0])
         # Twice as fast on a CPU in bfloat16.
         maps = [m.contiguous(memory_format=torch.channels_last) for m in encoded]
@@ -81,11 +84,18 @@ def _smooth(channels: int) -> nn.Module:
     return nn.Sequential(convolution, nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
 
 
-def unet(*, weights: Weights = NONE, channels: int = 48, freeze: Freeze = "auto") -> UNet:
+def unet(
+    *,
+    weights: Weights = NONE,
+    classes: int = 1,
+    channels: int = 48,
+    freeze: Freeze = "auto",
+) -> UNet:
     """A light decoder with skips on EfficientNet-Lite0.
 
     Args:
         weights: Of the encoder.
+        classes: Maps of logits.
         channels: Of the decoder.
         freeze: "encoder" trains the decoder alone, "none" all; "auto" is "encoder" with pretrained
             weights and "none" without.
@@ -94,7 +104,7 @@ def unet(*, weights: Weights = NONE, channels: int = 48, freeze: Freeze = "auto"
         DataError: If the weights do not fit.
     """
     is_frozen = freeze == "encoder" or (freeze == "auto" and bool(weights.state))
-    network = UNet(LiteEncoder(), channels, is_frozen=is_frozen)
+    network = UNet(LiteEncoder(), channels, is_frozen=is_frozen, classes=classes)
     # From zero, as in BFCN-32s, logits would grow too slowly: after 800 steps of BCE not one pixel
     # of a thin object was above 1/2.
     nn.init.kaiming_normal_(network.score.weight, nonlinearity="relu")

@@ -8,6 +8,7 @@ from typing import Any
 
 from vesica.data.library import FOLDS, MAP_STRIDES, MIN_TEST, Library
 from vesica.data.measure import Measured
+from vesica.data.source import Source
 from vesica.files import PLAN, is_there
 from vesica.plan import Cell, cell_of, replace
 from vesica.results import RunPlan, read_plan
@@ -39,6 +40,15 @@ FOLLOWING = ("division", "size", "folds", "train", "batch", "steps")
 """Fields that may be chosen, as they are said."""
 
 Choices = dict[str, str | int | None]
+
+
+def default_losses(source: Source, library: Library) -> list[str]:
+    """What is compared where nobody says: cross-entropy with IoU loss.
+
+    Raises:
+        DataError: If the images cannot be opened.
+    """
+    return ["ce" if library.dataset(source).is_exclusive else "bce", "iou"]
 
 
 @dataclass

@@ -117,5 +117,5 @@ def _draw(dataset: Dataset, fact: Facts) -> tuple[str, str, Markup]:
     sample = dataset.samples[fact.row]
     image, masks, _ = dataset.load(sample)
     said = f"{fact.width}x{fact.height}, {fact.density:.2%} foreground"
-    outline = draw_outline(np.asarray(masks.any(axis=0)), "truth", "mask", SIDE_PX)
+    outline = draw_outline(np.asarray(dataset.things(masks).any(axis=0)), "truth", "mask", SIDE_PX)
     return sample.name, said, draw_photo(f"{sample.name}: {said}", image, [outline], SIDE_PX)

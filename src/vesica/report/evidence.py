@@ -58,9 +58,13 @@ def show_evidence(
     units = "test images" if len(by_unit) == setting.num_images else "groups of test images"
     is_judged = isinstance(pair, Comparison)
     tests = [tables.say_tests(pair), tables.say_needs(pair)] if isinstance(pair, Comparison) else []
-    old, new = (setting.iou(loss, seeds).mean(axis=0) for loss in (pair.baseline, pair.challenger))
+    counted = np.flatnonzero(setting.scores.counted)
+    old, new = (
+        setting.iou(loss, seeds).mean(axis=0)[counted] for loss in (pair.baseline, pair.challenger)
+    )
     is_drawn = pair.baseline == setting.losses[0] or len(setting.losses) <= MAX_ALL_PAIRS
-    losses, names = (shown(pair.baseline), shown(pair.challenger)), setting.scores.names
+    losses, labels = (shown(pair.baseline), shown(pair.challenger)), setting.labels
+    names = [labels[row] for row in counted]
     scatter = plots.draw_scatter((old, new), losses, names, anchors) if is_drawn else None
     return Evidence(
         name=say_versus(pair),

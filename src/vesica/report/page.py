@@ -59,6 +59,7 @@ class View:
     scores: Grid
     scores_caption: str
     more: Grid
+    classes: Grid | None
     decisions: list[Decisions]
     evidence: list[Evidence]
     reliability: Markup | None
@@ -136,6 +137,7 @@ def _make_view(anchor: str, judged: Judgement, setting: Setting, group: GroupFin
         scores=tables.score_grid(group, cell),
         scores_caption=_describe_scores(cell, setting, group),
         more=tables.more_grid(group),
+        classes=tables.class_grid(group) if group.classes else None,
         decisions=[_show_decisions(pair) for pair in pairs],
         evidence=[
             found for c in group.comparisons if (found := show_evidence(c, setting, anchors))

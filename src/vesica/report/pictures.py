@@ -129,6 +129,7 @@ def make_gallery(setting: Setting, seen: Seen, anchor: str, max_bytes: int) -> G
     if images is None or votes is None or setting.scores is None:
         return Gallery([], None, 0, [], [], seen.why_none)
     order = rank_images(np.array([setting.iou(loss, [votes.seed])[0] for loss in votes.of]))
+    order = order[setting.scores.counted[order]]
     photo_px = PHOTO_PX if len(order) <= 2 * NUM_FIRST else SMALL_PX
     pictures: list[Picture] = []
     num_bytes = 0
@@ -165,7 +166,7 @@ def _draw_picture(
     setting: Setting, images: ScoredImages, votes: Votes, place: int, anchor: str, photo_px: int
 ) -> Picture:
     assert setting.scores is not None
-    truth, name = images.truth(place), setting.scores.names[place]
+    truth, name = images.truth(place), setting.labels[place]
     iou = np.array([[setting.iou(loss, [votes.seed])[0, place]] for loss in votes.of])
     scores = [(shown(loss), float(value)) for loss, (value,) in zip(votes.of, iou, strict=True)]
     outline_px = OUTLINE_PX if photo_px == PHOTO_PX else SMALL_PX

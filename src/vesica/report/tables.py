@@ -15,6 +15,7 @@ from vesica.results import (
     Interval,
     LossRow,
     Means,
+    Unjudged,
 )
 from vesica.spelling import shown
 from vesica.statistics import SMALLEST_P_VALUE
@@ -78,6 +79,40 @@ def more_grid(group: GroupFindings) -> Grid:
         ],
         title=title,
     )
+
+
+def class_grid(group: GroupFindings) -> Grid:
+    """Every class by itself, the most frequent first."""
+    losses = [row.loss for row in group.losses]
+    first = [
+        place for place, c in enumerate(group.comparisons) if c.baseline == group.losses[0].loss
+    ]
+    names = [f"{shown(c.challenger)} minus {shown(c.baseline)}" for c in group.comparisons]
+    return Grid(
+        ["class", "pixels", "images", *map(shown, losses), *(names[place] for place in first)],
+        [
+            [
+                row.name,
+                f"{100 * row.share:.2g} %",
+                str(row.num_images),
+                *(_say_number(row.iou.get(loss)) for loss in losses),
+                *(_say_verdict(row.comparisons[place]) for place in first),
+            ]
+            for row in group.classes
+        ],
+        title="Each class by itself, the most frequent first: its share of the test images' "
+        "pixels, the images that have it, IoU there, and the difference with its interval in "
+        "points; all intervals of all classes hold together.",
+    )
+
+
+def _say_verdict(found: Comparison | Unjudged) -> str:
+    if isinstance(found, Unjudged):
+        return found.reason
+    text = f"{100 * found.mean:+.1f}"
+    if found.low is not None and found.high is not None:
+        text += f" ({100 * found.low:+.1f} to {100 * found.high:+.1f})"
+    return f"{text}, {found.verdict}".replace("-", MINUS)
 
 
 def _size(cell: Cell) -> str:

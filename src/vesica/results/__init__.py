@@ -10,6 +10,7 @@ from vesica.results.arrays import (
 from vesica.results.findings import (
     Calibration,
     CellName,
+    ClassFindings,
     Comparison,
     Decision,
     FailedCell,
@@ -48,6 +49,7 @@ __all__ = [
     "Calibration",
     "CellName",
     "CellResult",
+    "ClassFindings",
     "Comparison",
     "Decision",
     "EndedCell",

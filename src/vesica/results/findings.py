@@ -209,6 +209,24 @@ class Comparison(Versus):
     decisions_note: str
 
 
+class ClassFindings(Model):
+    """One of several classes.
+
+    Attributes:
+        share: Of the test images' pixels that count.
+        num_images: Test images that have it.
+        iou: Per image, by loss: means over seeds and the test images that count for it.
+        comparisons: As for all classes together; all intervals of all classes hold together, and
+            Holm's p-values are over the classes.
+    """
+
+    name: str
+    share: float
+    num_images: int
+    iou: dict[str, float] = Field(max_length=1000)
+    comparisons: tuple[Annotated[Comparison | Unjudged, Field(union_mode="left_to_right")], ...]
+
+
 class GroupFindings(Model):
     """What one setting says: its cells differ in loss and seed only.
 
@@ -222,6 +240,8 @@ class GroupFindings(Model):
         why_beside: Why that one.
         notes: On the images.
         sentences: A verdict for each comparison.
+        classes: Each by itself, where there are several; the most frequent first.
+        class_sentences: For each comparison, of which classes the same can be said.
         warnings: What is to be read before any of them; empty in files of earlier versions.
         advice: The next step where a verdict is open; empty in files of earlier versions.
     """
@@ -237,13 +257,15 @@ class GroupFindings(Model):
     notes: tuple[str, ...]
     comparisons: tuple[Annotated[Comparison | Unjudged, Field(union_mode="left_to_right")], ...]
     sentences: tuple[str, ...]
+    classes: tuple[ClassFindings, ...] = ()
+    class_sentences: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     advice: tuple[str, ...] = ()
 
     @property
     def said(self) -> tuple[str, ...]:
         """All of it, in the order in which it is to be read."""
-        return (*self.warnings, *self.sentences, *self.advice)
+        return (*self.warnings, *self.sentences, *self.class_sentences, *self.advice)
 
 
 class Findings(Model):
