@@ -240,7 +240,7 @@ def test_bad_data_is_one_message_before_any_training(
         (["--target", "face"], ["face"]),
         (["--format", "lfw"], ["lfw"]),
         (["--group", "("], ["--group", "("]),
-        (["--size", "5"], ["size", "32"]),
+        (["--size", "5"], ["size", "16"]),
         (["--lr", "0"], ["lr"]),
         (["--dropout", "1"], ["dropout"]),
         (["--train", "5000"], ["5000"]),

@@ -195,7 +195,7 @@ def test_unknown_field_lists_the_valid_ones(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("size", 31),
+        ("size", 15),
         ("size", 4097),
         ("size", "big"),
         ("seed", -1),

@@ -129,7 +129,7 @@ class Cell(Frozen):
         "bfcn32s:width=512 or smp:unet:encoder=resnet34, or FILE.py:FUNCTION; `vesica models` "
         "lists them.",
     )
-    size: int = Field(224, ge=32, le=4096, description="Images are resized to size x size pixels.")
+    size: int = Field(224, ge=16, le=4096, description="Images are resized to size x size pixels.")
     score_at: Literal["network", "original"] = Field(
         "network", description="Size at which masks are scored: the network's, or each image's own."
     )

@@ -39,10 +39,10 @@ def models() -> None:
 
 def formats() -> None:
     """List the layouts in which a folder of images and masks is recognised."""
-    from vesica.data import DATA, DATASETS
+    from vesica.data import DATA, DATASETS, DERIVED
 
     rows = {name: (found.layout, ", ".join(found.targets)) for name, found in DATASETS.items()}
-    rows |= {name: (first_line(function), "") for name, function in DATA.items()}
+    rows |= {name: (first_line(function), "") for name, function in {**DATA, **DERIVED}.items()}
     _print(rows, "targets", "FILE.py:FUNCTION is a data set of your own.")
 
 

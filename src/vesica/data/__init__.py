@@ -3,11 +3,13 @@
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vesica import spelling
 from vesica.data import coco, folder, helen, labelme, lfw, yolo
+from vesica.data.derived import DERIVED, is_derived, open_derived
 from vesica.data.listed import LIST_SUFFIXES
 from vesica.data.pairs import explain
 from vesica.data.sample import Dataset, check_names
@@ -92,7 +94,8 @@ DESCRIBED = {"images", "masks"}
 """With one of these options a folder needs no layout that is known."""
 
 DATA: dict[str, Callable[..., Dataset]] = {"generated": open_generated}
-"""Every data set that needs no folder; a user's own is spelled `file.py:function`."""
+"""Every data set that needs no folder; a user's own is spelled `file.py:function`, and those that
+are made of another one are in `DERIVED`."""
 
 
 def open_dataset(
@@ -116,8 +119,8 @@ def open_dataset(
     """Open images with labels; files are listed and hashed, and the masks of a folder looked at.
 
     Args:
-        path: A folder, a list of pairs (CSV, TSV, TXT), a name of `DATA` with its options, or
-            `FILE.py:FUNCTION` with its options, which returns a `Dataset`.
+        path: A folder, a list of pairs (CSV, TSV, TXT), a name of `DATA` or `DERIVED` with its
+            options, or `FILE.py:FUNCTION` with its options, which returns a `Dataset`.
         format: A key of `DATASETS`, or "auto" to recognise the layout. The canonical spelling of a
             user's function stands for `path`.
         target: What counts as foreground; by default the first of the format's targets, or the
@@ -155,6 +158,9 @@ def open_dataset(
         name: value for name, value in options.items() if value not in (None, False)
     }
     try:
+        if is_derived(str(path)) and not Path(path).exists():
+            given |= {"target": target, "is_settled": is_settled, "progress": progress}
+            return _check_derived(open_derived(str(path), partial(open_dataset, **given)), format)
         if (text := _find_name(str(path), format)) is not None:
             return _open_named(text, format, target, given)
         path = expand(path)
@@ -203,6 +209,13 @@ def _open_named(text: str, format: str, target: str | None, given: Iterable[str]
             f"Target {target!r} makes no sense for {spelled.name}, whose target is "
             f"{dataset.target!r}. Leave it out."
         )
+    return dataset
+
+
+def _check_derived(dataset: Dataset, format: str) -> Dataset:
+    """A set made of another one; the layout is that of the other, and is recognised."""
+    if format not in ("auto", dataset.format):
+        raise DataError(f"--format makes no sense for {dataset.format}. Leave it out.")
     return dataset
 
 
@@ -279,7 +292,7 @@ def _spell(option: str) -> str:
 
 
 def _names() -> str:
-    return ", ".join([*DATA, "or FILE.py:FUNCTION"])
+    return ", ".join([*DATA, *DERIVED, "or FILE.py:FUNCTION"])
 
 
 def _layouts() -> str:

@@ -6,6 +6,7 @@ and heads vary in place, size and tilt. What a network has to learn is what a he
 """
 
 import hashlib
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -54,7 +55,9 @@ def open_faces(
         read=partial(
             _read, size_px=size_px, seed=seed, density=density, target=None if classes else target
         ),
-        fingerprint=_fingerprint(num_images, size_px, seed, density),
+        fingerprint=fingerprint_drawing(
+            (heads.__file__, faces.__file__), num_images, size_px, seed, density
+        ),
         notes=(f"Generated images of {size_px} x {size_px} pixels, seed {seed}, no photographs.",),
         classes=tuple(CLASSES) if classes else (),
         is_exclusive=classes,
@@ -98,7 +101,7 @@ def _read(
     return image, np.isin(classes, TARGETS[target])
 
 
-def _fingerprint(*parameters: object) -> str:
+def fingerprint_drawing(files: Iterable[str], *parameters: object) -> str:
     """Digest of the parameters, of the files that draw, and of a few random numbers.
 
     Numpy may change its streams from one version to another. The numbers tell when it has; its
@@ -106,7 +109,7 @@ def _fingerprint(*parameters: object) -> str:
     processors.
     """
     digest = hashlib.sha256(repr(parameters).encode())
-    for file in (heads.__file__, faces.__file__):
+    for file in files:
         digest.update(Path(file).read_bytes())
     rng = np.random.default_rng([0, 0])
     digest.update(
