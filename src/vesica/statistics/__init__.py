@@ -2,7 +2,7 @@
 
 `compare` gives the verdict on a run: seeds and images are both samples. `paired` answers what a
 short list of paired differences asks, `power` how many seeds or images a verdict takes, `looks`
-what adding seeds until the verdict is clear costs.
+what adding seeds until the verdict is clear costs, `trend` how a difference moves along a scale.
 """
 
 from vesica.statistics.looks import LOOKS, Shares, share_interval, shares_at, spent
@@ -20,6 +20,7 @@ from vesica.statistics.power import (
     seeds_likely,
     seeds_needed,
 )
+from vesica.statistics.trend import has_slope, slope_table
 from vesica.statistics.verdict import (
     INTERVAL_TOO_WIDE,
     LEVEL,
@@ -52,6 +53,7 @@ __all__ = [
     "compare",
     "equivalence_p_value",
     "expect_of_new",
+    "has_slope",
     "holm",
     "images_needed",
     "limit_at",
@@ -65,5 +67,6 @@ __all__ = [
     "sign_flip",
     "sign_test",
     "signed_rank",
+    "slope_table",
     "spent",
 ]
