@@ -1,5 +1,6 @@
 """`vesica run`, `vesica status` and `vesica report`: plans and the folders they leave."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,10 +23,27 @@ def run(
     plan: Annotated[
         str,
         typer.Argument(
-            help="demo, a Python file that defines plan() -> list[vesica.plan.Cell], or a run's "
-            "folder, to go on with it."
+            help="demo; sparsity [DATA]; sparsity-classes DATA; a Python file that defines "
+            "plan() -> list[vesica.plan.Cell]; or a run's folder, to go on with it."
         ),
     ],
+    data: Annotated[
+        list[str] | None,
+        typer.Argument(help="Images, for a plan that takes them.", show_default=False),
+    ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=1000, help="Runs per loss of such a plan. [default: 3]", show_default=False
+        ),
+    ] = None,
+    foreground: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What of the masks is foreground; again for every class: earring=15.",
+            show_default=False,
+        ),
+    ] = None,
     trust: Annotated[
         bool,
         typer.Option("--trust", help="Let a run's own copies of users' files be run."),
@@ -40,11 +58,15 @@ def run(
 ) -> None:
     """Run a plan: any list of cells, not only losses against each other."""
     from vesica.cli.session import execute
-    from vesica.plans import load_plan
-    from vesica.run import run_in
+    from vesica.plans import ask_plan
+    from vesica.report.sparsity import ANALYSES
+    from vesica.report.summary import PLAIN
+    from vesica.run import name_run, run_in
 
     folder = Path(plan).expanduser()
     if (folder / "plan.json").is_file():
+        if data or seeds or foreground:
+            raise DataError(f"{plan}: a run goes on as it was begun; leave out all but its folder")
         kept = run_in(folder, cache)
         cells, analysis = list(kept.cells), _analysis_of(kept)
         found = run_in(out or folder, cache, analysis=analysis)
@@ -53,7 +75,9 @@ def run(
     elif trust:
         raise DataError(f"--trust is for the folder of a run, which {plan} is not; leave it out")
     else:
-        cells, found = load_plan(plan), run_in(out, cache, folder.stem)
+        cells = ask_plan(plan, data or (), seeds, foreground or ())
+        name = name_run(data[0], plan) if data else folder.stem
+        found = run_in(out, cache, name, ANALYSES.get(plan, PLAIN))
     execute(
         lambda _: cells,
         found,
@@ -128,15 +152,17 @@ def _analysis_of(run: "Run") -> "Analysis":
     Raises:
         DataError: If this version does not know it.
     """
-    from vesica.report import fairness, learning_curve
+    from vesica.report import fairness, learning_curve, sparsity
     from vesica.report.summary import PLAIN
 
     kind = run.plan.kind
-    known = {
+    known: dict[str, Callable[[], Analysis]] = {
         "": lambda: PLAIN,
         "fairness": lambda: fairness.ANALYSIS,
         "learning-curve": lambda: learning_curve.ANALYSIS,
         "paper": paper.analysis,
+        "sparsity": lambda: sparsity.ANALYSES[kind],
+        "sparsity-classes": lambda: sparsity.ANALYSES[kind],
     }
     if kind not in known:
         raise DataError(

@@ -87,7 +87,7 @@ def judge_pair(
     fold = fold_of_units(setting)
     found = statistics.compare(difference, fold, margin=margin, level=level, earlier=earlier)
     judged = asdict(found) | _ask_further(difference, fold, found, earlier)
-    if found.verdict != "undecided" and (by := _by_the_threshold(setting, losses, seeds)):
+    if found.verdict != "undecided" and (by := by_the_threshold(setting, losses, seeds)):
         judged |= {"verdict": "undecided", "reason": by}
     elif found.verdict == "undecided" and (limit := judged.get("limit")) and limit.is_final:
         judged["reason"] = _say_limit(limit, found.num_units)
@@ -137,7 +137,7 @@ def _say_failures(failures: Sequence[Failures]) -> str:
     )
 
 
-def _by_the_threshold(setting: Setting, losses: tuple[str, str], seeds: Sequence[int]) -> str:
+def by_the_threshold(setting: Setting, losses: tuple[str, str], seeds: Sequence[int]) -> str:
     """Why a verdict on masks at 1/2 is none: runs that draw nothing there have learned all the
     same, as masks at the threshold tuned on validation images show."""
     for loss in losses:

@@ -1,0 +1,145 @@
+"""Does it depend on how sparse the object is? In two arms, of which only the first can say so.
+
+Controlled: the same object pixels on a growing canvas, so that background alone is added.
+Observational: classes of one set, which differ in density and in all else: confounded.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vesica.data import DERIVED
+from vesica.data.canvas import side_at
+from vesica.data.library import Library
+from vesica.errors import DataError
+from vesica.plan import Axis, Cell, across, cell_of, replace
+from vesica.spelling import split_path
+
+DENSITIES = (0.30, 0.10, 0.03, 0.01, 0.003)
+AREA = 200
+"""Of an object, in pixels."""
+
+NUM, TRAIN, VAL = 1000, 300, 50
+"""Images at most; a large canvas takes 1 MB for each."""
+
+CLASS_SIZE = 256
+"""At which `unet` can draw an earring."""
+
+LOSSES = ("bce", "iou")
+ALIKE: dict[str, Any] = {"score_at": "network", "division": "exact"}
+"""Of both arms."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One of the two ways to ask.
+
+    Attributes:
+        kind: Its name, as a plan and in a run's folder.
+        grows_by: In what its folder may grow, apart from losses and seeds.
+    """
+
+    kind: str
+    grows_by: tuple[Axis, ...]
+
+
+CONTROLLED = Arm("sparsity", (Axis(("size",), ("fingerprint",)),))
+OBSERVED = Arm("sparsity-classes", (Axis(("foreground", "target"), ("fingerprint",)),))
+
+
+def sparsity(
+    data: Sequence[str] = (), *, seeds: int = 3, foreground: Sequence[str] = ()
+) -> list[Cell]:
+    """The controlled arm with the modern recipe: objects of a set, or generated faces.
+
+    Args:
+        data: At most one path.
+        seeds: Runs per loss and density.
+        foreground: At most one rule for what of the masks is the object.
+
+    Raises:
+        DataError: If there are more, or the objects cannot be had.
+    """
+    if len(data) > 1 or len(foreground) > 1:
+        raise DataError("sparsity takes one set, and one --foreground; leave out the others")
+    fields = ALIKE | {"foreground": (*foreground, None)[0]}
+    base = cell_of((*data, "")[0], fields, "modern")
+    library = Library()
+    first = on_canvases(base, DENSITIES[:1])[0]
+    if folds := library.folds_for(first.data):
+        return controlled(replace(base, folds=folds), seeds=seeds)
+    split = library.split(first.data)
+    train, val = min(TRAIN, len(split.train)), min(VAL, len(split.val))
+    return controlled(replace(base, train=train, val=val), seeds=seeds)
+
+
+def sparsity_classes(
+    data: Sequence[str] = (), *, seeds: int = 3, foreground: Sequence[str] = ()
+) -> list[Cell]:
+    """The observational arm with the modern recipe: each class on the images that have it.
+
+    Args:
+        data: One path.
+        seeds: Runs per loss and class.
+        foreground: A rule for each class, two or more: "face=1,2", "earring=15".
+
+    Raises:
+        DataError: If there are others.
+    """
+    if len(data) != 1 or len(foreground) < 2:
+        raise DataError(
+            "sparsity-classes takes one set of index masks, and a --foreground for each class: "
+            "vesica run sparsity-classes DATA --foreground skin=1 --foreground earring=15"
+        )
+    fields = ALIKE | {"size": CLASS_SIZE}
+    return observed(cell_of(data[0], fields, "modern"), foreground, seeds=seeds)
+
+
+def controlled(
+    base: Cell,
+    densities: Sequence[float] = DENSITIES,
+    *,
+    area: int = AREA,
+    num: int = NUM,
+    seeds: int = 3,
+    losses: Sequence[str] = LOSSES,
+) -> list[Cell]:
+    """Every loss and seed at every density; what is cut out is `base.data`, "" for faces."""
+    return _cells(on_canvases(base, densities, area=area, num=num), seeds, losses)
+
+
+def observed(
+    base: Cell, classes: Sequence[str], *, seeds: int = 3, losses: Sequence[str] = LOSSES
+) -> list[Cell]:
+    """Every loss and seed for every class, on the images of `base.data` that have it."""
+    path = _derive("present", base.data.path)
+    return _cells(across(base, path=[path], foreground=list(classes)), seeds, losses)
+
+
+def on_canvases(
+    base: Cell, densities: Sequence[float], *, area: int = AREA, num: int = NUM
+) -> list[Cell]:
+    """A cell for each density, at the size of its canvas."""
+    found = []
+    for density in densities:
+        side = side_at(density, area)
+        path = _derive(f"canvas:side={side}:area={area}:num={num}", base.data.path)
+        found.append(replace(base, path=path, size=side))
+    return found
+
+
+def _derive(name: str, path: str) -> str:
+    if ":" in path or split_path(path)[0] in DERIVED:
+        raise DataError(f"{path}: options of a set within another cannot be spelled; pass a folder")
+    return f"{name}:of={path}" if path else name
+
+
+def _cells(bases: Sequence[Cell], seeds: int, losses: Sequence[str]) -> list[Cell]:
+    """Seeds vary slowest, so that every slope is complete as early as possible."""
+    folds: list[int | None] = list(range(bases[0].data.folds)) or [None]
+    return [
+        cell
+        for seed in range(seeds)
+        for base in bases
+        for cell in across(base, seed=[seed], fold=folds, loss=losses)
+    ]
