@@ -1,7 +1,8 @@
 """`vesica run sparsity`: the difference between two losses over density, and its slope."""
 
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -196,6 +197,14 @@ def test_a_plan_has_the_sides_of_its_densities_and_no_other_difference() -> None
     assert len(same) == 1
     folded = controlled(replace(tiny_cell(""), folds=3), seeds=1)
     assert {cell.data.fold for cell in folded} == {0, 1, 2}
+
+
+def test_the_example_of_the_page_is_a_plan() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "sparsity.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    names: dict[str, Callable[[], list[Cell]]] = {}
+    exec(block, names)  # our own page
+    assert len(names["plan"]()) == 2 * 3 * 3
 
 
 def test_what_is_cut_out_may_be_a_folder(tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ class Source(Frozen):
     """Which images, what counts as foreground, and how they are divided.
 
     Attributes:
-        path: A folder, a name of `DATA` with its options such as "generated:num=500", or the user's
-            `FILE.py:FUNCTION`; no part of a cell's identity.
+        path: A folder, a name of `DATA` or `DERIVED` with its options such as "generated:num=500",
+            or the user's `FILE.py:FUNCTION`; no part of a cell's identity.
         fold: Which of the `folds` is tested, from 0.
         class_names: Of several classes; filled in by `resolve`, and told by the fingerprint.
         fingerprint: Digest of names and contents; filled in by `resolve`.
