@@ -216,7 +216,9 @@ def test_what_is_cut_out_may_be_a_folder(tmp_path: Path) -> None:
         controlled(tiny_cell("generated:num=3"))
 
 
-def test_a_small_plan_runs_from_images_to_a_page(tmp_path: Path) -> None:
+def test_a_small_plan_runs_from_images_to_a_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     base = replace(tiny_cell(""), max_epochs=1, train=20, val=4)
     cells = controlled(base, (0.3, 0.1), area=80, num=50, seeds=1)
     assert [cell.size for cell in cells] == [16, 16, 28, 28]
@@ -232,6 +234,13 @@ def test_a_small_plan_runs_from_images_to_a_page(tmp_path: Path) -> None:
     )
     again = run_in(tmp_path / "run", tmp_path / "cache", analysis=run.analysis)
     assert again.plan.kind == "sparsity"
+    (tmp_path / "run" / "sparsity.html").unlink()
+    words = ["report", str(tmp_path / "run"), "--cache", str(tmp_path / "cache")]
+    monkeypatch.setattr(sys, "argv", ["vesica", *words])
+    with pytest.raises(SystemExit):
+        main()
+    assert "supports a sentence about sparsity" in " ".join(capsys.readouterr().out.split())
+    assert (tmp_path / "run" / "sparsity.html").is_file()
 
 
 def test_a_run_grows_by_densities_and_seeds(tmp_path: Path) -> None:
