@@ -374,7 +374,8 @@ def test_help_imports_no_torch(command: str) -> None:
 def test_real_faces_in_helens_layout(vesica: Terminal) -> None:
     data = require("celebamask_as_helen")
     code, out, err = vesica(
-        "compare", data, "--target", "face+hair", *TINY, "--epochs", 1, "--seeds", 1, "--out", "run"
+        *("compare", data, "--target", "face+hair", *TINY, "--epochs", 1, "--seeds", 1),
+        *("--losses", "iou", "--score-at", "network", "--out", "run"),
     )
     assert (code, err) == (0, "")
     assert "1000 images; 800 train, 100 validate, 100 test" in out
