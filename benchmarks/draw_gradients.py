@@ -96,18 +96,22 @@ def shares(scene: Scene, found: NDArray[np.float32]) -> dict[str, float]:
 
 def draw(scene: Scene, target: Path) -> None:
     """One picture: the prediction, then each loss's gradient, scaled to its own largest value."""
-    figure, axes = plt.subplots(2, 5, figsize=(11, 5.0), layout="constrained")
+    num_columns = (len(COLUMNS) + 2) // 2
+    size = (2.2 * num_columns, 5.0)
+    figure, axes = plt.subplots(2, num_columns, figsize=size, layout="constrained")
     first, *others = axes.ravel()
+    for unused in others[len(COLUMNS) :]:
+        unused.remove()
     first.imshow(1 / (1 + np.exp(-scene.logits)), cmap="gray", vmin=0, vmax=1)
     first.set_title("prediction, true outline", fontsize=9)
-    for axis, loss in zip(others, COLUMNS, strict=True):
+    for axis, loss in zip(others, COLUMNS, strict=False):
         found = gradient(loss, scene)
         limit = float(np.abs(found).max()) or 1
         # The root shows what is small beside the largest; its sign stays.
         shown = np.sign(found) * np.sqrt(np.abs(found) / limit)
         axis.imshow(-shown, cmap="RdBu_r", vmin=-1, vmax=1)
         axis.set_title(f"{loss}\nlargest {np.abs(found).max():.1e}", fontsize=9)
-    for axis in axes.ravel():
+    for axis in figure.axes:
         axis.set_xticks([])
         axis.set_yticks([])
         if scene.truth.any():
@@ -163,6 +167,8 @@ SUMMARY = """## What to take from it
 - **`jaccard_distance`** (squares) adds another factor p to a false find's gradient;
   **`jaccard_metric`** equals `iou` where masks are hard, and differs where labels are soft.
 - **`lovasz_hinge`** looks at wrong pixels and those within the margin alone, most at the worst.
+- **`topk`** is `bce` of the worst tenth of the pixels: ten times as much for each of them, nothing
+  for the others. Where less than a tenth is wrong, pixels that are right are among them.
 - **No object:** as the formula says (`iou:empty=formula`), IoU has no gradient at all, and whatever
   a network finds there stays. Vesica's default, `empty=background`, judges such an image by the
   IoU of its background.

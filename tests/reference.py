@@ -1,7 +1,8 @@
 """Slow float64 formulas of every loss, one image at a time, written as the papers print them."""
 
 from collections.abc import Callable
-from math import exp, log
+from fractions import Fraction
+from math import ceil, exp, log
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,13 @@ def bce(p: Image, t: Image) -> float:
     for p_x, t_x in pixels(p, t):
         total += -(t_x * log(p_x) + (1 - t_x) * log(1 - p_x))
     return total / p.size
+
+
+def topk(p: Image, t: Image, share: float = 0.1) -> float:
+    """Ma et al. 2021: the mean cross-entropy of the worst share of the pixels, by full sorting."""
+    costs = sorted(-(t_x * log(p_x) + (1 - t_x) * log(1 - p_x)) for p_x, t_x in pixels(p, t))
+    num_worst = ceil(Fraction(str(share)) * p.size)
+    return sum(costs[-num_worst:]) / num_worst
 
 
 def iou(p: Image, t: Image, smooth: float = 0.0) -> float:
@@ -138,6 +146,7 @@ REFERENCES: dict[str, Callable[..., float]] = {
     "tversky": tversky,
     "jaccard_metric": jaccard_metric,
     "lovasz_hinge": lovasz_hinge,
+    "topk": topk,
     "ce": bce,
     "softmax_focal": softmax_focal,
 }

@@ -29,6 +29,7 @@ from vesica.losses.module import (
     LossModule,
     LovaszHingeLoss,
     SoftmaxFocalLoss,
+    TopKLoss,
     TverskyLoss,
 )
 from vesica.losses.multiclass import (
@@ -39,7 +40,7 @@ from vesica.losses.multiclass import (
 )
 from vesica.losses.pixel import bce_loss, ce_loss, focal_loss, softmax_focal_loss
 from vesica.losses.pooling import reduce_values, weights_of
-from vesica.losses.ranking import lovasz_hinge_loss
+from vesica.losses.ranking import lovasz_hinge_loss, topk_loss
 from vesica.losses.region import (
     dice_loss,
     iou_loss,
@@ -72,6 +73,7 @@ __all__ = [
     "LovaszHingeLoss",
     "SoftmaxFocalLoss",
     "Term",
+    "TopKLoss",
     "TverskyLoss",
     "as_loss",
     "bce_loss",
@@ -89,6 +91,7 @@ __all__ = [
     "softmax_focal_loss",
     "softmax_loss",
     "split_losses",
+    "topk_loss",
     "tversky_loss",
     "values_and_weights",
     "weights_of",

@@ -158,6 +158,7 @@ JaccardDistanceLoss = module_of("jaccard_distance", "JaccardDistanceLoss")
 JaccardMetricLoss = module_of("jaccard_metric", "JaccardMetricLoss")
 TverskyLoss = module_of("tversky", "TverskyLoss")
 LovaszHingeLoss = module_of("lovasz_hinge", "LovaszHingeLoss")
+TopKLoss = module_of("topk", "TopKLoss")
 CELoss = module_of("ce", "CELoss")
 SoftmaxFocalLoss = module_of("softmax_focal", "SoftmaxFocalLoss")
 

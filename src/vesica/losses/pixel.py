@@ -154,9 +154,13 @@ def _focal_terms(logits: Tensor, target: Tensor, alpha: float, gamma: float) -> 
     return (torch.where((wrong == torch.inf) & (weight > 0), torch.inf, focal).sum(1),)
 
 
+def pixel_entropy(logits: Tensor, target: Tensor, gamma: float = 0.0) -> Tensor:
+    """Of each pixel, both sides: `-(1 - p)^gamma log(p)` by its share of foreground, and so on."""
+    return _cost(logits, target, gamma) + _cost(-logits, 1 - target, gamma)
+
+
 def _both_sides(logits: Tensor, target: Tensor, gamma: float) -> tuple[Tensor, ...]:
-    costs = _cost(logits, target, gamma) + _cost(-logits, 1 - target, gamma)
-    return (costs.sum(1),)
+    return (pixel_entropy(logits, target, gamma).sum(1),)
 
 
 def _foreground(logits: Tensor, target: Tensor, gamma: float) -> tuple[Tensor, ...]:

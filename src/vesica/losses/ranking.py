@@ -1,4 +1,4 @@
-"""Losses that rank the pixels by their errors: Lovasz hinge.
+"""Losses that rank the pixels by their errors: Lovasz hinge, cross-entropy of the worst.
 
 The Lovasz extension of the Jaccard loss weighs a pixel's hinge error by what the loss of the set of
 all pixels with larger errors grows when it is added. Berman et al. subtract neighbouring losses,
@@ -17,11 +17,15 @@ import torch
 from torch import Tensor
 
 from vesica.accel import faster
+from vesica.losses.pixel import pixel_entropy
 from vesica.losses.pooling import add_over_processes, gather_pixels, has_others, share_loss
 from vesica.losses.rows import Empty, Over, Rows, as_rows, check_parameters, is_abstract
 from vesica.shapes import Logits, PerImage, Target, wide, without_ignored
 
 FEWEST_BITS, MOST_BITS = 10, 22
+
+SLACK = 1e-6
+"""Pixels: 0.07 of 100 are 7, though their product is a little more."""
 
 
 def lovasz_hinge_loss(
@@ -79,6 +83,40 @@ def lovasz_hinge_loss(
     return loss.view(rows.shape)
 
 
+def topk_loss(
+    logits: Logits, target: Target, *, share: float = 0.1, **over: Unpack[Over]
+) -> PerImage:
+    """Cross-entropy of the worst pixels, one value per image: the mean over a share of its pixels.
+
+    Of n pixels that count, ceil(share * n) with the largest cross-entropy.
+
+    Args:
+        logits: Scores before the sigmoid, shape (batch, *pixels).
+        target: 1 on foreground, 0 on background, between them where labels are soft; same shape.
+        share: How much of an image's pixels, in (0, 1]; 1 is `bce`.
+        over: `valid`, `channels` and `pool`, as for every loss; see `vesica.losses`.
+
+    Returns:
+        Loss in [0, inf), shape (batch,), float32 or wider.
+
+    Raises:
+        ValueError: If the shapes differ, a target value is not in [0, 1], or the share is not
+            allowed.
+
+    Source:
+        Wu et al. 2016 (online bootstrapping), as in Ma et al. 2021, where k is 10 %.
+    """
+    check_parameters(share=share, most=1)
+    if share == 0:
+        raise ValueError("share=0: expected a number above 0, at most 1: the worst pixels' share")
+    rows = _pool(as_rows(logits, target, **over))
+    tensors = rows.logits, rows.target, rows.valid
+    if rows.pool != "world" or not has_others():
+        return _mean_of_worst(share, *tensors).view(rows.shape)
+    _refuse_to_compile("topk")
+    return share_loss(_mean_of_worst(share, *gather_pixels(*tensors))).view(rows.shape)
+
+
 class Ranking(NamedTuple):
     """How pixels are ranked.
 
@@ -96,8 +134,7 @@ class Ranking(NamedTuple):
 def _plain_hinge(rank: Ranking, logits: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
     """The same by plain operations on all rows at once; always exact."""
     if rank.add is not None:
-        if torch.compiler.is_compiling():
-            raise ValueError("lovasz_hinge over pool='world' cannot be compiled; call it as it is")
+        _refuse_to_compile("lovasz_hinge")
         everybody = gather_pixels(logits, target, valid)
         return share_loss(_plain_hinge(rank._replace(add=None), *everybody))
     logits, target = without_ignored(logits, target, valid)
@@ -122,6 +159,27 @@ def _plain_hinge(rank: Ranking, logits: Tensor, target: Tensor, valid: Tensor | 
         num_pixels = errors.shape[1] if valid is None else valid.sum(dim=1).clamp_min(1)
         alone = errors.sum(dim=1) / num_pixels
     return torch.where(num_positives[:, 0] > 0, loss, alone)
+
+
+def _mean_of_worst(share: float, logits: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
+    """Mean cross-entropy of the worst pixels of each row; 0 where no pixel counts."""
+    logits, target = without_ignored(logits, target, valid)  # they cost 0 and come last
+    dtype, num_pixels = wide(logits.dtype), logits.shape[1]
+    logits, target = logits.to(dtype), target.to(dtype)
+    most = min(num_pixels, max(1, math.ceil(share * num_pixels - SLACK)))
+    # Ranked without a gradient, which the worst alone need.
+    worst = pixel_entropy(logits.detach(), target).topk(most, dim=1, sorted=True).indices
+    costs = pixel_entropy(logits.gather(1, worst), target.gather(1, worst))
+    if valid is None:
+        return costs.sum(dim=1) / max(1, most)
+    counted = (share * valid.sum(dim=1, keepdim=True).double() - SLACK).ceil().clamp_min(1)
+    place = torch.arange(most, device=costs.device)
+    return torch.where(place < counted, costs, 0).sum(dim=1) / counted[:, 0].to(dtype)
+
+
+def _refuse_to_compile(name: str) -> None:
+    if torch.compiler.is_compiling():
+        raise ValueError(f"{name} over pool='world' cannot be compiled; call it as it is")
 
 
 def _pool(rows: Rows) -> Rows:
