@@ -167,6 +167,7 @@ SUMMARY = """## What to take from it
 - **`jaccard_distance`** (squares) adds another factor p to a false find's gradient;
   **`jaccard_metric`** equals `iou` where masks are hard, and differs where labels are soft.
 - **`lovasz_hinge`** looks at wrong pixels and those within the margin alone, most at the worst.
+- **`lovasz_softmax`** ranks the pixels likewise and multiplies by s(x) s(-x), as `iou` does.
 - **`topk`** is `bce` of the worst tenth of the pixels: ten times as much for each of them, nothing
   for the others. Where less than a tenth is wrong, pixels that are right are among them.
 - **No object:** as the formula says (`iou:empty=formula`), IoU has no gradient at all, and whatever

@@ -32,8 +32,9 @@ def _run(rank: int, function: Callable[..., Any], inputs: list[Any], folder: str
     os._exit(0)  # all is written; PyTorch, ending in order, at times aborted
 
 
-SPELLINGS = [name for name in LOSSES if name != "lovasz_hinge"] + [
+SPELLINGS = [name for name in LOSSES if "lovasz" not in name] + [
     "lovasz_hinge:bits=16",
+    "lovasz_softmax:bits=16",
     "lovasz_hinge:bits=16:empty=formula",
     "iou:empty=skip",
     "0.3bce+0.7iou",

@@ -127,6 +127,13 @@ def lovasz_hinge(logits: Image, t: Image) -> float:
     return sum(max(0.0, 1 + float(margins[x])) * g for x, g in zip(order, growth, strict=True))
 
 
+def lovasz_softmax(p: Image, t: Image) -> float:
+    """Equation 11 of Berman et al. 2018: the Lovasz extension of `1 - IoU` at |t - p|."""
+    errors, truth = abs(t - p).ravel(), t.ravel()
+    order, growth = lovasz_order(errors, truth)
+    return sum(float(errors[x]) * g for x, g in zip(order, growth, strict=True))
+
+
 def lovasz_gradient(logits: Image, t: Image) -> Image:
     """Its derivative by every logit."""
     margins, truth = ((1 - 2 * t) * logits).ravel(), t.ravel()
@@ -146,6 +153,7 @@ REFERENCES: dict[str, Callable[..., float]] = {
     "tversky": tversky,
     "jaccard_metric": jaccard_metric,
     "lovasz_hinge": lovasz_hinge,
+    "lovasz_softmax": lovasz_softmax,
     "topk": topk,
     "ce": bce,
     "softmax_focal": softmax_focal,

@@ -43,7 +43,7 @@ def test_switched_losses_have_the_same_values() -> None:
     scores, classes = 2 * draw((4, 3, 16, 16), dtype=torch.float32)[0], torch.arange(256) % 3
     classes = classes[torch.randperm(256, generator=torch.Generator().manual_seed(0))]
     classes = classes.view(1, 1, 16, 16).repeat(4, 1, 1, 1)
-    assert len(names["class_switches"]) == 5
+    assert len(names["class_switches"]) == 6
     for old, new in names["class_switches"]:
         assert_same(old, new, scores, classes)
     classes[:, :, 3] = 255

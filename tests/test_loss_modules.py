@@ -34,6 +34,7 @@ MODULES = {
     "tversky": losses.TverskyLoss,
     "jaccard_metric": losses.JaccardMetricLoss,
     "lovasz_hinge": losses.LovaszHingeLoss,
+    "lovasz_softmax": losses.LovaszSoftmaxLoss,
     "topk": losses.TopKLoss,
     "ce": losses.CELoss,
     "softmax_focal": losses.SoftmaxFocalLoss,

@@ -14,7 +14,7 @@ from vesica.accel import pixels
 from vesica.losses import LOSSES, iou_loss, jaccard_metric_loss, parse_loss, tversky_loss
 
 REGION = ["iou", "jaccard_distance", "dice", "tversky", "jaccard_metric"]
-WITH_EMPTY = [*REGION, "lovasz_hinge"]
+WITH_EMPTY = [*REGION, "lovasz_hinge", "lovasz_softmax"]
 VARIANTS: dict[str, Callable[..., Tensor]] = {
     **LOSSES,
     "tversky:alpha=0.3:beta=0.9": functools.partial(LOSSES["tversky"], alpha=0.3, beta=0.9),
@@ -26,6 +26,7 @@ VARIANTS: dict[str, Callable[..., Tensor]] = {
     "iou:empty=formula:smooth=1": functools.partial(iou_loss, empty="formula", smooth=1.0),
     "tversky:alpha=0:beta=1": functools.partial(tversky_loss, alpha=0.0, beta=1.0),
     "lovasz_hinge:bits=16": functools.partial(LOSSES["lovasz_hinge"], bits=16),
+    "lovasz_softmax:bits=16": functools.partial(LOSSES["lovasz_softmax"], bits=16),
 }
 every_variant = pytest.mark.parametrize("name", VARIANTS)
 
@@ -212,7 +213,7 @@ def test_background_policy_is_the_loss_of_the_background(name: str) -> None:
         torch.testing.assert_close(value, (1 + logits).relu().flatten(1).mean(1))
     else:
         assert gradient.min() > 0
-    if name in ("iou", "jaccard_metric"):
+    if name in ("iou", "jaccard_metric", "lovasz_softmax"):
         torch.testing.assert_close(value, logits.sigmoid().flatten(1).mean(1))
 
 

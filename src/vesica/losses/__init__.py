@@ -28,6 +28,7 @@ from vesica.losses.module import (
     JaccardMetricLoss,
     LossModule,
     LovaszHingeLoss,
+    LovaszSoftmaxLoss,
     SoftmaxFocalLoss,
     TopKLoss,
     TverskyLoss,
@@ -40,7 +41,7 @@ from vesica.losses.multiclass import (
 )
 from vesica.losses.pixel import bce_loss, ce_loss, focal_loss, softmax_focal_loss
 from vesica.losses.pooling import reduce_values, weights_of
-from vesica.losses.ranking import lovasz_hinge_loss, topk_loss
+from vesica.losses.ranking import lovasz_hinge_loss, lovasz_softmax_loss, topk_loss
 from vesica.losses.region import (
     dice_loss,
     iou_loss,
@@ -71,6 +72,7 @@ __all__ = [
     "LossFunction",
     "LossModule",
     "LovaszHingeLoss",
+    "LovaszSoftmaxLoss",
     "SoftmaxFocalLoss",
     "Term",
     "TopKLoss",
@@ -85,6 +87,7 @@ __all__ = [
     "jaccard_distance_loss",
     "jaccard_metric_loss",
     "lovasz_hinge_loss",
+    "lovasz_softmax_loss",
     "one_vs_rest",
     "parse_loss",
     "reduce_values",

@@ -1,6 +1,6 @@
-"""Losses that rank the pixels by their errors: Lovasz hinge, cross-entropy of the worst.
+"""Losses that rank the pixels by their errors: Lovasz hinge and softmax, entropy of the worst.
 
-The Lovasz extension of the Jaccard loss weighs a pixel's hinge error by what the loss of the set of
+The Lovasz extension of the Jaccard loss weighs a pixel's error by what the loss of the set of
 all pixels with larger errors grows when it is added. Berman et al. subtract neighbouring losses,
 J[k] - J[k-1], which cancels where there are many pixels. With I true positives left and a union of
 U, the difference is exactly
@@ -20,6 +20,7 @@ from vesica.accel import faster
 from vesica.losses.pixel import pixel_entropy
 from vesica.losses.pooling import add_over_processes, gather_pixels, has_others, share_loss
 from vesica.losses.rows import Empty, Over, Rows, as_rows, check_parameters, is_abstract
+from vesica.losses.sums import probability
 from vesica.shapes import Logits, PerImage, Target, wide, without_ignored
 
 FEWEST_BITS, MOST_BITS = 10, 22
@@ -62,25 +63,48 @@ def lovasz_hinge_loss(
     Source:
         Berman et al. 2018, algorithm 1.
     """
-    if bits and not (FEWEST_BITS <= bits <= MOST_BITS and bits == int(bits)):
-        raise ValueError(
-            f"bits is {bits:g}; it is 0, for exact, or a whole number from {FEWEST_BITS} to "
-            f"{MOST_BITS}"
-        )
-    check_parameters(empty=empty)
-    if over.get("pool") == "world" and not bits:
-        raise ValueError(
-            "pixels of several processes cannot be sorted together; pass bits=16 with pool='world'"
-        )
-    rows = _pool(as_rows(logits, target, is_hard=True, **over))
-    if not rows.logits.numel() and rows.pool != "world":  # other processes may wait for this one
-        return rows.logits.to(wide(logits.dtype)).sum(dim=1).view(rows.shape)
-    add = add_over_processes if rows.pool == "world" and has_others() else None
-    tensors, compute = (rows.logits, rows.target, rows.valid), _plain_hinge
-    if not is_abstract(*tensors):
-        compute = faster("lovasz_buckets" if bits else "lovasz_sorting", _plain_hinge)
-    loss = compute(Ranking(int(bits), empty, add), *tensors)
-    return loss.view(rows.shape)
+    _check_ranking(bits, empty, over)
+    return _extend(as_rows(logits, target, is_hard=True, **over), bits, empty)
+
+
+def lovasz_softmax_loss(
+    logits: Logits,
+    target: Target,
+    *,
+    bits: int = 0,
+    empty: Empty = "background",
+    **over: Unpack[Over],
+) -> PerImage:
+    """Lovasz-softmax loss, one value per image: the Lovasz extension of `1 - IoU` at |t - p|.
+
+    With p = sigmoid(logits). Of several classes (`LossModule("lovasz_softmax", softmax=True)`), p
+    is the softmax, and the value the mean over the classes present.
+
+    Args:
+        logits: Scores before the sigmoid, shape (batch, *pixels).
+        target: 1 on foreground, 0 on background, nothing between; same shape.
+        bits: As for `lovasz_hinge_loss`.
+        empty: What an image without foreground is worth: "background" is the mean error, that is
+            of p, "formula" the largest, "skip" 0 with weight 0.
+        over: `valid`, `channels` and `pool`, as for every loss; see `vesica.losses`. "world" needs
+            `bits`.
+
+    Returns:
+        Loss in [0, 1], shape (batch,), float32 or wider.
+
+    Raises:
+        ValueError: As `lovasz_hinge_loss`.
+
+    Source:
+        Berman et al. 2018, eq. 11 and 12.
+    """
+    _check_ranking(bits, empty, over)
+    rows = as_rows(logits, target, is_hard=True, **over)
+    known, truth = without_ignored(rows.logits, rows.target, rows.valid)
+    dtype = wide(known.dtype)
+    # The hinge error at p - (1 - t) is 1 - p on foreground and p on background.
+    scores = probability(known.to(dtype)) - (1 - truth.to(dtype))
+    return _extend(rows._replace(logits=scores, target=truth), bits, empty)
 
 
 def topk_loss(
@@ -129,6 +153,32 @@ class Ranking(NamedTuple):
     bits: int
     empty: Empty
     add: Callable[[Tensor], Tensor] | None
+
+
+def _check_ranking(bits: int, empty: Empty, over: Over) -> None:
+    if bits and not (FEWEST_BITS <= bits <= MOST_BITS and bits == int(bits)):
+        raise ValueError(
+            f"bits is {bits:g}; it is 0, for exact, or a whole number from {FEWEST_BITS} to "
+            f"{MOST_BITS}"
+        )
+    check_parameters(empty=empty)
+    if over.get("pool") == "world" and not bits:
+        raise ValueError(
+            "pixels of several processes cannot be sorted together; pass bits=16 with pool='world'"
+        )
+
+
+def _extend(rows: Rows, bits: int, empty: Empty) -> PerImage:
+    """The Lovasz extension at hinge errors, one value per image, channel or pool."""
+    rows = _pool(rows)
+    if not rows.logits.numel() and rows.pool != "world":  # other processes may wait for this one
+        return rows.logits.to(wide(rows.logits.dtype)).sum(dim=1).view(rows.shape)
+    add = add_over_processes if rows.pool == "world" and has_others() else None
+    tensors, compute = (rows.logits, rows.target, rows.valid), _plain_hinge
+    if not is_abstract(*tensors):
+        compute = faster("lovasz_buckets" if bits else "lovasz_sorting", _plain_hinge)
+    loss = compute(Ranking(int(bits), empty, add), *tensors)
+    return loss.view(rows.shape)
 
 
 def _plain_hinge(rank: Ranking, logits: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 from vesica.losses.own import call_own
 from vesica.losses.pixel import bce_loss, ce_loss, focal_loss, softmax_focal_loss
 from vesica.losses.pooling import weights_of
-from vesica.losses.ranking import lovasz_hinge_loss, topk_loss
+from vesica.losses.ranking import lovasz_hinge_loss, lovasz_softmax_loss, topk_loss
 from vesica.losses.region import (
     dice_loss,
     iou_loss,
@@ -34,6 +34,7 @@ LOSSES: dict[str, LossFunction] = {
     "tversky": tversky_loss,
     "jaccard_metric": jaccard_metric_loss,
     "lovasz_hinge": lovasz_hinge_loss,
+    "lovasz_softmax": lovasz_softmax_loss,
     "topk": topk_loss,
     "ce": ce_loss,
     "softmax_focal": softmax_focal_loss,
