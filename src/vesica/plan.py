@@ -126,8 +126,8 @@ class Cell(Frozen):
     model: str = Field(
         "bfcn32s",
         description="A name such as bfcn32s (VGG-16), bfcn8s (finer), fcresnet (ResNet-50), "
-        "bfcn32s:width=512 or smp:unet:encoder=resnet34, or FILE.py:FUNCTION; `vesica models` "
-        "lists them.",
+        "segnet, bfcn32s:width=512 or smp:unet:encoder=resnet34, or FILE.py:FUNCTION; "
+        "`vesica models` lists them.",
     )
     size: int = Field(224, ge=16, le=4096, description="Images are resized to size x size pixels.")
     score_at: Literal["network", "original"] = Field(

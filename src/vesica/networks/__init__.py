@@ -10,6 +10,7 @@ from vesica import spelling
 from vesica.errors import DataError
 from vesica.networks.fcn import FCN, bfcn, fcresnet
 from vesica.networks.protocol import Network, Whole, let_norms_rest
+from vesica.networks.segnet import segnet
 from vesica.networks.smp import ARCHITECTURES, load_smp, smp_network
 from vesica.networks.unet import unet
 from vesica.networks.weights import WEIGHTS, Pretrained, Weights
@@ -22,12 +23,13 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "fcresnet": partial(fcresnet, 32),
     "fcresnet16s": partial(fcresnet, 16),
     "fcresnet8s": partial(fcresnet, 8),
+    "segnet": segnet,
     "unet": unet,
     **{f"smp:{name}": partial(smp_network, name, encoder=e) for name, e in ARCHITECTURES.items()},
 }
 
 FITTING: dict[str, Mapping[str, Pretrained]] = {
-    **dict.fromkeys(["bfcn32s", "bfcn16s", "bfcn8s"], WEIGHTS["vgg16"]),
+    **dict.fromkeys(["bfcn32s", "bfcn16s", "bfcn8s", "segnet"], WEIGHTS["vgg16"]),
     **dict.fromkeys(["fcresnet", "fcresnet16s", "fcresnet8s"], WEIGHTS["resnet50"]),
     "unet": WEIGHTS["lite0"],
     **{
