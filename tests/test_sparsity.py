@@ -19,13 +19,13 @@ from vesica.files import write_json
 from vesica.judge import judge_run
 from vesica.judge.sparsity import Sparsity, analyse_sparsity
 from vesica.plan import Cell, replace
-from vesica.plans import ask_plan
 from vesica.plans.sparsity import (
     CONTROLLED,
     DENSITIES,
     OBSERVED,
     controlled,
     observed,
+    sparsity,
     sparsity_classes,
 )
 from vesica.report.sections import to_html, to_markdown
@@ -255,11 +255,12 @@ def test_a_run_grows_by_densities_and_seeds(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["demo", "photos"], "demo says itself what is run"),
+        (["demo", "photos"], "demo has its own data"),
         (["sparsity", "a", "b"], "sparsity takes one set"),
-        (["sparsity-classes", "a"], "a --foreground for each class"),
-        (["sparsity-classes", "--foreground", "1", "--foreground", "2"], "takes one set"),
-        (["sparsely"], "no such plan; built in: demo, sparsity, sparsity-classes"),
+        (["sparsity-classes", "a"], "a rule for each class"),
+        (["sparsity-classes", "--foreground", "1;2"], "takes one set"),
+        (["sparsity", "--size", "64"], "takes no such option: leave out --size"),
+        (["sparsely"], "no such plan; built in: demo, losses, architectures, sparsity, "),
     ],
 )
 def test_mistakes_are_named(
@@ -277,14 +278,18 @@ def test_mistakes_are_named(
 
 def test_the_plans_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write_folder(tmp_path / "set")
-    cells = sparsity_classes([str(folder)], seeds=1, foreground=["disc=3", "corner=7"])
+    cells = sparsity_classes([str(folder)], {"foreground": "disc=3;corner=7"}, seeds=1)
     assert [cell.data.foreground for cell in cells] == ["disc=3"] * 2 + ["corner=7"] * 2
     assert {cell.size for cell in cells} == {256}
-    (few,) = {c.data.folds for c in ask_plan("sparsity", [str(discs(tmp_path / "d"))], 1, ["3"])}
+    library = Library(tmp_path / "cache")
+    asked = {"foreground": "3", "batch": 4}
+    found = sparsity([str(discs(tmp_path / "d"))], asked, library, seeds=1)
+    assert {c.recipe.batch for c in found} == {4}
+    (few,) = {c.data.folds for c in found}
     assert few == 5
     monkeypatch.setattr("vesica.data.derived.FACES", "generated:num=200:size=64")
     monkeypatch.setattr("vesica.data.library.MIN_TEST", 15)
-    cells = ask_plan("sparsity", [], 2, [])
+    cells = sparsity([], {}, library, seeds=2)
     assert len(cells) == 5 * 2 * 2
     assert {(c.data.train, c.data.val, c.data.folds) for c in cells} == {(160, 20, 0)}
 

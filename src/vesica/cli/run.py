@@ -2,14 +2,25 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from vesica.cli import paper
-from vesica.cli.options import Cache, DryRun, Jobs, Json, Log, Margin, Metrics, Out
+from vesica.cli.options import (
+    Cache,
+    DryRun,
+    Jobs,
+    Json,
+    Log,
+    Margin,
+    Metrics,
+    Out,
+    refuse_given,
+    with_fields,
+)
 from vesica.errors import DataError
 
 if TYPE_CHECKING:
@@ -18,32 +29,53 @@ if TYPE_CHECKING:
 
 Folder = Annotated[Path, typer.Argument(help="A run's folder.")]
 
+REFUSED = {
+    "losses": ("networks", "trust"),
+    "architectures": ("model", "trust"),
+    "sparsity": ("networks", "trust", "losses", "size", "score_at", "long_side", "classes"),
+    "sparsity-classes": ("networks", "trust", "losses", "score_at", "classes"),
+}
+"""Options that have no effect on a plan."""
 
+
+@with_fields
 def run(
+    context: typer.Context,
     plan: Annotated[
         str,
         typer.Argument(
-            help="demo; sparsity [DATA]; sparsity-classes DATA; a Python file that defines "
-            "plan() -> list[vesica.plan.Cell]; or a run's folder, to go on with it."
+            help="losses, architectures, sparsity or sparsity-classes, on DATA; demo; a Python "
+            "file that defines plan() -> list[vesica.plan.Cell]; or a run's folder, to go on with "
+            "it."
         ),
     ],
     data: Annotated[
         list[str] | None,
-        typer.Argument(help="Images, for a plan that takes them.", show_default=False),
-    ] = None,
-    seeds: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=1000, help="Runs per loss of such a plan. [default: 3]", show_default=False
-        ),
-    ] = None,
-    foreground: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="What of the masks is foreground; again for every class: earring=15.",
+        typer.Argument(
+            help="Data sets, each as for vesica compare, several of losses and architectures; "
+            "options hold for all of them, and more can be added later with the same --out. "
+            "[default: generated ones]",
             show_default=False,
         ),
     ] = None,
+    losses: Annotated[
+        str | None,
+        typer.Option(
+            help="By comma, the baseline first. [default: losses all, architectures bce,iou]",
+            show_default=False,
+        ),
+    ] = None,
+    networks: Annotated[
+        str | None,
+        typer.Option(
+            help="Of architectures, by comma. [default: "
+            "bfcn32s,bfcn16s,bfcn8s,segnet,fcresnet,unet]",
+            show_default=False,
+        ),
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option(min=1, max=1000, help="Runs of each; below 3 there is no verdict.")
+    ] = 3,
     trust: Annotated[
         bool,
         typer.Option("--trust", help="Let a run's own copies of users' files be run."),
@@ -55,18 +87,44 @@ def run(
     log: Log = None,
     dry_run: DryRun = False,
     as_json: Json = False,
+    *,
+    fields: dict[str, Any],
 ) -> None:
-    """Run a plan: any list of cells, not only losses against each other."""
-    from vesica.cli.session import execute
-    from vesica.plans import ask_plan
-    from vesica.report.sparsity import ANALYSES
-    from vesica.report.summary import PLAIN
-    from vesica.run import name_run, run_in
+    """Run a plan: any list of cells, not only losses against each other.
 
-    folder = Path(plan).expanduser()
-    if (folder / "plan.json").is_file():
-        if data or seeds or foreground:
-            raise DataError(f"{plan}: a run goes on as it was begun; leave out all but its folder")
+    Losses: bce and what is said to be better, against each other on every data set. Architectures:
+    bce and iou on every network and data set; --weights hed,lite0 are several, each network takes
+    the first that fit it; --width goes to the networks that have one. Sparsity: bce and iou on the
+    same objects with more and more background. Sparsity-classes: on classes of index masks, which
+    --foreground 'skin=1;earring=15' names.
+
+    Examples: vesica run losses photos/ scans/ --dry-run, vesica run plan.py
+    """
+    from vesica.cli.session import execute, split_names
+    from vesica.data.library import Library
+    from vesica.plans import load_plan
+    from vesica.plans.over_data import OVER_DATA, cells_over_data
+    from vesica.run import run_in
+
+    folder, said = Path(plan).expanduser(), list[str]()
+    if plan not in OVER_DATA:
+        own = ("losses", "networks", "seeds", *fields)
+        refuse_given(context, own, f"{plan} says itself what is run")
+        if data:
+            raise typer.BadParameter(f"{plan} has its own data: leave out {' '.join(data)}")
+    if plan in OVER_DATA:
+        refuse_given(context, REFUSED[plan], f"{plan} takes no such option")
+        found = run_in(out, cache, plan, _analysis_of_kind(plan))
+        cells, said = cells_over_data(
+            plan,
+            data or (),
+            fields,
+            Library(found.cache),
+            names=split_names(losses),
+            networks=split_names(networks),
+            seeds=seeds,
+        )
+    elif (folder / "plan.json").is_file():
         kept = run_in(folder, cache)
         cells, analysis = list(kept.cells), _analysis_of(kept)
         found = run_in(out or folder, cache, analysis=analysis)
@@ -75,9 +133,7 @@ def run(
     elif trust:
         raise DataError(f"--trust is for the folder of a run, which {plan} is not; leave it out")
     else:
-        cells = ask_plan(plan, data or (), seeds, foreground or ())
-        name = name_run(data[0], plan) if data else folder.stem
-        found = run_in(out, cache, name, ANALYSES.get(plan, PLAIN))
+        cells, found = load_plan(plan), run_in(out, cache, folder.stem)
     execute(
         lambda _: cells,
         found,
@@ -85,6 +141,7 @@ def run(
         jobs=jobs,
         dry_run=dry_run,
         as_json=as_json,
+        said=said,
         log=log or (),
     )
 
@@ -152,21 +209,27 @@ def _analysis_of(run: "Run") -> "Analysis":
     Raises:
         DataError: If this version does not know it.
     """
-    from vesica.report import fairness, learning_curve, sparsity
+    try:
+        return _analysis_of_kind(run.plan.kind)
+    except KeyError:
+        raise DataError(
+            f"{run.folder / 'plan.json'}: a run of the kind {run.plan.kind!r}, which this version "
+            "does not know; use the version that wrote it"
+        ) from None
+
+
+def _analysis_of_kind(kind: str) -> "Analysis":
+    from vesica.report import fairness, learning_curve, sparsity, standings
     from vesica.report.summary import PLAIN
 
-    kind = run.plan.kind
     known: dict[str, Callable[[], Analysis]] = {
         "": lambda: PLAIN,
         "fairness": lambda: fairness.ANALYSIS,
         "learning-curve": lambda: learning_curve.ANALYSIS,
-        "paper": paper.analysis,
+        "losses": lambda: standings.OF_LOSSES,
+        "architectures": lambda: standings.OF_ARCHITECTURES,
         "sparsity": lambda: sparsity.ANALYSES[kind],
         "sparsity-classes": lambda: sparsity.ANALYSES[kind],
+        "paper": paper.analysis,
     }
-    if kind not in known:
-        raise DataError(
-            f"{run.folder / 'plan.json'}: a run of the kind {kind!r}, which this version does not "
-            "know; use the version that wrote it"
-        )
     return known[kind]()

@@ -38,6 +38,7 @@ def execute(
     budget: str | None = None,
     metrics: str | None = None,
     chosen: Defaults | None = None,
+    said: Sequence[str] = (),
     log: Sequence[str] = (),
 ) -> None:
     """Run a plan and print the verdict; with `as_json` everything else goes to stderr.
@@ -48,6 +49,7 @@ def execute(
         numbers: Of seeds, which are looked at one after another until the verdict is clear.
         budget: As a user wrote it.
         chosen: What was chosen for the user, and why.
+        said: The same in sentences, where it differs from data set to data set.
         margin, jobs, dry_run, as_json, metrics, log: The options of these names.
     """
     from vesica.errors import Stopped
@@ -78,7 +80,7 @@ def execute(
             for index, ready in enumerate(looks.over(run, prepare)):
                 if not index:
                     print_cost(console, run, ready)
-                    for line in chosen.lines(ready.hours) if chosen else ():
+                    for line in chosen.lines(ready.hours) if chosen else said:
                         console.print(f"  {escape(line)}", style="dim")
                 if dry_run:
                     return

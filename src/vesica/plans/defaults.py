@@ -120,7 +120,7 @@ def choose(
     fields: Mapping[str, Any],
     recipe: str,
     library: Library,
-    run: Path,
+    run: Path | None,
     *,
     quick: bool = False,
 ) -> Defaults:
@@ -131,7 +131,7 @@ def choose(
         fields: What the user gives, as `cell_of` takes it; None is left open.
         recipe: A name of `RECIPES`.
         library: Opens the images.
-        run: The run's folder; it need not exist.
+        run: The run's folder; it need not exist. None: nothing is taken from how it was begun.
         quick: Whether it is to be a first look.
 
     Raises:
@@ -144,7 +144,7 @@ def choose(
     if "epochs" in given or "max_epochs" in given:
         given.add("steps")
     chosen = Defaults(cell_of(path, fields, recipe), frozenset(given), is_quick=quick)
-    begun = read_plan(run) if is_there(run / PLAN) else None
+    begun = read_plan(run) if run is not None and is_there(run / PLAN) else None
     if begun is not None and bool((begun.choices or {}).get("quick")) == quick:
         _go_on(chosen, begun)
         return chosen

@@ -4,12 +4,13 @@ Controlled: the same object pixels on a growing canvas, so that background alone
 Observational: classes of one set, which differ in density and in all else: confounded.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from vesica.data import DERIVED
 from vesica.data.canvas import side_at
+from vesica.data.classes import BETWEEN
 from vesica.data.library import Library
 from vesica.errors import DataError
 from vesica.plan import Axis, Cell, across, cell_of, replace
@@ -48,51 +49,55 @@ OBSERVED = Arm("sparsity-classes", (Axis(("foreground", "target"), ("fingerprint
 
 
 def sparsity(
-    data: Sequence[str] = (), *, seeds: int = 3, foreground: Sequence[str] = ()
+    data: Sequence[str], fields: Mapping[str, Any], library: Library, *, seeds: int = 3
 ) -> list[Cell]:
     """The controlled arm with the modern recipe: objects of a set, or generated faces.
 
     Args:
         data: At most one path.
+        fields: What the user gives, as `cell_of` takes it; None is left open.
+        library: Opens the images.
         seeds: Runs per loss and density.
-        foreground: At most one rule for what of the masks is the object.
 
     Raises:
         DataError: If there are more, or the objects cannot be had.
     """
-    if len(data) > 1 or len(foreground) > 1:
-        raise DataError("sparsity takes one set, and one --foreground; leave out the others")
-    fields = ALIKE | {"foreground": (*foreground, None)[0]}
-    base = cell_of((*data, "")[0], fields, "modern")
-    library = Library()
+    if len(data) > 1:
+        raise DataError(f"sparsity takes one set; leave out {' '.join(data[1:])}")
+    given = {name: value for name, value in fields.items() if value is not None}
+    base = cell_of((*data, "")[0], ALIKE | given, "modern")
     first = on_canvases(base, DENSITIES[:1])[0]
-    if folds := library.folds_for(first.data):
-        return controlled(replace(base, folds=folds), seeds=seeds)
+    if base.data.folds or ("folds" not in given and (folds := library.folds_for(first.data))):
+        return controlled(replace(base, folds=base.data.folds or folds), seeds=seeds)
     split = library.split(first.data)
     train, val = min(TRAIN, len(split.train)), min(VAL, len(split.val))
-    return controlled(replace(base, train=train, val=val), seeds=seeds)
+    parts = {"train": base.data.train or train, "val": base.data.val or val}
+    return controlled(replace(base, **parts), seeds=seeds)
 
 
 def sparsity_classes(
-    data: Sequence[str] = (), *, seeds: int = 3, foreground: Sequence[str] = ()
+    data: Sequence[str], fields: Mapping[str, Any], *, seeds: int = 3
 ) -> list[Cell]:
     """The observational arm with the modern recipe: each class on the images that have it.
 
     Args:
         data: One path.
+        fields: As of `sparsity`; `foreground` has a rule for each class: "face=1,2;earring=15".
         seeds: Runs per loss and class.
-        foreground: A rule for each class, two or more: "face=1,2", "earring=15".
 
     Raises:
         DataError: If there are others.
     """
-    if len(data) != 1 or len(foreground) < 2:
+    classes = [part.strip() for part in (fields.get("foreground") or "").split(BETWEEN)]
+    if len(data) != 1 or len(classes) < 2:
         raise DataError(
-            "sparsity-classes takes one set of index masks, and a --foreground for each class: "
-            "vesica run sparsity-classes DATA --foreground skin=1 --foreground earring=15"
+            "sparsity-classes takes one set of index masks, and a rule for each class: "
+            "vesica run sparsity-classes DATA --foreground 'skin=1;earring=15'"
         )
-    fields = ALIKE | {"size": CLASS_SIZE}
-    return observed(cell_of(data[0], fields, "modern"), foreground, seeds=seeds)
+    given = {n: value for n, value in fields.items() if value is not None and n != "foreground"}
+    return observed(
+        cell_of(data[0], ALIKE | {"size": CLASS_SIZE} | given, "modern"), classes, seeds=seeds
+    )
 
 
 def controlled(

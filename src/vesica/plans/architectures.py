@@ -1,0 +1,70 @@
+"""The losses on several networks: does what is found on one hold on another?"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from vesica.networks import FITTING, NETWORKS, OF_THE_CELL, read_network
+from vesica.plan import RATES, RECIPES, Cell, replace, seeds_and_folds
+from vesica.spelling import options_of, split_path
+
+COMPARED = ("bfcn32s", "bfcn16s", "bfcn8s", "segnet", "fcresnet", "unet")
+LOSSES = ("bce", "iou")
+
+
+def architectures(
+    bases: Iterable[Cell],
+    *,
+    networks: Sequence[str] = COMPARED,
+    losses: Sequence[str] = LOSSES,
+    seeds: int = 3,
+    weights: Sequence[str] = (),
+    options: Mapping[str, Any] | None = None,
+    has_rate: bool = False,
+) -> list[Cell]:
+    """Every loss with every network on every data set; all else is the same for all networks.
+
+    Args:
+        bases: A cell of each data set.
+        networks: By their names, with options or without.
+        losses: In their spellings; the first is the baseline.
+        seeds: Runs of each.
+        weights: Each network starts from the first of them that fit it, else from none; where there
+            are none at all, from its default.
+        options: Of those networks that have such.
+        has_rate: The optimiser of the cells is to be kept; else each network has its own rate.
+    """
+    return [
+        cell
+        for base in bases
+        for network in networks
+        for cell in seeds_and_folds(
+            replace(
+                base,
+                model=network,
+                weights=weights_of(network, weights),
+                **_options_of(network, options or {}),
+                **({} if has_rate else _rate_of(network)),
+            ),
+            seeds,
+            losses,
+        )
+    ]
+
+
+def weights_of(network: str, wanted: Sequence[str]) -> str:
+    """The first weights that fit a network; "none" where none does."""
+    if not wanted:
+        return "default"
+    fitting = FITTING.get(read_network(network).name, {})
+    return next((text for text in wanted if split_path(text)[0] in fitting), "none")
+
+
+def _options_of(network: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    spelled = read_network(network)
+    known = options_of(spelled.function(NETWORKS), OF_THE_CELL)
+    return {name: value for name, value in options.items() if name in known}
+
+
+def _rate_of(network: str) -> dict[str, Any]:
+    rate = RATES.get(read_network(network).name)
+    return {"optimizer": RECIPES["modern"]["optimizer"]} | ({} if rate is None else {"lr": rate})

@@ -1,0 +1,71 @@
+"""Plans that a user runs on data sets of their own."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args
+
+from vesica.data.library import Library
+from vesica.plan import SHORTHANDS, Cell
+from vesica.plans.defaults import choose
+from vesica.plans.demo import LARGE_HEADS, SMALL_HEADS
+from vesica.plans.losses import COMPARED, losses
+from vesica.plans.sparsity import sparsity, sparsity_classes
+
+OverData = Literal["losses", "architectures", "sparsity", "sparsity-classes"]
+OVER_DATA: tuple[OverData, ...] = get_args(OverData)
+GENERATED = (LARGE_HEADS, SMALL_HEADS)
+"""Data sets unless others are named."""
+
+OF_NETWORK = tuple(name for name, short in SHORTHANDS.items() if short.owner == "model")
+
+
+def cells_over_data(
+    plan: OverData,
+    paths: Sequence[str],
+    fields: Mapping[str, Any],
+    library: Library,
+    *,
+    names: Sequence[str] = (),
+    networks: Sequence[str] = (),
+    seeds: int = 3,
+) -> tuple[list[Cell], list[str]]:
+    """The cells of a plan, and what was chosen for each data set, in sentences.
+
+    Args:
+        plan: Which.
+        paths: The data sets; none: generated ones.
+        fields: What the user gives for all of them, as `cell_of` takes it; None is left open. Of
+            architectures, `weights` are several by comma, and options of networks go to those that
+            have them.
+        library: Opens the images.
+        names: Of the losses; none: the plan's.
+        networks: Of architectures; none: the plan's.
+        seeds: Runs of each.
+
+    Raises:
+        ValueError: If a name, option or value does not exist.
+        DataError: If images cannot be opened or divided.
+    """
+    if plan == "sparsity":
+        return sparsity(paths, fields, library, seeds=seeds), []
+    if plan == "sparsity-classes":
+        return sparsity_classes(paths, fields, seeds=seeds), []
+    several = {} if plan == "losses" else {name: fields.get(name) for name in OF_NETWORK}
+    shared = {name: value for name, value in fields.items() if name not in several}
+    weights = shared.pop("weights", "default") if several else ""
+    chosen = [choose(path, shared, "modern", library, None) for path in paths or GENERATED]
+    bases = [found.base for found in chosen]
+    said = [f"{found.base.data.name}: {line}" for found in chosen for line in found.reasons]
+    if plan == "losses":
+        return losses(bases, losses=names or COMPARED, seeds=seeds), said
+    from vesica.plans import architectures as plan_of_networks  # needs torch
+
+    cells = plan_of_networks.architectures(
+        bases,
+        networks=networks or plan_of_networks.COMPARED,
+        losses=names or plan_of_networks.LOSSES,
+        seeds=seeds,
+        weights=[] if weights == "default" else weights.split(","),
+        options={name: value for name, value in several.items() if value is not None},
+        has_rate=shared.get("lr") is not None or shared.get("optimizer") is not None,
+    )
+    return cells, said
