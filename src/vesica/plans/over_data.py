@@ -54,7 +54,7 @@ def cells_over_data(
     weights = shared.pop("weights", "default") if several else ""
     chosen = [choose(path, shared, "modern", library, None) for path in paths or GENERATED]
     bases = [found.base for found in chosen]
-    said = [f"{found.base.data.name}: {line}" for found in chosen for line in found.reasons]
+    said = [f"{found.base.data.spelled}: {line}" for found in chosen for line in found.reasons]
     if plan == "losses":
         return losses(bases, losses=names or COMPARED, seeds=seeds), said
     from vesica.plans import architectures as plan_of_networks  # needs torch
