@@ -224,6 +224,8 @@ def test_losses_over_data_sets_that_are_added(
     rows = read_table(Path("run/losses.csv"))
     assert [row["loss"] for row in rows] == ["bce", "iou", "dice+topk"] * 2
     assert {row["rank"] for row in rows} <= {"1.0", "1.5", "2.0", "2.5", "3.0"}
+    names = {row["data"] for row in rows}  # two generated sets, each by its own name
+    assert names == {"generated:num=60:size=32, face", f"{other}, face"}
     assert read_plan(Path("run")).kind == "losses"
     assert call(monkeypatch, "run", "--cache", "cache") == 0  # goes on with the folder
     assert "losses.html" in capsys.readouterr().out

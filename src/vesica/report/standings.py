@@ -1,7 +1,6 @@
 """Losses against a baseline on several data sets or networks: a table of each, and the ranking."""
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +129,7 @@ def _make_table(setting: Setting, margin: float) -> Table:
     ]
     cell = setting.cells[0]
     return Table(
-        data=data_name(cell),
+        data=data_name(cell).replace(cell.data.name, cell.data.spelled, 1),
         network=shown(cell.model),
         images=cell.data.fingerprint,
         level=1 - (1 - statistics.LEVEL) / num_pairs,
@@ -223,7 +222,10 @@ def standings_sections(found: Standings) -> list[Section]:
         "learned nothing are left out of a difference, for both losses, and counted in IoU and "
         "rank."
     )
-    tables = [_grid(data, list(own)) for data, own in groupby(found.tables, lambda t: t.data)]
+    tables: list[Block] = []
+    for data in dict.fromkeys(table.data for table in found.tables):
+        own = [table for table in found.tables if table.data == data]
+        tables += [_grid(data, own), *_remarks(own)]
     ranking = [Section("Over the data sets", _ranking_blocks(found))] if num_losses > 2 else []
     return [Section("", [done]), *ranking, Section("Each data set", [*tables, how])]
 
@@ -242,7 +244,7 @@ def _ranking_blocks(found: Standings) -> list[Block]:
         ]
         for r in found.ranking
     ]
-    header = ["loss", "mean rank", "interval", "difference", "interval", "p (Holm)"]
+    header = ["loss", "mean rank", "interval", "difference", "interval", "p"]
     if found.num_sets < MIN_SETS:
         said = (
             f"**Too few to rank:** {sets}, and what holds for others takes {MIN_SETS} or more. "
@@ -259,8 +261,8 @@ def _ranking_blocks(found: Standings) -> list[Block]:
 
 def _grid(data: str, tables: Sequence[Table]) -> Grid:
     has_networks = len({table.network for table in tables}) > 1
-    header = ["network"] * has_networks + ["loss", "IoU per image", "rank", "difference"]
-    header += ["interval", "p (Holm)", "verdict"]
+    header = ["network"] * has_networks + ["loss", "IoU", "rank", "difference"]
+    header += ["interval", "p", "verdict"]
     rows = [[table.network] * has_networks + _row(row) for table in tables for row in table.rows]
     return Grid(header, rows, num_words=1 + has_networks, title=data)
 
@@ -268,10 +270,23 @@ def _grid(data: str, tables: Sequence[Table]) -> Grid:
 def _row(row: Standing) -> list[str]:
     iou = MISSING if row.iou is None else f"{row.iou:.3f}"
     rank = MISSING if row.rank is None else f"{row.rank:g}"
-    failed = f" ({count_of(row.num_failed, 'run')} learned nothing)" if row.num_failed else ""
-    verdict = row.verdict if row.verdict != "undecided" else f"undecided: {row.reason}"
-    said = (verdict or "baseline") + failed
-    return [shown(row.loss), iou, rank, *_figures(row.difference), say_p(row.p_holm), said]
+    figures = [*_figures(row.difference), say_p(row.p_holm)]
+    return [shown(row.loss), iou, rank, *figures, row.verdict or "baseline"]
+
+
+def _remarks(tables: Sequence[Table]) -> list[str]:
+    """What is too long for a table: why a verdict is open, and runs that learned nothing."""
+    has_networks = len({table.network for table in tables}) > 1
+    by_remark: dict[str, list[str]] = {}
+    for table in tables:
+        for row in table.rows:
+            name = f"{table.network} with {shown(row.loss)}" if has_networks else shown(row.loss)
+            if row.verdict == "undecided":
+                by_remark.setdefault(f"undecided: {row.reason}", []).append(name)
+            if row.num_failed:
+                remark = f"{count_of(row.num_failed, 'run')} learned nothing"
+                by_remark.setdefault(remark, []).append(name)
+    return [f"{', '.join(names)}: {remark}." for remark, names in by_remark.items()]
 
 
 def _figures(found: Interval | None) -> list[str]:
