@@ -24,8 +24,8 @@ from vesica.report.standings import (
     Standings,
     analyse_standings,
     rank_over_sets,
-    standings_sections,
 )
+from vesica.report.standings_page import standings_sections
 from vesica.results import RunPlan, read_plan, read_table, write_model
 
 NAMES = ["bce", "iou", "dice"]

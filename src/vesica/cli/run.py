@@ -219,15 +219,15 @@ def _analysis_of(run: "Run") -> "Analysis":
 
 
 def _analysis_of_kind(kind: str) -> "Analysis":
-    from vesica.report import fairness, learning_curve, sparsity, standings
+    from vesica.report import fairness, learning_curve, sparsity, standings_page
     from vesica.report.summary import PLAIN
 
     known: dict[str, Callable[[], Analysis]] = {
         "": lambda: PLAIN,
         "fairness": lambda: fairness.ANALYSIS,
         "learning-curve": lambda: learning_curve.ANALYSIS,
-        "losses": lambda: standings.OF_LOSSES,
-        "architectures": lambda: standings.OF_ARCHITECTURES,
+        "losses": lambda: standings_page.OF_LOSSES,
+        "architectures": lambda: standings_page.OF_ARCHITECTURES,
         "sparsity": lambda: sparsity.ANALYSES[kind],
         "sparsity-classes": lambda: sparsity.ANALYSES[kind],
         "paper": paper.analysis,
