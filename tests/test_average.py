@@ -14,10 +14,14 @@ from torch import nn
 from vesica.average import Average
 from vesica.cell import run_cell
 from vesica.errors import DataError, Stopped
+from vesica.judge import read_settings
 from vesica.materials import Materials
 from vesica.networks import Whole
 from vesica.optim import average_share, read_average
-from vesica.plan import Cell
+from vesica.plan import Cell, across, replace
+from vesica.results import CellResult, read_table
+from vesica.results.folder import read_model
+from vesica.run import Run
 
 EVERY = ["ema", "ema:decay=0.5", "swa", "swa:start=0.5"]
 
@@ -162,3 +166,50 @@ def test_a_users_own(materials: Materials, tmp_path: Path) -> None:
     assert run(cell, materials, tmp_path / "cell").status != "failed"
     with pytest.raises(DataError, match="gives 2 at step 1; expected a share above 0"):
         materials.check(materials.resolve(tiny_cell(average=f"{file}:much")))
+
+
+# Beside the weights that are chosen
+
+
+def test_beside_changes_nothing_and_is_the_average_at_the_end(
+    materials: Materials, tmp_path: Path
+) -> None:
+    base = tiny_cell(max_epochs=4, patience=2, lr=3e-2)
+    plain = run(base, materials, tmp_path / "plain")
+    beside = run(replace(base, beside="ema:decay=0.5"), materials, tmp_path / "beside")
+    assert_same_outcome(tmp_path / "plain", tmp_path / "beside")
+    assert plain.iou_per_image == beside.iou_per_image
+    # The same average where it is what is kept, of as many epochs.
+    kept = {"patience": 0, "keep": "last", "max_epochs": beside.epochs}
+    alone = run(replace(base, average="ema:decay=0.5", **kept), materials, tmp_path / "alone")
+    inner = tmp_path / "beside" / "beside"
+    found, expected = (load_file(f / "model.safetensors") for f in (inner, tmp_path / "alone"))
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in found)
+    judged = read_model(inner / "result.json", CellResult)
+    assert judged.iou_per_image == alone.iou_per_image
+    assert judged.kept_epoch == beside.epochs
+    assert history(inner)[-1]["val_iou"] == history(tmp_path / "alone")[-1]["val_iou"]
+
+
+def test_beside_goes_on_where_it_was(materials: Materials, tmp_path: Path) -> None:
+    cell = materials.resolve(tiny_cell(beside="ema:decay=0.9"))
+    run_cell(cell, materials, tmp_path / "whole")
+    steps = itertools.count(1)
+    with pytest.raises(Stopped):
+        run_cell(cell, materials, tmp_path / "parts", should_stop=lambda: next(steps) == 8)
+    run_cell(cell, materials, tmp_path / "parts")
+    assert_same_outcome(tmp_path / "whole" / "beside", tmp_path / "parts" / "beside")
+
+
+def test_beside_has_a_verdict_of_its_own(tmp_path: Path) -> None:
+    base = tiny_cell(beside="ema:decay=0.5", max_epochs=2)
+    found = Run(tmp_path / "run", tmp_path / "cache")
+    found.train(found.prepare(across(base, seed=range(2), loss=["bce", "iou"]), jobs=1))
+    found.judge(0.005)
+    raw, averaged = found.findings.groups
+    assert (raw.label, averaged.label) == ("", "ema:decay=0.5 beside")
+    assert found.findings.num_results == len(read_table(tmp_path / "run" / "results.csv")) == 4
+    assert raw.losses[0].iou_soft != averaged.losses[0].iou_soft
+    assert "ema:decay=0.5 beside" in found.report().read_text()
+    assert len(read_settings(tmp_path / "run", found.cells)) == 1  # what a model is chosen of

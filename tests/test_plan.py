@@ -50,6 +50,7 @@ OTHER: dict[str, Any] = {
     "optimizer": "adamw",
     "schedule": "cosine:warmup=1",
     "average": "ema",
+    "beside": "swa",
     "steps": 300,
     "augment": "flip",
     "max_epochs": 3,

@@ -2,7 +2,7 @@
 
 import traceback
 from collections.abc import Callable
-from dataclasses import astuple, fields
+from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,15 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import Tensor
 
 from vesica import metrics, provenance
 from vesica.checkpoint import remove_checkpoint, write_tensors
 from vesica.data.arrays import Arrays
 from vesica.data.library import Rows
 from vesica.errors import Stopped
-from vesica.evaluate import by_class, count_probabilities, score
+from vesica.evaluate import by_class, count_probabilities, score, validate
+from vesica.features import Inputs
 from vesica.files import check, damaged, write_json
 from vesica.locks import locked
 from vesica.losses import parse_loss
@@ -25,6 +27,7 @@ from vesica.materials import Materials, make_fabric
 from vesica.networks import Network
 from vesica.plan import Cell
 from vesica.results import (
+    BESIDE,
     SCHEMA,
     CellResult,
     Status,
@@ -81,8 +84,7 @@ def _run(
     fabric = make_fabric(cell.recipe.precision)
     write_json(folder / "cell.json", cell.model_dump(mode="json"))
     checkpoint = folder / "checkpoint.safetensors"
-    network, rows = materials.network(cell), materials.library.rows(cell.data)
-    shown = materials.rows(cell)
+    network, shown = materials.network(cell), materials.rows(cell)
     inputs = materials.inputs(cell, network, fabric)
     try:
         fitted = fit(
@@ -98,9 +100,8 @@ def _run(
             on_step=on_step,
             should_stop=should_stop,
         )
-        truths = materials.truths(cell)
-        val = count_probabilities(network, inputs, rows.val, fabric, cell.recipe.batch, truths)
-        test, preds = score(network, inputs, rows.test, fabric, cell.recipe.batch, truths)
+        chosen = _score(cell, network, fitted, inputs, materials, fabric)
+        beside = _score_beside(cell, network, fitted, inputs, materials, fabric)
     except Diverged as error:
         result = _result(cell, fabric, status="failed", reason=str(error))
         remove_checkpoint(checkpoint)
@@ -111,19 +112,67 @@ def _run(
             cell, fabric, status="failed", reason=reason, traceback=details[-MAX_TRACEBACK:]
         )
     else:
-        _write_files(folder, cell, network, fitted, val, test, preds, materials, rows)
-        summary = {**_outcome(fitted), **_summary(cell, fitted, val, test)}
-        summary |= {"num_train": len(rows.train), "num_val": len(rows.val)}
-        summary |= {
-            "num_test": len(rows.test),
-            "num_images": len(materials.library.dataset(cell.data).samples),
-        }
-        summary |= {"num_classes": inputs.masks.shape[1]}
-        result = _result(cell, fabric, **summary)
+        if beside is not None:
+            found = _write_files(folder / BESIDE, cell, beside, materials, fabric)
+            write_model(folder / BESIDE / "result.json", found)
+        result = _write_files(folder, cell, chosen, materials, fabric)
     write_model(folder / "result.json", result)
     if result.has_scores:  # what memory did not suffice for may go on later
         remove_checkpoint(checkpoint)
     return result
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """Trained tensors, how they came about, and what they say of validation and test images."""
+
+    tensors: dict[str, Tensor]
+    fitted: Fit
+    val: NDArray[np.int32]
+    test: metrics.Scores
+    preds: NDArray[np.bool_]
+
+
+def _score(
+    cell: Cell,
+    network: Network,
+    fitted: Fit,
+    inputs: Inputs,
+    materials: Materials,
+    fabric: Fabric,
+) -> _Scored:
+    """Score the network as it is."""
+    rows, truths = materials.library.rows(cell.data), materials.truths(cell)
+    with_images = network, inputs
+    val = count_probabilities(*with_images, rows.val, fabric, cell.recipe.batch, truths)
+    test, preds = score(*with_images, rows.test, fabric, cell.recipe.batch, truths)
+    tensors = {name: tensor.clone() for name, tensor in network.trained_state().items()}
+    return _Scored(tensors, fitted, val, test, preds)
+
+
+def _score_beside(
+    cell: Cell,
+    network: Network,
+    fitted: Fit,
+    inputs: Inputs,
+    materials: Materials,
+    fabric: Fabric,
+) -> _Scored | None:
+    """Score the average that is kept beside the chosen weights, as it was where training ended."""
+    if not fitted.beside:
+        return None
+    network.load_state_dict(dict(fitted.beside), strict=False)
+    shown = materials.rows(cell).val
+    judged = validate(network, inputs, shown, parse_loss(cell.loss), fabric, cell.recipe.batch)
+    last = replace(
+        fitted.history[-1],
+        val_loss=judged.loss,
+        val_iou=judged.iou,
+        is_one_class=judged.is_one_class,
+    )
+    history = [*fitted.history[:-1], last]
+    of_average = replace(fitted, history=history, kept=len(history))
+    return _score(cell, network, of_average, inputs, materials, fabric)
 
 
 def load_trained(cell: Cell, materials: Materials, folder: Path) -> Network:
@@ -209,29 +258,38 @@ def _result(
 
 
 def _write_files(
-    folder: Path,
-    cell: Cell,
-    network: Network,
-    fitted: Fit,
-    val: NDArray[np.int32],
-    test: metrics.Scores,
-    preds: NDArray[np.bool_],
-    materials: Materials,
-    rows: Rows,
-) -> None:
-    arrays = materials.library.arrays(cell.data, cell.size)
-    write_table(
-        folder / "history.csv", [f.name for f in fields(Epoch)], map(astuple, fitted.history)
+    folder: Path, cell: Cell, scored: _Scored, materials: Materials, fabric: Fabric
+) -> CellResult:
+    """Write all but the result, and give that."""
+    rows, arrays = (
+        materials.library.rows(cell.data),
+        materials.library.arrays(cell.data, cell.size),
     )
-    write_scores(folder / "scores.csv", _test_scores(arrays, rows, test))
-    write_histograms(folder / "histograms.npz", val=val, test=test.histograms)
-    write_masks(folder / "masks.npz", by_class(preds))  # rows as in scores.csv
+    write_table(
+        folder / "history.csv",
+        [f.name for f in fields(Epoch)],
+        map(astuple, scored.fitted.history),
+    )
+    write_scores(folder / "scores.csv", _test_scores(arrays, rows, scored.test))
+    write_histograms(folder / "histograms.npz", val=scored.val, test=scored.test.histograms)
+    write_masks(folder / "masks.npz", by_class(scored.preds))  # rows as in scores.csv
     metadata = {
         "model": cell.model,
         "weights": cell.weights_name,
         "weights_digest": cell.weights_digest,
     }
-    write_tensors(folder / "model.safetensors", dict(network.trained_state()), metadata)
+    write_tensors(folder / "model.safetensors", scored.tensors, metadata)
+    return _result(
+        cell,
+        fabric,
+        **_outcome(scored.fitted),
+        **_summary(cell, scored.fitted, scored.val, scored.test),
+        num_train=len(rows.train),
+        num_val=len(rows.val),
+        num_test=len(rows.test),
+        num_images=len(materials.library.dataset(cell.data).samples),
+        num_classes=arrays.masks.shape[1],
+    )
 
 
 def _test_scores(arrays: Arrays, rows: Rows, test: metrics.Scores) -> TestScores:

@@ -193,13 +193,15 @@ def _cost(cell: Cell, step: _Step, materials: Materials) -> Cost:
     # Weights, gradients, the optimiser's average, the best epoch's copy; and of a 7x7 layer's 49
     # taps 148 products, in 16 bits or 32.
     copies = 4 + (1.5 if cell.recipe.precision == "bf16" else 3)
+    copies += sum(average != "none" for average in (cell.recipe.average, cell.recipe.beside))
+    num_kept = 1 + (cell.recipe.beside != "none")
     activations = step.saved_bytes * min(batch, len(rows.train)) * 3 // 2
     memory = int(copies * step.trained_bytes) + activations
     return Cost(
         (once_s + epoch_s * probable) / 3600,
         (once_s + epoch_s * most) / 3600,
         memory + 1_000_000_000,
-        step.trained_bytes + len(rows.test) * cell.size**2 // 8,
+        num_kept * (step.trained_bytes + len(rows.test) * cell.size**2 // 8),
         step.gain,
         _say_frozen(cell, step) if runs_frozen_layers(cell, step) else "",
     )

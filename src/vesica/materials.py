@@ -246,6 +246,7 @@ class Materials:
             optimizer=str(read_optimizer(recipe.optimizer)),
             schedule=str(read_schedule(recipe.schedule)),
             average=str(read_average(recipe.average)),
+            beside=str(read_average(recipe.beside)),
             **self._epochs(cell, data),
             augment=str(read_augmentation(recipe.augment)),
             precision=resolve_precision(recipe.precision),
@@ -280,7 +281,8 @@ class Materials:
             check_network(self.network(cell), name, cell.size, num_classes)
             self._checked.add((cell.model, cell.size))
         rate_factor(read_schedule(cell.recipe.schedule), 0.0, cell.recipe.max_epochs)
-        average_share(read_average(cell.recipe.average), 1, cell.recipe.max_epochs)
+        for average in (cell.recipe.average, cell.recipe.beside):
+            average_share(read_average(average), 1, cell.recipe.max_epochs)
         image = torch.zeros(3, cell.size, cell.size, dtype=torch.uint8)
         mask = torch.zeros(num_classes, cell.size, cell.size, dtype=torch.bool)
         augment(read_augmentation(cell.recipe.augment), image, mask, cell.stream, 0, 0)

@@ -34,6 +34,7 @@ LATER: dict[str, Any] = {
     "data.depth": None,
     "data.classes": False,
     "recipe.average": "none",
+    "recipe.beside": "none",
     "recipe.steps": 0,
     "score_at": "network",
     "absent": "score",
@@ -94,6 +95,11 @@ class Recipe(Frozen):
         "none",
         description="Of the weights over the steps: none, ema:decay=0.97 or swa, or "
         "FILE.py:FUNCTION; it is the average that is scored.",
+    )
+    beside: str = Field(
+        "none",
+        description="Another average, as --average, that changes nothing: as it is where training "
+        "ends it is scored beside the weights that are chosen, with a verdict of its own.",
     )
     max_epochs: int = Field(1000, ge=1, description="At most so many epochs.")
     steps: int = Field(
@@ -237,6 +243,7 @@ class Cell(Frozen):
             self.recipe.schedule,
             self.recipe.augment,
             self.recipe.average,
+            self.recipe.beside,
         )
 
     @property

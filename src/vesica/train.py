@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
+from torch import Tensor
 
 from vesica.average import Average
 from vesica.checkpoint import load_checkpoint, save_checkpoint
@@ -85,12 +86,14 @@ class Fit:
         ended_by: "patience" (converged) or "epochs" (stopped at the limit: the number of epochs
             to convergence is not known).
         notes: What a user should know of it.
+        beside: The average that is scored beside these weights, as it was at the end; may be empty.
     """
 
     history: list[Epoch]
     kept: int
     ended_by: Literal["patience", "epochs"]
     notes: list[str] = field(default_factory=list)
+    beside: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def is_collapsed(self) -> bool:
@@ -138,10 +141,14 @@ def fit(
     module, optimizer = fabric.setup(network, optimizer)
     module.mark_forward_method("head")
     num_steps = math.ceil(len(train) / recipe.batch)
-    average = Average(network, recipe.average, recipe.max_epochs * num_steps)
+    average, beside = (
+        Average(network, text, recipe.max_epochs * num_steps)
+        for text in (recipe.average, recipe.beside)
+    )
     values, kept, notes = load_checkpoint(checkpoint, network, optimizer)
     state, best = State.from_dict(values), kept["best"]
     average.load(kept["average"])
+    beside.load(kept["beside"])
     state.notes += notes
     saved_at = time.monotonic()
 
@@ -170,14 +177,15 @@ def fit(
                 len(rows) if recipe.reduction == "mean" else 1
             )
             state.step += 1
-            average.update(state.epoch * num_steps + state.step)
+            for one in (average, beside):
+                one.update(state.epoch * num_steps + state.step)
             state.time_s += time.monotonic() - started
             if not math.isfinite(state.loss_sum):
                 raise Diverged(f"the training loss is not finite in epoch {state.epoch + 1}")
             on_step(state, num_steps)
             stopping = should_stop()
             if stopping or time.monotonic() - saved_at > CHECKPOINT_EVERY_S:
-                others = {"best": best, "average": average.tensors}
+                others = {"best": best, "average": average.tensors, "beside": beside.tensors}
                 save_checkpoint(checkpoint, asdict(state), network, optimizer, others)
                 saved_at = time.monotonic()
             if stopping:
@@ -209,7 +217,7 @@ def fit(
     network.load_state_dict(best, strict=False)
     converged = has_converged(state.history, recipe)
     ended_by: Literal["patience", "epochs"] = "patience" if converged else "epochs"
-    return Fit(state.history, state.kept, ended_by, state.notes)
+    return Fit(state.history, state.kept, ended_by, state.notes, beside.tensors)
 
 
 def is_over(state: State, recipe: Recipe) -> bool:

@@ -57,6 +57,13 @@ def paper(
     precision: Annotated[
         Literal["fp32", "bf16", "auto"], typer.Option(help="auto: bf16 where the hardware has it.")
     ] = "fp32",
+    beside: Annotated[
+        str,
+        typer.Option(
+            help="An average of the weights, such as ema, scored beside them where training ends; "
+            "it changes nothing."
+        ),
+    ] = "none",
     margin: Margin = 0.5,
     published: Annotated[
         bool,
@@ -105,6 +112,7 @@ def paper(
         recipe=recipe,
         max_epochs=epochs,
         precision=precision,
+        beside=beside,
     )
     execute(
         lambda _: cells,

@@ -46,7 +46,7 @@ class Judgement:
     Attributes:
         run: Its folder.
         plan: What it was begun with.
-        settings: In the order of `findings.groups`.
+        settings: In the order of `findings.groups`; those of averages beside the weights are last.
         library: Whose data sets are open.
     """
 
@@ -55,6 +55,11 @@ class Judgement:
     settings: tuple[Setting, ...]
     findings: Findings
     library: Library
+
+    @property
+    def of_weights(self) -> tuple[Setting, ...]:
+        """The settings without those of averages beside the weights."""
+        return tuple(setting for setting in self.settings if not setting.is_beside)
 
 
 def judge_run(
@@ -76,7 +81,8 @@ def judge_run(
     if margin is None:
         before = read_findings(run)
         margin = statistics.MARGIN if before is None else before.margin
-    settings = tuple(read_settings(run, plan.cells))
+    own = read_settings(run, plan.cells)
+    settings = (*own, *read_settings(run, plan.cells, is_beside=True))
     looks = read_looks(run) if plan.grows else None
     if looks is not None:
         margin = looks.fix_margin(run, margin)
@@ -93,7 +99,7 @@ def judge_run(
         versions=provenance.versions(),
         margin=margin,
         num_cells=len(plan.cells),
-        num_results=sum(len(setting.ended) for setting in settings),
+        num_results=sum(len(setting.ended) for setting in own),
         groups=groups,
         verdict=" ".join(
             s
@@ -102,7 +108,7 @@ def judge_run(
         ),
     )
     write_model(run / "results.json", findings)
-    by_key = {found.cell.key: found for s in settings for found in s.ended.values()}
+    by_key = {found.cell.key: found for s in own for found in s.ended.values()}
     _write_csv(run / "results.csv", [by_key[c.key] for c in plan.cells if c.key in by_key])
     return Judgement(run, plan, settings, findings, library)
 

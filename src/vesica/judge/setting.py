@@ -118,11 +118,13 @@ class Setting:
         label: The fields in which it differs from the run's other settings; "" if alone.
         cells: In the plan's order.
         ended: Those that have a result.
+        is_beside: Whether these are the averages that are scored beside the weights.
     """
 
     label: str
     cells: tuple[Cell, ...]
     ended: dict[Place, EndedCell] = field(default_factory=dict)
+    is_beside: bool = False
 
     @cached_property
     def losses(self) -> list[str]:
@@ -223,8 +225,16 @@ class Setting:
         return np.take(rows, [self.seeds.index(seed) for seed in seeds], axis=0)
 
 
-def read_settings(run: Path, cells: Sequence[Cell]) -> list[Setting]:
-    """Put together what may be compared, with the results that are there."""
+def read_settings(run: Path, cells: Sequence[Cell], *, is_beside: bool = False) -> list[Setting]:
+    """Put together what may be compared, with the results that are there.
+
+    Args:
+        run: The run's folder.
+        cells: Of its plan.
+        is_beside: Take the averages that are scored beside the weights, of the cells that have one.
+    """
+    if is_beside:
+        cells = [cell for cell in cells if cell.recipe.beside != "none"]
     grouped: dict[str, list[Cell]] = {}
     for cell in cells:
         grouped.setdefault(json.dumps(cell.setting(), sort_keys=True), []).append(cell)
@@ -238,6 +248,9 @@ def read_settings(run: Path, cells: Sequence[Cell]) -> list[Setting]:
     if len(set(labels)) < len(labels):  # only the images differ
         spelled = [shown(members[0].data.spelled) for members in grouped.values()]
         labels = [", ".join(filter(None, both)) for both in zip(spelled, labels, strict=True)]
+    if is_beside:
+        names = [f"{shown(members[0].recipe.beside)} beside" for members in grouped.values()]
+        labels = [", ".join(filter(None, both)) for both in zip(labels, names, strict=True)]
     return [
         Setting(
             label,
@@ -245,8 +258,9 @@ def read_settings(run: Path, cells: Sequence[Cell]) -> list[Setting]:
             {
                 Place.of(cell): found
                 for cell in members
-                if (found := read_cell(run, cell)) is not None
+                if (found := read_cell(run, cell, is_beside=is_beside)) is not None
             },
+            is_beside,
         )
         for label, members in zip(labels, grouped.values(), strict=True)
     ]

@@ -87,7 +87,7 @@ class Sparsity(Model):
 
 def analyse_sparsity(judged: Judgement, kind: str) -> Sparsity:
     """The first loss against each other one, at every density that has results."""
-    settings, margin = judged.settings, judged.findings.margin
+    settings, margin = judged.of_weights, judged.findings.margin
     found = [
         (density, setting, group)
         for setting, group in zip(settings, judged.findings.groups, strict=True)

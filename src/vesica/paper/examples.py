@@ -35,7 +35,7 @@ def examples_section(judged: Judgement) -> Section | None:
     The test image is the one whose per-image IoU, mean of both losses, is the median: neither the
     best nor the worst, and nobody's choice.
     """
-    found = _choose(judged.settings)
+    found = _choose(judged.of_weights)
     if found is None:
         return None
     setting, by_loss = found

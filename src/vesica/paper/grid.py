@@ -66,6 +66,7 @@ def grid(
     recipe: RecipeName = "default",
     max_epochs: int | None = None,
     precision: Literal["fp32", "bf16", "auto"] = "fp32",
+    beside: str = "none",
 ) -> list[Cell]:
     """The 32 cells of tables 3 to 6, for each seed, or a part of them.
 
@@ -78,7 +79,7 @@ def grid(
         weights: As in `Cell`; FCResNet has none where they are of `VGG_ONLY`.
         recipe: "paper": eq. 1's sum over pixels, the sum over a batch, and Keras' initial weights.
         max_epochs: Instead of the scale's.
-        precision: As in `Recipe`.
+        precision, beside: As in `Recipe`.
 
     Raises:
         ValueError: If there is no such part, or its data set is not given.
@@ -92,6 +93,7 @@ def grid(
         recipe=Recipe(
             max_epochs=max_epochs or chosen.max_epochs,
             precision=precision,
+            beside=beside,
             reduction="sum" if recipe == "paper" else "mean",
         ),
     )

@@ -167,7 +167,7 @@ def _compare(
 def summarise_fairness(run: Path, cells: Sequence[Cell], judged: Judgement | None) -> Summary:
     """Every rule and rate as far as they have results."""
     assert judged is not None  # it is not written while cells run
-    found = analyse_fairness(judged.settings, judged.findings.margin)
+    found = analyse_fairness(judged.of_weights, judged.findings.margin)
     return Summary(
         "fairness",
         TITLE,

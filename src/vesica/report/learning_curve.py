@@ -109,7 +109,7 @@ def _next_gain(points: Sequence[Point]) -> float | None:
 def summarise_learning_curve(run: Path, cells: Sequence[Cell], judged: Judgement | None) -> Summary:
     """Every loss as far as it has results."""
     assert judged is not None  # it is not written while cells run
-    found = analyse_learning_curve(judged.settings, judged.findings.margin)
+    found = analyse_learning_curve(judged.of_weights, judged.findings.margin)
     return Summary(
         "learning-curve",
         TITLE,

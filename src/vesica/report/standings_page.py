@@ -136,7 +136,7 @@ def summarise_architectures(run: Path, cells: Sequence[Cell], judged: Judgement 
 
 def _summarise(name: str, title: str, judged: Judgement | None) -> Summary:
     assert judged is not None  # it is not written while cells run
-    found = analyse_standings(judged.settings, judged.findings.margin)
+    found = analyse_standings(judged.of_weights, judged.findings.margin)
     document, sections = found.model_dump(mode="json"), standings_sections(found)
     return Summary(name, title, document, sections, CSV_HEADER, list(_csv_rows(found)))
 

@@ -27,6 +27,7 @@ from vesica.results.findings import (
     findings_schema,
 )
 from vesica.results.folder import (
+    BESIDE,
     EndedCell,
     TestScores,
     cell_folder,
@@ -44,6 +45,7 @@ from vesica.results.kept import SCHEMA, CellResult, RunPlan, Status, WeightsName
 from vesica.results.scores import METRICS, MeanScores, Metric, Model, metric_beside
 
 __all__ = [
+    "BESIDE",
     "METRICS",
     "SCHEMA",
     "Calibration",

@@ -34,6 +34,8 @@ from vesica.results.kept import MAX_TEXT, CellResult, RunPlan
 from vesica.results.scores import Model
 
 FINDINGS = "results.json"
+BESIDE = "beside"
+"""Folder, in a cell's, of the average that is scored beside its weights."""
 COUNTS = ("tp", "fp", "fn", "tn")
 
 Kept = TypeVar("Kept", bound=Model)
@@ -137,8 +139,8 @@ def read_findings(run: Path) -> Findings | None:
     return read_model(run / FINDINGS, Findings) if is_there(run / FINDINGS) else None
 
 
-def read_cell(run: Path, cell: Cell) -> EndedCell | None:
-    """The cell's result, or None while it has none.
+def read_cell(run: Path, cell: Cell, *, is_beside: bool = False) -> EndedCell | None:
+    """The cell's result, or that of the average beside its weights; None while it has none.
 
     Raises:
         DataError: If it is damaged, or lies elsewhere.
@@ -148,6 +150,10 @@ def read_cell(run: Path, cell: Cell) -> EndedCell | None:
         return None
     if folder.resolve() != cell_folder(run.resolve(), cell):
         raise DataError(f"{folder}: a link to another folder; a run keeps its cells itself")
+    if is_beside:
+        folder = folder / BESIDE
+        if not is_there(folder / RESULT):
+            return None
     return EndedCell(cell, folder, read_model(folder / RESULT, CellResult))
 
 
