@@ -15,7 +15,7 @@ def arrays_of(*masks: str) -> Arrays:
     """Masks of 2 x 2 pixels in reading order, e.g. `##..`."""
     stack = np.array([[pixel == "#" for pixel in mask] for mask in masks]).reshape(-1, 2, 2)
     names = tuple(f"image_{index}" for index in range(len(masks)))
-    return Arrays(names, names, np.zeros((*stack.shape, 3), np.uint8), stack)
+    return Arrays(names, names, np.zeros((*stack.shape, 3), np.uint8), stack[:, None])
 
 
 def split_of(num_train: int, num_test: int) -> Split:
