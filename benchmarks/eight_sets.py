@@ -20,6 +20,7 @@ from vesica.statistics.paired import paired_t, sign_flip, sign_test
 
 mpl.use("Agg")
 
+TICKS = (0.5, 1, 2, 5, 10, 20, 50)
 MINUS = "\N{MINUS SIGN}"
 PAIRS = (("bce", "iou"), ("bce", "lovasz_hinge"), ("iou", "lovasz_hinge"))
 NAMES = {"bce": "BCE", "iou": "IoU loss", "lovasz_hinge": "Lovasz hinge"}
@@ -117,6 +118,9 @@ def draw(sets: list[SetOfImages], target: Path) -> None:
         place = (100 * one.density, 100 * found.high)
         axes.annotate(one.name, place, (0, 4), textcoords="offset points", ha="center", fontsize=8)
     axes.set_xscale("log")
+    axes.set_xticks(TICKS, map(str, TICKS))
+    axes.set_xticks([], minor=True)
+    axes.set_xlim(0.35, 60)
     axes.set_xlabel("foreground, % of pixels")
     axes.set_ylabel("IoU loss minus BCE, points")
     axes.spines[["top", "right"]].set_visible(False)
