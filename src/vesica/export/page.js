@@ -107,7 +107,8 @@ function draw() {
     (traits.unusualAbove !== null && disagreement > traits.unusualAbove);
   element("value").textContent = (threshold.isOwn ? Number(threshold.value) : traits.threshold).toFixed(3);
   element("summary").className = isUnusual ? "warn" : "";
-  element("summary").textContent = `${(100 * share).toFixed(2)} % of the image is foreground.` +
+  const what = traits.isExclusive ? traits.classes[Number(element("class").value)] : "foreground";
+  element("summary").textContent = `${(100 * share).toFixed(2)} % of the image is ${what}.` +
     (isUnusual ? " The model is less sure of it than of nine test images in ten: look closely." : "");
 }
 
@@ -127,6 +128,7 @@ async function save() {
 
 traits.classes.forEach((name, place) => element("class").add(new Option(name, place)));
 element("class-row").hidden = traits.classes.length < 2;
+element("threshold-row").hidden = traits.isExclusive;
 threshold.value = traits.threshold;
 threshold.addEventListener("input", () => { threshold.isOwn = true; draw(); });
 ["class", "shown"].forEach((id) => element(id).addEventListener("change", draw));

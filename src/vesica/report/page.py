@@ -102,7 +102,7 @@ def _draw_forest(judged: Judgement, views: Sequence[View]) -> Markup | None:
 
 
 def _draw_reliability(setting: Setting) -> Markup | None:
-    if setting.scores is None or not setting.scores.reliability:
+    if setting.scores is None or not setting.scores.reliability or setting.cells[0].data.classes:
         return None
     found = {
         loss: [r for place, r in setting.scores.reliability.items() if place.loss == loss]
@@ -138,7 +138,7 @@ def _make_view(anchor: str, judged: Judgement, setting: Setting, group: GroupFin
         scores_caption=_describe_scores(cell, setting, group),
         more=tables.more_grid(group),
         classes=tables.class_grid(group) if group.classes else None,
-        decisions=[_show_decisions(pair) for pair in pairs],
+        decisions=[] if cell.data.classes else [_show_decisions(pair) for pair in pairs],
         evidence=[
             found for c in group.comparisons if (found := show_evidence(c, setting, anchors))
         ],
@@ -174,6 +174,10 @@ def _describe_scores(cell: Cell, setting: Setting, group: GroupFindings) -> str:
     if num := setting.num_images:
         empty = max(row.num_empty for row in group.losses)
         without = f"{empty} of them without foreground" if empty else "all with foreground"
+        if group.classes:
+            without = "each worth the mean over its classes"
+            if cell.empty == "skip":
+                without += f" that it has ({empty} of {num * len(group.classes)} are absent)"
         folds = f", each in one of {len(setting.folds)} folds" if len(setting.folds) > 1 else ""
         images = f"{num} test images{folds}, {without}"
     size = f"{cell.size} x {cell.size} pixels"

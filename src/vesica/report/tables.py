@@ -58,15 +58,23 @@ def score_grid(group: GroupFindings, cell: Cell) -> Grid:
 
 def more_grid(group: GroupFindings) -> Grid:
     """The further metrics."""
+    has_classes = bool(group.setting.get("data", {}).get("classes"))
     names = _shown_in("more")
+    if has_classes:  # none has a threshold
+        names = [name for name in names if group.losses[0][name] is not None]
     low = [METRICS[name].heading for name in names if METRICS[name].better == "low"]
     num_empty = group.losses[0].num_empty
+    at = (
+        ", of the masks in which each pixel is of one class"
+        if has_classes
+        else ", at threshold 1/2 but for the first column: there the threshold is the one with the "
+        "highest IoU on validation images"
+    )
     title = (
-        "Means over test images, at threshold 1/2 but for the first column: there the threshold is "
-        "the one with the highest IoU on validation images. HD95 is a distance in pixels, the "
+        f"Means over test images{at}. HD95 is a distance in pixels, the "
         f"calibration error is pooled, in 15 bins; {say_list(low)} are better when low."
     )
-    if num_empty:
+    if num_empty and group.setting.get("absent") != "skip":
         title += (
             f" An image without foreground ({num_empty} of them) counts as right if nothing is "
             "found in it and else as wrong, at the image's diagonal for HD95."
