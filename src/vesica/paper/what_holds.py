@@ -7,7 +7,8 @@ from typing import Any, get_args
 from vesica.errors import DataError
 from vesica.files import write_json, write_text
 from vesica.paper import contrasts
-from vesica.paper.claims import Status, claims
+from vesica.paper.claims import Claim, Status, claims
+from vesica.paper.found import found_section, read_found
 from vesica.paper.page_parts import HEADINGS, UNSEEN_NOTE, printed_cells, unseen_blocks
 from vesica.paper.published import PRINTED, ROWS
 from vesica.paper.section_5 import section_5
@@ -27,7 +28,7 @@ def analyse() -> dict[str, Any]:
     """The tables, the paper's statistics recomputed, its claims, what it left out, and its IoU.
 
     Accuracy and IoU are in thousandths in `rows` and `unseen`, in points in `categories`,
-    `sparsity` and `softness.differences`, and fractions elsewhere.
+    `sparsity`, `softness.differences` and `found`, and fractions elsewhere.
     """
     return {
         "schema": SCHEMA,
@@ -39,6 +40,7 @@ def analyse() -> dict[str, Any]:
         "sparsity": contrasts.sparsity(),
         "unseen": contrasts.all_metrics(),
         "softness": softness(),
+        "found": [asdict(row) for row in read_found()],
     }
 
 
@@ -80,6 +82,7 @@ def published_sections(document: dict[str, Any]) -> list[Section]:
     return [
         Section("", _summary(document)),
         Section("Sentence by sentence", [_claims(document, s) for s in get_args(Status)]),
+        found_section([Claim(**claim) for claim in document["claims"]]),
         iou_section(document["softness"]),
         Section("The numbers of section 5", [_numbers(document)]),
         Section(

@@ -11,6 +11,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from vesica.words import count_of
+
 BOLD = re.compile(r"\*\*(.+?)\*\*")
 CODE = re.compile(r"`(.+?)`")
 
@@ -50,7 +52,7 @@ class Pictures:
 
     def __str__(self) -> str:
         """What stands for them where they cannot be shown."""
-        return f"{len(self.items)} pictures, in the HTML page only."
+        return f"{count_of(len(self.items), 'picture')}, in the HTML page only."
 
 
 Block = str | Grid | Pictures

@@ -1,0 +1,67 @@
+"""What our committed runs say of the paper's claims: the table behind a part of docs/what-holds.md.
+
+    python benchmarks/collect_found.py docs/results src/vesica/paper/found.csv
+
+A row for each set-up of docs/results/lfw and each set of docs/results/eight.
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+from vesica.paper.found import COLUMNS
+from vesica.results import Comparison, GroupFindings, read_findings, write_table
+
+FACES = {
+    "bfcn32s-lite": "LFW",
+    "celebamask-bfcn32s-lite": "CelebAMask",
+    "bfcn32s-full": "LFW at the paper's size",
+}
+"""Runs of the grid but that of FCResNet from scratch, of one seed and 15 epochs."""
+
+
+def rows_of(results: Path) -> Iterator[list[object]]:
+    """All rows, as `COLUMNS` has them."""
+    for folder, name in FACES.items():
+        findings = read_findings(results / "lfw" / folder)
+        assert findings is not None
+        for group in findings.groups:
+            yield row_of(name, "faces", group)
+    for file in sorted((results / "eight").glob("*/results.json")):
+        findings = read_findings(file.parent)
+        assert findings is not None
+        yield row_of(file.parent.name, "sets", findings.groups[0])
+
+
+def row_of(name: str, kind: str, group: GroupFindings) -> list[object]:
+    """IoU loss against BCE in one setting; differences in points."""
+    pair = next(c for c in group.comparisons if (c.baseline, c.challenger) == ("bce", "iou"))
+    assert isinstance(pair, Comparison)
+    bce, iou = (next(r for r in group.losses if r.loss == loss) for loss in ("bce", "iou"))
+    assert bce.accuracy is not None
+    assert iou.accuracy is not None
+    assert bce.iou_per_image is not None
+    assert iou.iou_per_image is not None
+    points = [
+        *(pair.mean, pair.low, pair.high),
+        *(pair.soft.difference.mean, iou.accuracy - bce.accuracy),
+        *(bce.iou_per_image, iou.iou_per_image),
+    ]
+    return [
+        *(kind, name, group.setting["data"]["split"], group.target or "", pair.num_seeds),
+        pair.verdict,
+        *("" if value is None else round(100 * value, 3) for value in points),
+    ]
+
+
+def main() -> None:
+    """Write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("results", type=Path)
+    parser.add_argument("table", type=Path)
+    args = parser.parse_args()
+    write_table(args.table, COLUMNS, rows_of(args.results), has_sum=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""What our own runs say of the paper's sentences."""
+
+import csv
+import tomllib
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from vesica.paper.claims import Claim
+from vesica.report import svg
+from vesica.report.sections import Grid, Pictures, Section
+from vesica.report.svg import BOTTOM, RIGHT, TOP
+
+TITLE = "What we found when we ran it"
+COLUMNS = (
+    *("kind", "name", "size", "target", "num_seeds", "verdict"),
+    *("mean", "low", "high", "soft", "accuracy", "iou_bce", "iou_iou"),
+)
+"""Of `found.csv`: differences are IoU loss minus BCE loss in points; `soft` is of soft IoU."""
+
+FULL = "LFW at the paper's size"
+NAME_WIDTH, WIDTH, ROW_HEIGHT = 250, 760, 22
+WHAT_WAS_RUN = (
+    "LFW and 1000 faces of CelebAMask-HQ in HELEN's layout (not HELEN), BFCN-32s with VGG-16 from "
+    "HED, 128 pixels, width 512, at most 15 epochs, 3 seeds of each loss; all runs were ended by "
+    "the limit of epochs, so that neither loss has converged. Commands, tables and scores are in "
+    "`docs/results/lfw`, those of sets of other things in `docs/results/eight`. No claim about "
+    "FCResNet is judged: there are no pretrained weights of it here."
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """IoU loss against BCE loss in a set-up of ours; differences in points.
+
+    Attributes:
+        kind: "faces", a set-up of the paper, or "sets".
+        mean, low, high: Of masks, with the interval over seeds and test images; no interval of a
+            single seed.
+        soft: Of soft IoU.
+        accuracy: Of masks.
+        iou_bce, iou_iou: Of masks.
+    """
+
+    kind: str
+    name: str
+    size: str
+    target: str
+    num_seeds: int
+    verdict: str
+    mean: float
+    low: float | None
+    high: float | None
+    soft: float
+    accuracy: float
+    iou_bce: float
+    iou_iou: float
+
+    @property
+    def label(self) -> str:
+        """What a reader calls it."""
+        if self.kind == "sets":
+            return self.name
+        return f"{self.name}: {self.size}, {'hair' if '+' in self.target else 'no hair'}"
+
+
+def read_found() -> list[Found]:
+    """Every set-up that was run."""
+    text = resources.files("vesica.paper").joinpath("found.csv").read_text(encoding="utf-8")
+    return [_parse(row) for row in csv.DictReader(text.splitlines())]
+
+
+def _parse(row: dict[str, str]) -> Found:
+    words = ("kind", "name", "size", "target", "verdict")
+    values: dict[str, Any] = {
+        name: float(row[name]) if row[name] else None for name in COLUMNS if name not in words
+    }
+    values |= {name: row[name] for name in words}
+    return Found(**values | {"num_seeds": int(row["num_seeds"])})
+
+
+def facts(found: list[Found]) -> dict[str, Any]:
+    """The values that `found.toml` names."""
+    faces = [f for f in found if f.kind == "faces" and f.name != FULL]
+    (full,) = (f for f in found if f.name == FULL)
+    means, soft, accuracy = (
+        np.array([getattr(f, name) for f in faces]) for name in ("mean", "soft", "accuracy")
+    )
+    by_place = {(f.name, f.target, f.size): f for f in faces}
+    pairs = [
+        (by_place[name, target, "big"], other)
+        for (name, target, size), other in by_place.items()
+        if size == "small" and (name, target, "big") in by_place
+    ]
+    lost = [
+        getattr(big, name) - getattr(small, name)
+        for big, small in pairs
+        for name in ("iou_bce", "iou_iou")
+    ]
+    sets = sorted((f for f in found if f.kind == "sets"), key=lambda f: -f.mean)
+    return {
+        "num": len(faces),
+        "num_decided": sum(f.verdict != "undecided" for f in faces),
+        "mask_wins": int((means > 0).sum()),
+        "mask_low": means.min(),
+        "mask_high": means.max(),
+        "soft_wins": int((soft > 0).sum()),
+        "soft_low": soft.min(),
+        "soft_high": soft.max(),
+        "full": full.mean,
+        "full_soft": full.soft,
+        "accuracy_low": accuracy.min(),
+        "accuracy_high": accuracy.max(),
+        "accuracy_falls": int((accuracy < 0).sum()),
+        "num_pairs": len(pairs),
+        "num_changed": sum(big.mean * small.mean < 0 for big, small in pairs),
+        "num_sizes": len(lost),
+        "small_worse": sum(value > 0 for value in lost),
+        "small_mean": float(np.mean(lost)),
+        "sets": ", ".join(f"{f.name} {f.mean:+.1f} ({f.verdict})" for f in sets),
+    }
+
+
+def found_section(claims: list[Claim]) -> Section:
+    """Each claim with the tables' evidence and ours beside it, and a figure of all set-ups."""
+    found = read_found()
+    text = resources.files("vesica.paper").joinpath("found.toml").read_text(encoding="utf-8")
+    known = {claim.quote: claim for claim in claims}
+    values = facts(found)
+    rows = [
+        [claim.section, f"“{claim.quote}”", claim.figures, entry["figures"].format(**values)]
+        for entry in tomllib.loads(text)["found"]
+        for claim in [known[entry["quote"]]]
+    ]
+    grid = Grid(["section", "the paper", "its tables", "our runs"], rows, num_words=None)
+    caption = (
+        "IoU loss minus BCE loss in each of our runs, in points. Filled: decided; hollow: not. "
+        "The line is the interval over seeds and test images, of masks; the cross is soft IoU."
+    )
+    return Section(TITLE, [WHAT_WAS_RUN, grid, Pictures([("At a glance", caption, draw(found))])])
+
+
+def draw(found: list[Found]) -> Markup:
+    """A line for each set-up: masks with their interval, and soft IoU."""
+    ends = [value for f in found for value in (f.mean, f.low, f.high, f.soft) if value is not None]
+    scale = svg.scale_for([0.0, *ends], NAME_WIDTH, WIDTH - RIGHT)
+    foot = TOP + ROW_HEIGHT * len(found)
+    parts = [svg.line(scale(0), TOP, scale(0), foot, "zero")]
+    for number, row in enumerate(found):
+        y = TOP + ROW_HEIGHT * (number + 0.5)
+        parts += [svg.text(row.label, 0, y + 4)]
+        if row.low is not None and row.high is not None:
+            parts += [svg.line(scale(row.low), y, scale(row.high), y, f"interval {row.verdict}")]
+        said = f"{row.label}: masks {row.mean:+.1f}, {row.verdict}; soft IoU {row.soft:+.1f}"
+        parts += [svg.marker(2, scale(row.mean), y, f"point {row.verdict}", said)]
+        parts += [svg.cross(scale(row.soft), y, title=said)]
+    parts += [svg.x_axis(scale, foot, "IoU loss minus BCE loss, points", svg.signed)]
+    alt = "; ".join(f"{f.label} {f.mean:+.1f}, soft {f.soft:+.1f}" for f in found)
+    return svg.drawing(alt, WIDTH, foot + BOTTOM, *parts)

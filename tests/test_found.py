@@ -1,0 +1,63 @@
+"""What our runs say of the paper's claims: the table is that of the committed runs."""
+
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from collect_found import rows_of
+from markupsafe import escape
+
+from vesica.paper.claims import claims
+from vesica.paper.found import FULL, TITLE, facts, found_section, read_found
+from vesica.report.sections import Grid, to_html, to_markdown
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_table_is_of_the_committed_runs(tmp_path: Path) -> None:
+    text = (ROOT / "src" / "vesica" / "paper" / "found.csv").read_text()
+    rows = [",".join(map(str, row)) for row in rows_of(ROOT / "docs" / "results")]
+    assert text.splitlines()[1:] == rows
+
+
+def test_facts_by_hand() -> None:
+    found = read_found()
+    values = facts(found)
+    faces = [f for f in found if f.kind == "faces" and f.name != FULL]
+    assert values["num"] == len(faces) == 8
+    assert values["mask_wins"] == sum(f.mean > 0 for f in faces)
+    assert values["soft_high"] == max(f.soft for f in faces)
+    assert values["num_pairs"] == 4
+    big, small = (
+        next(f for f in faces if (f.name, f.target, f.size) == ("LFW", "face", size))
+        for size in ("big", "small")
+    )
+    assert big.iou_bce - small.iou_bce == pytest.approx(80.683 - 78.377)
+    assert values["num_sizes"] == 8
+    lost = [
+        getattr(b, name) - getattr(s, name)
+        for b in faces
+        for s in faces
+        for name in ("iou_bce", "iou_iou")
+        if (b.name, b.target, b.size, s.size) == (s.name, s.target, "big", "small")
+    ]
+    assert values["small_mean"] == pytest.approx(np.mean(lost))
+    assert values["small_worse"] == sum(value > 0 for value in lost)
+
+
+def test_every_sentence_is_one_of_the_papers() -> None:
+    text = (ROOT / "src" / "vesica" / "paper" / "found.toml").read_text()
+    quotes = [entry["quote"] for entry in tomllib.loads(text)["found"]]
+    assert set(quotes) <= {claim.quote for claim in claims()}
+    section = found_section(claims())
+    (grid,) = (block for block in section.blocks if isinstance(block, Grid))
+    assert len(grid.rows) == len(quotes)
+    assert not any("{" in row[3] for row in grid.rows)
+
+
+def test_the_page_shows_every_set_up() -> None:
+    section = found_section(claims())
+    page = to_html("x", [section])
+    assert all(str(escape(row.label)) in page for row in read_found())
+    assert TITLE in to_markdown("x", [section])
