@@ -95,7 +95,7 @@ def numbers(most: float = 1e9) -> st.SearchStrategy[float]:
 def terms(draw_: st.DrawFn) -> Term:
     name = draw_(st.sampled_from(NAMES))
     keys = sorted(draw_(st.sets(st.sampled_from([*parameters(name), ""]))) - {""})
-    limits = {("focal", "alpha"): 1.0}
+    limits = {("focal", "alpha"): 1.0, ("topk", "share"): 1.0}
     params = {key: draw_(numbers(limits.get((name, key), 1e9))) for key in keys}
     kept = tuple((k, v) for k, v in params.items() if v != parameters(name)[k])
     return Term(Spelled(name, kept), draw_(numbers()))

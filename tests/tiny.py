@@ -14,6 +14,7 @@ from vesica.plan import Cell, Recipe, Source, replace
 def tiny(
     *,
     weights: Weights = NONE,
+    classes: int = 1,
     width: int = 8,
     init: Init = "fcn",
     dropout: float = 0.0,
@@ -28,7 +29,8 @@ def tiny(
         for before, after in itertools.pairwise(channels)
     ]
     num_frozen = 2 if freeze == "paper" else 0
-    model = FCN(nn.Sequential(*stages), num_frozen, 8, width=width, num_wide=1, dropout=dropout)
+    options: Any = {"width": width, "dropout": dropout, "classes": classes}
+    model = FCN(nn.Sequential(*stages), num_frozen, 8, num_wide=1, **options)
     return start(model, "tiny", weights, init)
 
 

@@ -164,7 +164,7 @@ def compare(
     library = Library(run.cache)
     chosen = choose(data, fields, recipe, library, run.folder, quick=quick)
     num_train = count_train(chosen.base, library) if learning_curve else 0
-    names = losses.split(",") if losses else default_losses(chosen.base.data, library)
+    names = default_losses(chosen.base.data, library) if losses is None else losses.split(",")
     few = quick or not run.grows
 
     def plan(num_seeds: int) -> list[Cell]:
