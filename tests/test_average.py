@@ -192,6 +192,12 @@ def test_beside_changes_nothing_and_is_the_average_at_the_end(
     assert history(inner)[-1]["val_iou"] == history(tmp_path / "alone")[-1]["val_iou"]
 
 
+def test_beside_what_is_scored_already_is_refused(materials: Materials) -> None:
+    cell = tiny_cell(average="ema", beside="ema", keep="last")
+    with pytest.raises(ValueError, match="is what is scored already"):
+        materials.resolve(cell)
+
+
 def test_beside_goes_on_where_it_was(materials: Materials, tmp_path: Path) -> None:
     cell = materials.resolve(tiny_cell(beside="ema:decay=0.9"))
     run_cell(cell, materials, tmp_path / "whole")

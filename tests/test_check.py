@@ -169,7 +169,7 @@ def test_similar_images_are_told_from_others() -> None:
 
     def facts(row: int, steps: int, small: Any) -> Facts:
         none = np.zeros(0)
-        return Facts(row, 1, 1, "", 0, none, None, np.uint64(steps), small.astype(np.uint8))
+        return Facts(row, 1, 1, "", 0, none, none, None, np.uint64(steps), small.astype(np.uint8))
 
     small = rng.integers(0, 250, (SMALL_PX, SMALL_PX))
     found = [

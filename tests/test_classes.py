@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 import vesica
 from vesica import metrics
+from vesica.check import examine, gather
 from vesica.cli import app
 from vesica.data import open_dataset
 from vesica.data.arrays import Arrays
@@ -29,12 +30,15 @@ from vesica.data.split import Split
 from vesica.errors import DataError
 from vesica.evaluate import against_rivals, to_preds, to_probs
 from vesica.judge.baselines import score_baselines
+from vesica.judge.classes import say_classes
 from vesica.judge.histograms import has_trained
 from vesica.losses import LossModule, parse_loss, values_and_weights
 from vesica.networks import NETWORKS, Weights, build_network
 from vesica.plan import Cell
 from vesica.predict import palette
-from vesica.results import Comparison, read_findings, read_plan, read_scores
+from vesica.report.check_page import check_sections
+from vesica.report.sections import to_markdown
+from vesica.results import Comparison, read_findings, read_plan, read_scores, read_table
 from vesica.results.folder import read_cell
 from vesica.run import open_run
 
@@ -136,6 +140,8 @@ def test_a_settled_reading_is_the_same(tmp_path: Path) -> None:
     ("foreground", "message"),
     [
         ("a=1;b=1,2", "1 is of a and b. Name it once"),
+        ("a=1;b=2;a=0", "two classes are called 'a'"),
+        ("a=1;rest=2", "two classes are called 'rest'"),
         ("plain", "plain: no class. With --classes, pass values or colours by ';'"),
         ("a=1;;", "expected a value such as 255"),
         ("a=77", "is in no mask"),
@@ -152,8 +158,52 @@ def test_a_list_that_is_wrong(foreground: str, message: str, tmp_path: Path) -> 
 def test_too_many_values_are_no_classes(tmp_path: Path) -> None:
     ramp = np.arange(SIZE * SIZE, dtype=np.uint8).reshape(SIZE, SIZE)
     folder_of(tmp_path, [ramp] * NUM)
-    with pytest.raises(DataError, match="the masks hold 256 values; expected 2 to 40"):
+    with pytest.raises(DataError, match="the masks hold 256 values; at most 40 are classes"):
         open_dataset(tmp_path, classes=True)
+
+
+def test_one_value_is_no_classes(tmp_path: Path) -> None:
+    folder_of(tmp_path, [np.full((SIZE, SIZE), 3, np.uint8)] * NUM)
+    with pytest.raises(DataError, match="all masks hold 3 alone, which is one class"):
+        open_dataset(tmp_path, classes=True)
+
+
+def test_a_list_without_the_option_is_told_of_it(tmp_path: Path) -> None:
+    folder_of(tmp_path, [labels_of(n) for n in range(NUM)])
+    with pytest.raises(DataError, match=r"a list of classes\. Pass --classes, too"):
+        open_dataset(tmp_path, foreground="a=1;b=2")
+
+
+def test_what_looks_like_a_void_or_an_edge_is_said(tmp_path: Path) -> None:
+    folder_of(tmp_path / "void", [labels_of(n, (0, 1, 255)) for n in range(NUM)])
+    notes = open_dataset(tmp_path / "void", classes=True).notes
+    assert any("if it is a void, pass --ignore 255" in note for note in notes)
+    masks = [np.kron(labels_of(n, (0, 128, 255)), np.ones((8, 8), np.uint8)) for n in range(NUM)]
+    folder_of(tmp_path / "jpeg", masks, "jpg", quality=60)
+    notes = open_dataset(tmp_path / "jpeg", classes=True).notes
+    assert any("may be edges between others" in note for note in notes)
+
+
+def test_a_target_beside_classes_is_refused(tmp_path: Path) -> None:
+    folder_of(tmp_path, [labels_of(n) for n in range(NUM)])
+    with pytest.raises(DataError, match="each class is a target"):
+        open_dataset(tmp_path, classes=True, target="foreground")
+
+
+def test_the_check_is_about_classes(tmp_path: Path) -> None:
+    folder_of(tmp_path, [labels_of(n, (0, 7, 40)) for n in range(20)])
+    source = Source(path=str(tmp_path), classes=True)
+    library = Library(tmp_path / "cache")
+    found = examine(gather(source, library), source, library)
+    truth = np.stack([labels_of(n) for n in range(20)])
+    assert [one.name for one in found.classes] == ["0", "7", "40"]
+    assert [one.share for one in found.classes] == pytest.approx(
+        np.bincount(truth.ravel()) / truth.size
+    )
+    assert [one.images for one in found.classes] == [20, 20, 10]
+    page = to_markdown("x", check_sections(found))
+    assert "images that have it" in page
+    assert "foreground" not in page
 
 
 def test_layouts_without_classes_refuse(tmp_path: Path) -> None:
@@ -284,6 +334,14 @@ def test_scores_are_those_of_other_libraries() -> None:
     assert summary["iou_pooled"] == pytest.approx(float(pooled), abs=1e-6)
 
 
+def test_accuracy_is_the_share_of_right_pixels() -> None:
+    truth, pred = draw(6, 4, 11)
+    scores = metrics.Scores.of(one_hot(pred, 4).astype(np.float32), one_hot(truth, 4))
+    summary = scores.summary("skip", 4, is_exclusive=True)
+    assert summary["accuracy"] == pytest.approx(np.mean(pred == truth))
+    assert summary["accuracy_pooled"] == pytest.approx(np.mean(pred == truth))
+
+
 def test_absent_classes_by_their_policy() -> None:
     truth = np.zeros((1, 4, 4), np.intp)
     pred = truth.copy()
@@ -381,6 +439,26 @@ def test_a_run_judges_every_class_and_their_mean() -> None:
         assert of_class.level == pytest.approx(1 - 0.05 / 3)
         assert row.iou["ce"] == pytest.approx(np.nanmean(ce[..., number]))
     assert group.class_sentences[0].startswith("Class by class, iou against ce: ")
+    rows = read_table(run / "cells" / read_plan(run).cells[0].key / "scores.csv")
+    assert [row["class"] for row in rows[:4]] == ["background", "face", "hair", "background"]
+
+
+def test_every_sentence_is_about_its_own_pair() -> None:
+    run, _ = run_of_classes()
+    findings = read_findings(run)
+    assert findings is not None
+    (row, *_) = findings.groups[0].classes
+    (pair,) = row.comparisons
+    pairs = [("ce", "iou"), ("ce", "dice"), ("iou", "dice")]
+    several = tuple(
+        pair.model_copy(update={"baseline": old, "challenger": new}) for old, new in pairs
+    )
+    nowhere = row.model_copy(update={"name": "ghost", "num_images": 0, "comparisons": several})
+    sentences = say_classes([row.model_copy(update={"comparisons": several}), nowhere])
+    assert [s.split(":")[0] for s in sentences] == [
+        f"Class by class, {new} against {old}" for old, new in pairs
+    ]
+    assert all(s.endswith("not tested on 1 (ghost).") for s in sentences)
 
 
 def test_the_report_shows_every_class() -> None:

@@ -12,6 +12,7 @@ from vesica.plans.defaults import QUICK_SEEDS, choose, default_losses
 from vesica.run import Run, name_cells, name_run, run_in
 from vesica.until import MAX_SEEDS, Until, looks_up_to, read_duration
 
+OF_MASKS = ("foreground", "ignore")
 Named = str | Callable[..., Any]
 """A name, or the function itself."""
 
@@ -87,6 +88,8 @@ def compare(
     more = [loss] if loss is not None else []
     if losses is not None and not [*losses, *more]:
         raise ValueError("losses is empty; name at least one, two to compare them")
+    # Values of masks are words, as some are colours; people write numbers.
+    fields |= {name: str(fields[name]) for name in OF_MASKS if type(fields.get(name)) is int}
     given = {"model": model, **fields}
     spelled = {name: _spell(value, name) for name, value in given.items()}
     path = _spell(data, "data")

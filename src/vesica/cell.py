@@ -215,7 +215,7 @@ def _summary(
         "notes": fitted.notes,
         "train_time_s": round(sum(row.time_s for row in fitted.history), 1),
         "val_iou_per_image": mean_iou(half),
-        **test.summary(cell.empty, num_classes),
+        **test.summary(cell.empty, num_classes, is_exclusive=cell.data.classes),
         # Each pixel's class has no threshold.
         **({} if cell.data.classes else _tuned(val, test, mean_iou, num_classes)),
         "num_empty": test.counts.num_empty,
@@ -270,7 +270,9 @@ def _write_files(
         [f.name for f in fields(Epoch)],
         map(astuple, scored.fitted.history),
     )
-    write_scores(folder / "scores.csv", _test_scores(arrays, rows, scored.test))
+    write_scores(
+        folder / "scores.csv", _test_scores(arrays, rows, scored.test, cell.data.class_names)
+    )
     write_histograms(folder / "histograms.npz", val=scored.val, test=scored.test.histograms)
     write_masks(folder / "masks.npz", by_class(scored.preds))  # rows as in scores.csv
     metadata = {
@@ -292,7 +294,9 @@ def _write_files(
     )
 
 
-def _test_scores(arrays: Arrays, rows: Rows, test: metrics.Scores) -> TestScores:
+def _test_scores(
+    arrays: Arrays, rows: Rows, test: metrics.Scores, classes: tuple[str, ...]
+) -> TestScores:
     num_classes = arrays.masks.shape[1]
 
     def pick(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -300,4 +304,7 @@ def _test_scores(arrays: Arrays, rows: Rows, test: metrics.Scores) -> TestScores
 
     more = {f"boundary_{name}": values for name, values in vars(test.boundary).items()}
     more |= {name: getattr(test, name) for name in metrics.VALUES if name != "iou_soft"}
+    if num_classes > 1:
+        names = classes or tuple(str(number) for number in range(1, num_classes + 1))
+        more["class"] = np.array(names * len(rows.test))
     return TestScores(pick(arrays.names), pick(arrays.groups), test.counts, test.iou_soft, more)

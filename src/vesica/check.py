@@ -68,6 +68,14 @@ class Part(Model):
     full: int
 
 
+class ClassShare(Model):
+    """One of several classes: its share of all pixels that count, and the images that have it."""
+
+    name: str
+    share: float
+    images: int
+
+
 class Check(Model):
     """What a data set is.
 
@@ -84,6 +92,8 @@ class Check(Model):
         parts: Of one division, by name; with folds, of the first one.
         folds: In how many the images would be tested; 0 for one division.
         measure: What to look at beside IoU, and why.
+        classes: Where each pixel is of one of several; what is said of foreground, objects and
+            thickness is then of all but the first.
     """
 
     name: str
@@ -101,6 +111,7 @@ class Check(Model):
     parts: dict[str, Part]
     folds: int
     measure: str
+    classes: tuple[ClassShare, ...] = ()
     remarks: tuple[Remark, ...]
 
     @property
@@ -174,7 +185,18 @@ def examine(gathered: Gathered, source: Source, library: Library, size_px: int =
         parts=_parts(gathered, split) if split else {},
         folds=folds,
         measure=_measure(facts, size_px),
+        classes=_classes(gathered) if dataset.is_exclusive else (),
         remarks=tuple(sorted(remarks, key=lambda r: ("stop", "warning", "note").index(r.level))),
+    )
+
+
+def _classes(gathered: Gathered) -> tuple[ClassShare, ...]:
+    shares = np.array([fact.shares for fact in gathered.facts])
+    weights = [fact.width * fact.height for fact in gathered.facts]
+    means, has = np.average(shares, axis=0, weights=weights), (shares > 0).sum(axis=0)
+    return tuple(
+        ClassShare(name=name, share=float(mean), images=int(num))
+        for name, mean, num in zip(gathered.dataset.classes, means, has, strict=True)
     )
 
 

@@ -251,6 +251,11 @@ class Materials:
             augment=str(read_augmentation(recipe.augment)),
             precision=resolve_precision(recipe.precision),
         ).model_copy(update={"data": data})
+        beside = resolved.recipe.beside
+        if beside == resolved.recipe.average != "none" and resolved.recipe.keep == "last":
+            raise ValueError(
+                f"beside {beside}: is what is scored already; leave it out, or pass --average none"
+            )
         return resolved.model_copy(update={"absent": resolved.empty})
 
     def _epochs(self, cell: Cell, data: Source) -> dict[str, int]:

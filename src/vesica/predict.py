@@ -3,7 +3,7 @@
 In the folder of the output are `masks/`, and `probabilities/` and `overlays/` where they are asked
 for, each with the images' names and inner folders; `predictions.csv`, a row for each image; and
 `model.json`, which says what made them. Where each pixel is of one class, a mask holds the numbers
-of the classes, and what is called foreground is all but the first.
+of the classes, in the order of `model.json`, and nothing is called foreground.
 """
 
 import os
@@ -153,13 +153,13 @@ def _predict_one(
     _write(found, pixels, targets, model.traits)
     outcome.predicted.append(label)
     height, width = pixels.shape[:2]
-    foreground = _foreground(found.mask, model.traits)
+    foreground = "" if model.traits.is_exclusive else f"{_foreground(found.mask).mean():.6f}"
     unusual = {None: "", True: "yes", False: "no"}[found.is_unusual]
     values = (
         label,
         height,
         width,
-        f"{foreground.mean():.6f}",
+        foreground,
         f"{found.confidence:.4f}",
         "" if found.disagreement is None else f"{found.disagreement:.4f}",
         unusual,
@@ -212,11 +212,9 @@ def _targets(job: Job, name: Path, traits: Traits) -> dict[tuple[str, int], Path
     return targets
 
 
-def _foreground(mask: NDArray[np.bool_], traits: Traits) -> NDArray[np.bool_]:
-    """Of all classes together; the first of exclusive ones is what lies behind the others."""
-    if mask.ndim == 2:
-        return mask
-    return np.asarray(~mask[0] if traits.is_exclusive else mask.any(axis=0))
+def _foreground(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Of all classes together."""
+    return mask if mask.ndim == 2 else np.asarray(mask.any(axis=0))
 
 
 def _write(

@@ -21,7 +21,7 @@ def results_tables(judged: Judgement) -> Iterator[str | Table]:
     for setting, group in zip(judged.settings, judged.findings.groups, strict=True):
         yield from _titled(score_grid(group, setting.cells[0]))
         if group.classes:
-            yield from _titled(class_grid(group))
+            yield from _titled(class_grid(group, is_narrow=True))
         below = [say_tuned(group), say_left(group), say_all_needs(group)]
         yield from (f"[dim]{_escape(text)}[/]" for text in below if text)
 

@@ -274,6 +274,9 @@ def _check_format(path: Path, name: str, given: Mapping[str, object]) -> str:
 
 def _check_options(name: str, target: str | None, given: Iterable[str]) -> str | None:
     chosen = DATASETS[name]
+    given = list(given)
+    if target is not None and "classes" in given:
+        raise DataError("--target and --classes: each class is a target. Leave one out.")
     if target is None:
         target = chosen.default_target
     if chosen.targets and target not in chosen.targets:

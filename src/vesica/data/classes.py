@@ -10,7 +10,7 @@ from vesica.data.given import check, mixed_indices
 from vesica.data.rules import ALPHA, PLAIN, Item, Rule
 from vesica.data.survey import Look
 from vesica.data.tally import Tally
-from vesica.data.values import prepare
+from vesica.data.values import VOC_INDEX, prepare
 from vesica.errors import DataError
 
 BETWEEN = ";"
@@ -43,6 +43,7 @@ def choose_classes(
     """
     looks, ignore, notes = prepare(looks, None, ignore)
     if given:
+        _check_names(given)
         rules = []
         for rule in given:
             found, more = check(looks, rule, is_border)
@@ -51,11 +52,17 @@ def choose_classes(
         rules += _rest(looks, rules)
     else:
         rules = _all(looks)
-    if not 2 <= len(rules) <= MAX_CLASSES:
+        notes = [*notes, *_doubts(looks, rules)]
+    if len(rules) == 1:
         raise DataError(
-            f"--classes: the masks hold {len(rules)} values; expected 2 to {MAX_CLASSES}. List the "
-            "classes, such as --foreground 'road=3;car=8' (the rest is one more), or leave out "
-            "--classes."
+            f"--classes: all masks hold {name_of(rules[0])} alone, which is one class. Check the "
+            "masks."
+        )
+    if len(rules) > MAX_CLASSES:
+        raise DataError(
+            f"--classes: the masks hold {len(rules)} values; at most {MAX_CLASSES} are classes. "
+            "List those that are meant, such as --foreground 'road=3;car=8' (the rest is one "
+            "more), or leave out --classes."
         )
     held = ", ".join(map(name_of, rules))
     return ClassChoice(tuple(rules), ignore, (*notes, f"{len(rules)} classes: {held}."))
@@ -86,6 +93,31 @@ def name_of(rule: Rule) -> str:
     if rule.name or rule.test in ("=", "!="):
         return rule.name or "not " * (rule.test == "!=") + ", ".join(map(str, rule.items))
     return str(rule)
+
+
+def _check_names(given: Sequence[Rule]) -> None:
+    names = [rule.name for rule in given if rule.name] + [REST]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise DataError(
+            f"--foreground: two classes are called {twice[0]!r} ({REST!r} is what is of none of "
+            "them). Give each a name of its own; several values of one are 'road=3,5'."
+        )
+
+
+def _doubts(looks: Sequence[Look], rules: Sequence[Rule]) -> list[str]:
+    """What looks like a class and may be none."""
+    notes = []
+    if any(look.is_lossy for look in looks):
+        notes.append(
+            "The masks are lossy (JPEG): some of these may be edges between others. List what is "
+            "meant, such as --foreground 'road=#ff0000;car=#0000ff'."
+        )
+    numbers = sorted(item.value for rule in rules for item in rule.items if not item.is_colour)
+    if len(numbers) > 1 and numbers[-1] == VOC_INDEX and numbers[-2] < VOC_INDEX // 2:
+        notes.append(
+            f"{VOC_INDEX} is taken for a class; if it is a void, pass --ignore {VOC_INDEX}."
+        )
+    return notes
 
 
 def _all(looks: Sequence[Look]) -> list[Rule]:
@@ -119,7 +151,10 @@ def _rest(looks: Sequence[Look], rules: Sequence[Rule]) -> list[Rule]:
     items = tuple(item for rule in rules for item in rule.items)
     if any(rule.test != "=" for rule in rules):
         missing = Item(values[int(np.argmin(held.any(axis=0)))], has_colours)
-        raise DataError(f"--classes: {missing} is of none of them. Name a class for it.")
+        raise DataError(
+            f"--classes: {missing} is of none of them. Name a class for it: only a list of values "
+            f"leaves a {REST!r}."
+        )
     others = {item for rule in rules for item in rule.others} - set(items)
     if others:
         return [Rule("=", tuple(sorted(others)), items, REST)]

@@ -41,6 +41,7 @@ class Facts:
         width, height: In pixels, of the image.
         mode: As its file has it: RGB, L (grey), RGBA, ...; "" where that is not known.
         density: Share of foreground, in [0, 1], of the pixels that count.
+        shares: The same of every class.
         object_px: Pixels across (the root of the area) of each object.
         thickness_px: Mean width of the foreground: area by length of the centre line; None where it
             was not measured, or there is none.
@@ -53,6 +54,7 @@ class Facts:
     height: int
     mode: str
     density: float
+    shares: NDArray[np.float64]
     object_px: NDArray[np.float64]
     thickness_px: float | None
     steps: np.uint64
@@ -119,6 +121,7 @@ def _facts(dataset: Dataset, row: int, is_measured: bool) -> Facts | str:
         image.shape[0],
         _mode(sample),
         float(mask.sum() / counted),
+        masks.sum(axis=(1, 2)) / counted,
         np.sqrt(areas),
         float(mask.sum() / skeleton(mask).sum()) if num and is_measured else None,
         steps,

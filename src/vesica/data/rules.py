@@ -72,6 +72,8 @@ class Rule:
         Raises:
             DataError: If it is none.
         """
+        if ";" in text:
+            raise DataError(f"{option} {text[:40]}: a list of classes. Pass --classes, too.")
         matched = NAMED.fullmatch(text[:1000])
         name, rest = (matched[1] or "", matched[2]) if matched else ("", "")
         if rest in (PLAIN, ALPHA):

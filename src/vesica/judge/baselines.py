@@ -47,7 +47,7 @@ def score_baselines(
     return {
         name: metrics.Scores.join(
             [_score(mask, arrays, part) for part in _chunks(split.test)]
-        ).summary(empty, num_classes)
+        ).summary(empty, num_classes, is_exclusive=is_exclusive)
         for name, mask in candidates.items()
     }
 

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from vesica.judge.pairs import adjust, judge_pair
 from vesica.judge.setting import Setting
-from vesica.results import ClassFindings, Comparison
+from vesica.results import ClassFindings, Comparison, Unjudged
 from vesica.spelling import shown
 
-ORDER = ("better", "worse", "equivalent", "undecided")
+NOWHERE = "not tested"
+ORDER = ("better", "worse", "equivalent", "undecided", NOWHERE)
 
 
 def judge_classes(
@@ -28,9 +29,10 @@ def judge_classes(
     if setting.scores is None or len(names) < 2:
         return ()
     single = [setting.of_class(number) for number in range(len(names))]
+    num_tested = sum(one.num_images > 0 for one in single)  # of which all intervals hold together
     judged = []
     for pair, before in zip(pairs, earlier, strict=True):
-        found = [judge_pair(one, pair, margin, len(pairs) * len(names), before) for one in single]
+        found = [judge_pair(one, pair, margin, len(pairs) * num_tested, before) for one in single]
         judged.append(adjust(found))
     rows = [
         ClassFindings(
@@ -59,12 +61,13 @@ def say_classes(classes: Sequence[ClassFindings]) -> tuple[str, ...]:
     )
 
 
-def _say_pair(comparisons: Sequence[object], classes: Sequence[ClassFindings]) -> str:
+def _say_pair(
+    comparisons: Sequence[Comparison | Unjudged], classes: Sequence[ClassFindings]
+) -> str:
     names: dict[str, list[str]] = {}
     for row, found in zip(classes, comparisons, strict=True):
-        verdict = found.verdict if isinstance(found, Comparison) else "undecided"
-        names.setdefault(verdict, []).append(row.name)
-    first = classes[0].comparisons[0]
+        names.setdefault(found.verdict if row.num_images else NOWHERE, []).append(row.name)
+    first = comparisons[0]
     said = ", ".join(f"{v} on {_list(names[v])}" for v in ORDER if v in names)
     return f"Class by class, {shown(first.challenger)} against {shown(first.baseline)}: {said}."
 

@@ -61,7 +61,7 @@ def find_doubts(setting: Setting, images: ScoredImages, votes: Votes) -> list[Do
         return []
     iou = np.nanmean(setting.scores.iou["half"], axis=(0, 1))
     found = []
-    for place, name in enumerate(setting.scores.names):
+    for place, name in enumerate(setting.labels):
         every, any_, truth = votes.every[place], votes.any[place], images.truth(place)
         doubt, against = doubt_of(truth, every, any_), contradicted(truth, every, any_)
         found.append(

@@ -114,7 +114,9 @@ class Scores:
             *(np.concatenate([getattr(part, name) for part in parts]) for name in VALUES),
         )
 
-    def summary(self, empty: Empty = "score", num_classes: int = 1) -> dict[str, float]:
+    def summary(
+        self, empty: Empty = "score", num_classes: int = 1, *, is_exclusive: bool = False
+    ) -> dict[str, float]:
         """Every metric, as the mean over images and pooled, and how many images are empty.
 
         A distance cannot be pooled, and the paper's soft IoU is a mean over images. Of several
@@ -123,12 +125,21 @@ class Scores:
         Args:
             empty: What an image without foreground is worth; "skip" leaves it out of the means.
             num_classes: Rows of each image.
+            is_exclusive: Each pixel is of one class; accuracy is the share of pixels that have
+                theirs, and not the mean over classes of each against the rest.
         """
         pooled, of_boundary = (c.pooled(num_classes) for c in (self.counts, self.boundary))
         summary = {
             "accuracy": float(accuracy(self.counts).mean()),
             "accuracy_pooled": float(accuracy(pooled).mean()),
         }
+        if is_exclusive:
+            right, all_ = (
+                found.reshape(-1, num_classes).sum(axis=1)
+                for found in (self.counts.tp, self.counts.tp + self.counts.fn)
+            )
+            summary["accuracy"] = float((right / all_).mean())
+            summary["accuracy_pooled"] = float(right.sum() / all_.sum())
         for name, metric, counts, whole in (
             ("iou", iou, self.counts, pooled),
             ("dice", dice, self.counts, pooled),

@@ -28,11 +28,12 @@ def check_sections(check: Check) -> list[Section]:
     ]
     if check.num_groups < check.num_images:
         found.append(f"They belong to {check.num_groups} groups, which stay together.")
+    beside = [] if check.classes else [Section("Beside IoU", [f"Look at {check.measure}."])]
     return [
-        Section("What was found", [*found, _numbers(check)]),
+        Section("What was found", [*found, *_numbers(check)]),
         Section("How it would be divided", list(_division(check))),
         *_remarks(check.remarks),
-        Section("Beside IoU", [f"Look at {check.measure}."]),
+        *beside,
         Section("Next", [_next(check)]),
     ]
 
@@ -44,24 +45,32 @@ def write_check(check: Check, gathered: Gathered, target: Path) -> None:
         "From the smallest share of foreground to the largest, with the outline of the mask; a "
         "mask without foreground has none."
     )
+    if check.classes:
+        said = f"Outlined is all that is not {check.classes[0].name}, the first class."
     sections = [*check_sections(check), Section("Images and masks", [said, pictures])]
-    write_text(target, to_html(f"{check.name}: images and masks", sections))
+    write_text(target, to_html(f"{check.name}: images and masks", sections), has_sum=False)
 
 
 def _say_modes(modes: dict[str, int]) -> str:
     return ", ".join(f"{mode} ({num})" for mode, num in modes.items())
 
 
-def _numbers(check: Check) -> Grid:
-    rows = [
-        _row("width, px", check.widths),
-        _row("height, px", check.heights),
+def _numbers(check: Check) -> list[Grid]:
+    rows = [_row("width, px", check.widths), _row("height, px", check.heights)]
+    header = "per image", "least", "quarter", "median", "three quarters", "most"
+    if check.classes:
+        shares = [
+            (one.name, f"{100 * one.share:.2g} %", str(one.images))
+            for one in sorted(check.classes, key=lambda one: -one.share)
+        ]
+        return [Grid(header, rows), Grid(("class", "pixels", "images that have it"), shares)]
+    rows += [
         _row("foreground, %", check.density, 100, ".2f"),
         _row("objects in an image", check.objects),
         _row("object, px across", check.object_px, 1, ".1f"),
         _row("width of the foreground, px", check.thickness_px, 1, ".1f"),
     ]
-    return Grid(("per image", "least", "quarter", "median", "three quarters", "most"), rows)
+    return [Grid(header, rows)]
 
 
 def _row(name: str, spread: Spread | None, factor: float = 1, form: str = ".0f") -> Sequence[str]:
@@ -78,11 +87,13 @@ def _division(check: Check) -> Iterator[str | Grid]:
         yield (
             f"In {check.folds} folds, so that every image is tested once; the first one of them:"
         )
+    header = "part", "images", "groups", "without foreground", "all foreground"
+    num = 2 if check.classes else 4
     rows = [
-        (name, *(str(number) for number in dict(part).values()))
+        (name, *(str(number) for number in list(dict(part).values())[:num]))
         for name, part in check.parts.items()
     ]
-    yield Grid(("part", "images", "groups", "without foreground", "all foreground"), rows)
+    yield Grid(header[: num + 1], rows)
 
 
 def _remarks(remarks: Sequence[Remark]) -> Iterator[Section]:

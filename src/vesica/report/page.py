@@ -50,6 +50,7 @@ class View:
 
     anchor: str
     name: str
+    what: str
     group: GroupFindings
     cell: Cell
     troubles: list[str]
@@ -128,6 +129,7 @@ def _make_view(anchor: str, judged: Judgement, setting: Setting, group: GroupFin
     return View(
         anchor=anchor,
         name=group.label or group.data,
+        what="classes of test images" if group.classes else "test images",
         group=group,
         cell=cell,
         troubles=_describe_troubles(setting),

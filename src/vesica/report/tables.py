@@ -89,9 +89,12 @@ def more_grid(group: GroupFindings) -> Grid:
     )
 
 
-def class_grid(group: GroupFindings) -> Grid:
-    """Every class by itself, the most frequent first."""
+def class_grid(group: GroupFindings, *, is_narrow: bool = False) -> Grid:
+    """Every class by itself, the most frequent first; where there is little room, differences
+    alone of more than two losses."""
     losses = [row.loss for row in group.losses]
+    if is_narrow and len(losses) > 2:
+        losses = []
     first = [
         place for place, c in enumerate(group.comparisons) if c.baseline == group.losses[0].loss
     ]
@@ -109,7 +112,7 @@ def class_grid(group: GroupFindings) -> Grid:
             for row in group.classes
         ],
         title="Each class by itself, the most frequent first: its share of the test images' "
-        "pixels, the images that have it, IoU there, and the difference with its interval in "
+        "pixels, the images that count for it, IoU there, and the difference with its interval in "
         "points; all intervals of all classes hold together.",
     )
 
@@ -119,7 +122,8 @@ def _say_verdict(found: Comparison | Unjudged) -> str:
         return found.reason
     text = f"{100 * found.mean:+.1f}"
     if found.low is not None and found.high is not None:
-        text += f" ({100 * found.low:+.1f} to {100 * found.high:+.1f})"
+        low, high = max(100 * found.low, -100), min(100 * found.high, 100)
+        text += f" ({low:+.1f} to {high:+.1f})"
     return f"{text}, {found.verdict}".replace("-", MINUS)
 
 
