@@ -215,6 +215,8 @@ def test_beside_has_a_verdict_of_its_own(tmp_path: Path) -> None:
     found.judge(0.005)
     raw, averaged = found.findings.groups
     assert (raw.label, averaged.label) == ("", "ema:decay=0.5 beside")
+    assert raw.advice
+    assert not averaged.advice
     assert found.findings.num_results == len(read_table(tmp_path / "run" / "results.csv")) == 4
     assert raw.losses[0].iou_soft != averaged.losses[0].iou_soft
     assert "ema:decay=0.5 beside" in found.report().read_text()

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from PIL import Image
 from sklearn.metrics import jaccard_score
 from torch.nn import functional
 from torchmetrics.classification import MulticlassJaccardIndex
+from trained import run_of_classes
 from typer.testing import CliRunner
 
 import vesica
@@ -382,27 +382,6 @@ def test_a_constant_class_has_learned_nothing() -> None:
 
 
 # A run
-
-
-@cache
-def run_of_classes() -> tuple[Path, Path]:
-    """The run's folder and its cache; made once a process."""
-    from trained import _temporary
-
-    folder = _temporary()
-    vesica.compare(
-        "generated:num=80:size=48:density=0.3",
-        classes=True,
-        size=48,
-        steps=40,
-        seeds=2,
-        folds=0,
-        out=folder / "run",
-        cache=folder / "cache",
-        jobs=1,
-        quiet=True,
-    )
-    return folder / "run", folder / "cache"
 
 
 def test_a_run_judges_every_class_and_their_mean() -> None:

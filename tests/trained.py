@@ -5,6 +5,7 @@ import functools
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,39 +19,27 @@ DATA = "generated:num=160:size=64:density=0.3"
 @functools.cache
 def trained_run() -> tuple[Path, Path]:
     """The run's folder and its cache; made once a process."""
-    folder = _temporary()
-    vesica.compare(
-        DATA,
-        ["bce", "iou"],
-        size=64,
-        steps=40,
-        seeds=2,
-        folds=0,
-        out=folder / "run",
-        cache=folder / "cache",
-        jobs=1,
-        quiet=True,
-    )
-    return folder / "run", folder / "cache"
+    return _compare(DATA, ["bce", "iou"], size=64, steps=40, seeds=2, folds=0)
 
 
 @functools.cache
 def folded_run() -> tuple[Path, Path]:
     """The same in two folds, of one loss and seed."""
+    return _compare(DATA, ["bce"], size=64, steps=20, seeds=1, folds=2)
+
+
+@functools.cache
+def run_of_classes() -> tuple[Path, Path]:
+    """The same of background, face and hair."""
+    data = "generated:num=80:size=48:density=0.3"
+    return _compare(data, None, classes=True, size=48, steps=40, seeds=2, folds=0)
+
+
+def _compare(data: str, losses: list[str] | None, **options: Any) -> tuple[Path, Path]:
     folder = _temporary()
-    vesica.compare(
-        DATA,
-        ["bce"],
-        size=64,
-        steps=20,
-        seeds=1,
-        folds=2,
-        out=folder / "run",
-        cache=folder / "cache",
-        jobs=1,
-        quiet=True,
-    )
-    return folder / "run", folder / "cache"
+    run, cache = folder / "run", folder / "cache"
+    vesica.compare(data, losses, out=run, cache=cache, jobs=1, quiet=True, **options)
+    return run, cache
 
 
 def faces(num: int, height: int = 100, width: int = 130) -> list[Pixels]:

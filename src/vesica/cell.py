@@ -86,6 +86,7 @@ def _run(
     checkpoint = folder / "checkpoint.safetensors"
     network, shown = materials.network(cell), materials.rows(cell)
     inputs = materials.inputs(cell, network, fabric)
+    scorer = _Scorer(cell, network, inputs, materials, fabric)
     try:
         fitted = fit(
             network,
@@ -100,8 +101,7 @@ def _run(
             on_step=on_step,
             should_stop=should_stop,
         )
-        chosen = _score(cell, network, fitted, inputs, materials, fabric)
-        beside = _score_beside(cell, network, fitted, inputs, materials, fabric)
+        chosen, beside = scorer.score(fitted), scorer.score_beside(fitted)
     except Diverged as error:
         result = _result(cell, fabric, status="failed", reason=str(error))
         remove_checkpoint(checkpoint)
@@ -113,9 +113,8 @@ def _run(
         )
     else:
         if beside is not None:
-            found = _write_files(folder / BESIDE, cell, beside, materials, fabric)
-            write_model(folder / BESIDE / "result.json", found)
-        result = _write_files(folder, cell, chosen, materials, fabric)
+            write_model(folder / BESIDE / "result.json", scorer.write(folder / BESIDE, beside))
+        result = scorer.write(folder, chosen)
     write_model(folder / "result.json", result)
     if result.has_scores:  # what memory did not suffice for may go on later
         remove_checkpoint(checkpoint)
@@ -133,46 +132,75 @@ class _Scored:
     preds: NDArray[np.bool_]
 
 
-def _score(
-    cell: Cell,
-    network: Network,
-    fitted: Fit,
-    inputs: Inputs,
-    materials: Materials,
-    fabric: Fabric,
-) -> _Scored:
-    """Score the network as it is."""
-    rows, truths = materials.library.rows(cell.data), materials.truths(cell)
-    with_images = network, inputs
-    val = count_probabilities(*with_images, rows.val, fabric, cell.recipe.batch, truths)
-    test, preds = score(*with_images, rows.test, fabric, cell.recipe.batch, truths)
-    tensors = {name: tensor.clone() for name, tensor in network.trained_state().items()}
-    return _Scored(tensors, fitted, val, test, preds)
+@dataclass(frozen=True)
+class _Scorer:
+    """Scores the network of a cell as it is, and writes what was scored."""
 
+    cell: Cell
+    network: Network
+    inputs: Inputs
+    materials: Materials
+    fabric: Fabric
 
-def _score_beside(
-    cell: Cell,
-    network: Network,
-    fitted: Fit,
-    inputs: Inputs,
-    materials: Materials,
-    fabric: Fabric,
-) -> _Scored | None:
-    """Score the average that is kept beside the chosen weights, as it was where training ended."""
-    if not fitted.beside:
-        return None
-    network.load_state_dict(dict(fitted.beside), strict=False)
-    shown = materials.rows(cell).val
-    judged = validate(network, inputs, shown, parse_loss(cell.loss), fabric, cell.recipe.batch)
-    last = replace(
-        fitted.history[-1],
-        val_loss=judged.loss,
-        val_iou=judged.iou,
-        is_one_class=judged.is_one_class,
-    )
-    history = [*fitted.history[:-1], last]
-    of_average = replace(fitted, history=history, kept=len(history))
-    return _score(cell, network, of_average, inputs, materials, fabric)
+    def score(self, fitted: Fit) -> _Scored:
+        """Score the chosen weights."""
+        rows = self.materials.library.rows(self.cell.data)
+        truths, batch = self.materials.truths(self.cell), self.cell.recipe.batch
+        asked = self.network, self.inputs
+        val = count_probabilities(*asked, rows.val, self.fabric, batch, truths)
+        test, preds = score(*asked, rows.test, self.fabric, batch, truths)
+        tensors = {name: t.clone() for name, t in self.network.trained_state().items()}
+        return _Scored(tensors, fitted, val, test, preds)
+
+    def score_beside(self, fitted: Fit) -> _Scored | None:
+        """Score the average that is kept beside them, as it was where training ended."""
+        if not fitted.beside:
+            return None
+        self.network.load_state_dict(dict(fitted.beside), strict=False)
+        judged = validate(
+            self.network,
+            self.inputs,
+            self.materials.rows(self.cell).val,
+            parse_loss(self.cell.loss),
+            self.fabric,
+            self.cell.recipe.batch,
+        )
+        last = replace(
+            fitted.history[-1],
+            val_loss=judged.loss,
+            val_iou=judged.iou,
+            is_one_class=judged.is_one_class,
+        )
+        history = [*fitted.history[:-1], last]
+        return self.score(replace(fitted, history=history, kept=len(history)))
+
+    def write(self, folder: Path, scored: _Scored) -> CellResult:
+        """Write all but the result, and give that."""
+        cell, library = self.cell, self.materials.library
+        rows, arrays = library.rows(cell.data), library.arrays(cell.data, cell.size)
+        header = [f.name for f in fields(Epoch)]
+        write_table(folder / "history.csv", header, map(astuple, scored.fitted.history))
+        scores = _test_scores(arrays, rows, scored.test, cell.data.class_names)
+        write_scores(folder / "scores.csv", scores)
+        write_histograms(folder / "histograms.npz", val=scored.val, test=scored.test.histograms)
+        write_masks(folder / "masks.npz", by_class(scored.preds))  # rows as in scores.csv
+        metadata = {
+            "model": cell.model,
+            "weights": cell.weights_name,
+            "weights_digest": cell.weights_digest,
+        }
+        write_tensors(folder / "model.safetensors", scored.tensors, metadata)
+        return _result(
+            cell,
+            self.fabric,
+            **_outcome(scored.fitted),
+            **_summary(cell, scored.fitted, scored.val, scored.test),
+            num_train=len(rows.train),
+            num_val=len(rows.val),
+            num_test=len(rows.test),
+            num_images=len(library.dataset(cell.data).samples),
+            num_classes=arrays.masks.shape[1],
+        )
 
 
 def load_trained(cell: Cell, materials: Materials, folder: Path) -> Network:
@@ -254,43 +282,6 @@ def _result(
         device=provenance.device_name(fabric.device),
         versions=provenance.versions(),
         command=provenance.command_line(),
-    )
-
-
-def _write_files(
-    folder: Path, cell: Cell, scored: _Scored, materials: Materials, fabric: Fabric
-) -> CellResult:
-    """Write all but the result, and give that."""
-    rows, arrays = (
-        materials.library.rows(cell.data),
-        materials.library.arrays(cell.data, cell.size),
-    )
-    write_table(
-        folder / "history.csv",
-        [f.name for f in fields(Epoch)],
-        map(astuple, scored.fitted.history),
-    )
-    write_scores(
-        folder / "scores.csv", _test_scores(arrays, rows, scored.test, cell.data.class_names)
-    )
-    write_histograms(folder / "histograms.npz", val=scored.val, test=scored.test.histograms)
-    write_masks(folder / "masks.npz", by_class(scored.preds))  # rows as in scores.csv
-    metadata = {
-        "model": cell.model,
-        "weights": cell.weights_name,
-        "weights_digest": cell.weights_digest,
-    }
-    write_tensors(folder / "model.safetensors", scored.tensors, metadata)
-    return _result(
-        cell,
-        fabric,
-        **_outcome(scored.fitted),
-        **_summary(cell, scored.fitted, scored.val, scored.test),
-        num_train=len(rows.train),
-        num_val=len(rows.val),
-        num_test=len(rows.test),
-        num_images=len(materials.library.dataset(cell.data).samples),
-        num_classes=arrays.masks.shape[1],
     )
 
 

@@ -74,6 +74,10 @@ def on_canvas(
         ValueError: If an argument is out of its range.
         DataError: If no object can be cut out, or images cannot be read.
     """
+    if inner.is_exclusive:
+        raise ValueError(
+            "a canvas has one object: leave out --classes, and name it by --foreground"
+        )
     if not 16 <= area <= 10_000:
         raise ValueError(f"area={area}: an object takes 16 to 10000 pixels")
     if not 0 <= seed < 2**32:

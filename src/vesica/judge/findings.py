@@ -162,6 +162,8 @@ def _guide(
     advice = advise(setting, group.comparisons, plan, run, library)
     if is_nothing and not setting.waiting:  # no verdict between such losses is worth a seed
         advice = advise_longer(setting, plan, run)
+    if setting.is_beside:  # of the same runs, for which it is said already
+        advice = []
     return group.model_copy(update={"warnings": tuple(warning), "advice": tuple(advice)})
 
 
