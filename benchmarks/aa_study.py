@@ -60,15 +60,15 @@ def plan() -> list[Cell]:
 def _excludes_zero(difference: Array, shares: Shares = ONCE) -> Flags:
     """By the verdict's interval, for each table of shape (seeds, units)."""
     half = half_width(mean_squares(difference), ALPHA, shares)
-    return np.abs(difference.mean(axis=(-2, -1))) > half
+    return np.asarray(np.abs(difference.mean(axis=(-2, -1))) > half)
 
 
 def _t_test(difference: Array) -> Flags:
-    return ttest_1samp(difference.mean(axis=-2), 0, axis=-1).pvalue < ALPHA
+    return np.asarray(ttest_1samp(difference.mean(axis=-2), 0, axis=-1).pvalue < ALPHA)
 
 
 def _wilcoxon(difference: Array) -> Flags:
-    return wilcoxon(difference.mean(axis=-2), axis=-1).pvalue < ALPHA
+    return np.asarray(wilcoxon(difference.mean(axis=-2), axis=-1).pvalue < ALPHA)
 
 
 TESTS: dict[str, Callable[[Array], Flags]] = {

@@ -114,7 +114,7 @@ def draw(size: tuple[int, ...], kind: str) -> tuple[Tensor, Tensor]:
 def one_step(step: Step, logits: Tensor, target: Tensor) -> None:
     """Forward and backward; the gradient is made anew."""
     logits.grad = None
-    step(logits, target).backward()
+    torch.autograd.backward(step(logits, target))
 
 
 def peak_bytes(step: Step, logits: Tensor, target: Tensor) -> int:
@@ -124,7 +124,7 @@ def peak_bytes(step: Step, logits: Tensor, target: Tensor) -> int:
         one_step(step, logits, target)
     assert profiler.profiler is not None
     events = profiler.profiler.kineto_results.events()
-    changes = [event.nbytes() for event in events if event.name() == "[memory]"]
+    changes: list[int] = [event.nbytes() for event in events if event.name() == "[memory]"]
     return max(itertools.accumulate(changes))
 
 

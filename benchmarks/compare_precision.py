@@ -47,10 +47,11 @@ def scores_of(run: Path) -> dict[tuple[str, str], NDArray[np.float64]]:
     found: dict[tuple[str, str], dict[int, float]] = {}
     for cell in read_plan(run).cells:
         result = read_cell(run, cell)
-        if result is None or not result.result.has_scores:
+        iou = result.result.iou_per_image if result else None
+        if iou is None:
             raise SystemExit(f"{run}: {cell.loss}, seed {cell.seed} has no scores yet")
         by_seed = found.setdefault((cell.loss, cell.recipe.precision), {})
-        by_seed[cell.seed] = 100 * result.result.iou_per_image
+        by_seed[cell.seed] = 100 * iou
     return {key: np.array([seeds[s] for s in sorted(seeds)]) for key, seeds in found.items()}
 
 

@@ -39,7 +39,7 @@ class UNet(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """RGB in [0, 1] to logits, (batch, height, width)."""
-        features = []
+        features: list[Tensor] = []
         for level in self.down:
             image = level(functional.max_pool2d(image, 2) if features else image)
             features.append(image)
@@ -47,7 +47,8 @@ class UNet(nn.Module):
         for level in self.up:
             image = functional.interpolate(image, scale_factor=2, mode="bilinear")
             image = level(torch.cat([image, features.pop()], dim=1))
-        return self.score(image).squeeze(1)
+        scores: Tensor = self.score(image)
+        return scores.squeeze(1)
 
 
 def block(num_in: int, num_out: int) -> nn.Module:
@@ -84,7 +85,7 @@ def train(
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     for epoch in range(1, max(stages) + 1):
         model.train()
-        for rows in torch.randperm(len(images)).split(16):
+        for rows in torch.split(torch.randperm(len(images)), 16):
             value = criterion(model(images[rows] / 255), masks[rows])
             optimizer.zero_grad()
             value.backward()
@@ -96,7 +97,7 @@ def train(
 @torch.inference_mode()
 def judge(model: nn.Module, images: Tensor, masks: Tensor) -> Row:
     """Score the masks that a network finds."""
-    preds = torch.cat([model(part / 255) > 0 for part in images.split(50)])
+    preds = torch.cat([model(part / 255) > 0 for part in torch.split(images, 50)])
     return score(preds.numpy(), masks.numpy())
 
 

@@ -1,43 +1,66 @@
 """Copy what a run measured to where others may read it: no image, no mask, no weights, no path.
 
-    python benchmarks/publish_run.py RUN TARGET
+    python benchmarks/publish_run.py RUN TARGET [--histograms]
 
-Copied are the plan, the tables, and of each finished cell its settings, result, history and
-per-image scores. Folders of images are called by their last name, and the run by TARGET. The
-command of its page, with TARGET as --out, goes on from there: only missing cells are trained.
+Copied are the plan, its looks, the tables, and of each finished cell its settings, result, history
+and per-image scores; with --histograms those of its probabilities, too, which calibration and
+thresholds are told from. Files and folders of images are called by their last name, and the run by
+TARGET. The command of its page, with TARGET as --out, goes on from there: only missing cells are
+trained.
 """
 
 import argparse
+import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from vesica.files import write_text
-from vesica.results import read_plan
+from vesica.results import BESIDE, read_plan
 
-OF_RUN = ("plan.json", "results.json", "results.csv", "paper.md", "paper.csv")
+OF_RUN = (
+    "plan.json",
+    "looks.json",
+    "results.*",
+    "losses.*",
+    "architectures.*",
+    "paper.*",
+    "sparsity*",
+)
+TEXTS = (".json", ".csv", ".md")
 OF_CELL = ("cell.json", "result.json", "history.csv", "scores.csv")
+HISTOGRAMS = "histograms.npz"
+FOLDERS = re.compile(r"(?<![\w./:])(?:/[\w.+-]+)+/(?=[\w.+-])")
+"""What stands before the last name of an absolute path."""
 
 
-def publish(run: Path, target: Path) -> list[Path]:
+def publish(run: Path, target: Path, *, with_histograms: bool = False) -> list[Path]:
     """Copy what is there, over what was copied before; the copies, with paths left out."""
-    names = {cell.data.path: Path(cell.data.path).name for cell in read_plan(run).cells}
+    paths = {cell.data.path for cell in read_plan(run).cells}
+    names = {path: FOLDERS.sub("", path) for path in sorted(paths, key=len, reverse=True)}
     names |= {str(run): str(target), f"--out {run.name}": f"--out {target}"}
     copies = []
-    for file in files_of(run):
+    for file in files_of(run, with_histograms=with_histograms):
+        copies.append(target / file.relative_to(run))
+        if file.suffix not in TEXTS:
+            copies[-1].parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, copies[-1])
+            continue
         text = file.read_text(encoding="utf-8")
         for path, name in names.items():
             text = text.replace(path, name)
-        copies.append(target / file.relative_to(run))
         write_text(copies[-1], text)
     return copies
 
 
-def files_of(run: Path) -> Iterator[Path]:
+def files_of(run: Path, *, with_histograms: bool) -> Iterator[Path]:
     """What may be published; a cell without a result is not finished."""
     folders = [path.parent for path in sorted((run / "cells").glob("*/result.json"))]
-    wanted = [run / name for name in OF_RUN]
-    wanted += [folder / name for folder in folders for name in OF_CELL]
-    return (path for path in wanted if path.exists())
+    folders += [folder / BESIDE for folder in folders if (folder / BESIDE).exists()]
+    tables = [path for name in OF_RUN for path in sorted(run.glob(name)) if path.suffix in TEXTS]
+    names = (*OF_CELL, HISTOGRAMS) if with_histograms else OF_CELL
+    wanted = [folder / name for folder in folders for name in names]
+    return (path for path in (*tables, *wanted) if path.exists())
 
 
 def main() -> None:
@@ -45,8 +68,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("target", type=Path)
+    parser.add_argument("--histograms", action="store_true")
     args = parser.parse_args()
-    copies = publish(args.run, args.target)
+    copies = publish(args.run, args.target, with_histograms=args.histograms)
     num_cells = sum(path.name == "result.json" for path in copies)
     num_bytes = sum(path.stat().st_size for path in copies)
     print(f"{args.target}: {num_cells} cells, {num_bytes / 1e6:.1f} MB")

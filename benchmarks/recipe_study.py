@@ -5,7 +5,9 @@
 
 The first command trains every recipe with both losses on four sets (a plan like any other; it goes
 on where it stopped), the second prints the table. Everything is judged on validation images, a
-third of each set; the test images decide nothing.
+third of each set; the test images decide nothing. In the environment, RECIPE_SETS names other sets
+(`cracks,eyes`), RECIPE_SEEDS the number of seeds, RECIPE_WEIGHTS the weights and RECIPE_ONLY some
+of the recipes (`A;B`).
 """
 
 import itertools
@@ -15,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vesica.judge import Setting, read_settings
+from vesica.judge import Place, Setting, read_settings
 from vesica.plan import Cell, Recipe, Source, across, replace
 from vesica.run import open_run
 
@@ -23,8 +25,8 @@ STEPS = 800
 SETS = tuple(os.environ.get("RECIPE_SETS", "cracks,weeds,heart,polyps").split(","))
 SEEDS = int(os.environ.get("RECIPE_SEEDS", "3"))
 
-COSINE = {"average": "ema", "schedule": "cosine", "optimizer": "adamw:lr=3e-3"}
-CONSTANT = {"average": "ema:decay=0.99", "optimizer": "adamw:lr=3e-3"}
+COSINE: dict[str, object] = {"average": "ema", "schedule": "cosine", "optimizer": "adamw:lr=3e-3"}
+CONSTANT: dict[str, object] = {"average": "ema:decay=0.99", "optimizer": "adamw:lr=3e-3"}
 RECIPES: dict[str, dict[str, object]] = {
     "RMSprop 1e-4, best epoch": {"keep": "best", "patience": 20},
     "AdamW 1e-3": {"optimizer": "adamw:lr=1e-3"},
@@ -41,6 +43,8 @@ RECIPES: dict[str, dict[str, object]] = {
     "AdamW 3e-3, EMA .99, twice the steps": CONSTANT | {"steps": 2 * STEPS},
 }
 """Where no field says otherwise, the last epoch is scored."""
+ONLY = [name for name in os.environ.get("RECIPE_ONLY", ";".join(RECIPES)).split(";") if name]
+"""Recipes that this run has."""
 
 
 def plan() -> list[Cell]:
@@ -57,8 +61,8 @@ def plan() -> list[Cell]:
                 seed=seed,
                 recipe=Recipe(batch=16, steps=STEPS, precision="bf16", keep="last", patience=0),
             )
-            for fields in RECIPES.values():
-                cells += across(replace(base, **fields), loss=["bce", "iou"])
+            for recipe in ONLY:
+                cells += across(replace(base, **RECIPES[recipe]), loss=["bce", "iou"])
     return cells
 
 
@@ -68,7 +72,7 @@ def main(run: Path) -> None:
     print("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
     # Settings stand in the plan's order, each set with every recipe.
     for setting, recipe in zip(
-        read_settings(run, open_run(run).cells), itertools.cycle(RECIPES), strict=False
+        read_settings(run, open_run(run).cells), itertools.cycle(ONLY), strict=False
     ):
         seeds = sorted(set(setting.seeds_of("bce")) & set(setting.seeds_of("iou")))
         if not seeds:
@@ -83,7 +87,7 @@ def main(run: Path) -> None:
 
 
 def _val(setting: Setting, loss: str, seed: int) -> float:
-    return setting.ended[loss, seed].result.val_iou_per_image or 0.0
+    return setting.ended[Place(loss, seed)].result.val_iou_per_image or 0.0
 
 
 if __name__ == "__main__":

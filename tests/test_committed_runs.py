@@ -62,6 +62,8 @@ def test_a_published_run_has_no_picture_and_no_path_and_goes_on(
     elsewhere = [replace(cell, path="else/where") for cell in cells]
     assert len(check_run(target, elsewhere)) == len(cells)
     assert [read_cell(target, cell) is None for cell in elsewhere] == [False] * 5 + [True]
+    publish(folder, target, with_histograms=True)
+    assert {path.name for path in target.rglob("*.npz")} == {"histograms.npz"}
 
 
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
