@@ -31,14 +31,22 @@ from vesica.judge import judge_run
 from vesica.losses import parse_loss
 from vesica.networks import NETWORKS
 from vesica.networks.weights import WEIGHTS
-from vesica.paper.grid import GROWS_BY, SCALES, VGG_ONLY, Scale, grid, loss_of, weights_of
+from vesica.paper.grid import GROWS_BY, SCALES, VGG_ONLY, Scale, grid, named, weights_of
 from vesica.paper.published import LOSSES, ROWS, Row, values
 from vesica.paper.replication import NUM_IMAGES, NUM_TEST, NUM_TRAIN, our_rows, replicate
 from vesica.paper.replication_page import summarise_grid
 from vesica.plan import Cell, Recipe, replace
 from vesica.report import write_report
 from vesica.report.sections import to_markdown
-from vesica.results import RunPlan, cell_folder, read_masks, read_plan, read_table, write_model
+from vesica.results import (
+    RunPlan,
+    cell_folder,
+    read_cell,
+    read_masks,
+    read_plan,
+    read_table,
+    write_model,
+)
 from vesica.spelling import get_option
 from vesica.sweep import check_run, enter_run
 
@@ -159,7 +167,7 @@ def test_the_papers_recipe_sums() -> None:
             [("bce", 224**2)],
             [("iou", 1)],
         )
-    assert {loss_of(cell) for cell in grid(**PLACES, recipe="paper")} == {"bce", "iou"}
+    assert {named(cell.loss) for cell in grid(**PLACES, recipe="paper")} == {"bce", "iou"}
 
 
 # The folder
@@ -213,7 +221,7 @@ def fill(run: Path, cells: list[Cell], **result: Any) -> None:
             f"{cell.data.split}, {'hair' if cell.data.target == 'face+hair' else 'no hair'}",
         ]
         iou, accuracy, epochs = (
-            getattr(row.of(metric), loss_of(cell)) for metric in ("iou", "accuracy", "epochs")
+            getattr(row.of(metric), named(cell.loss)) for metric in ("iou", "accuracy", "epochs")
         )
         shown = {"iou_per_image": iou / 1000, "iou_soft": iou / 1000 - 0.1, "epochs": epochs}
         shown |= {"accuracy": accuracy / 1000}
@@ -371,6 +379,7 @@ def test_paper_from_folders_to_tables(
     write_faces(small / "lfw", 30, "lfw")
     write_faces(small / "made_as_helen", 30, "helen")
     base = ["paper", "--scale", "lite", "--weights", "none", "--out", "run", "--lfw", "lfw"]
+    base += ["--beside", "ema:decay=0.5"]
     assert run(monkeypatch, *base, "--only", "lfw,bfcn32s", "--dry-run") == 0
     assert "Estimated: " in capsys.readouterr().out
     assert not Path("run").exists()
@@ -392,6 +401,7 @@ def test_paper_from_folders_to_tables(
     assert {"paper.md", "paper.html", "paper.csv", "report.html", "results.json"} <= names
 
     check_examples(small / "run", small / "lfw")
+    check_averaged(small / "run", document["setups"])
 
     (small / "run" / "paper.md").unlink()
     assert run(monkeypatch, "report", "run") == 0
@@ -399,6 +409,22 @@ def test_paper_from_folders_to_tables(
     assert "ours on made_as_helen" in page
     assert "6 pictures, in the HTML page only." in page
     assert "base64" not in page
+
+
+def check_averaged(run: Path, setups: Sequence[dict[str, Any]]) -> None:
+    """What is said of the averages beside the weights follows from their own results."""
+    scores: dict[tuple[Any, ...], dict[str, float]] = {}
+    for cell in read_plan(run).cells:
+        averaged = read_cell(run, cell, is_beside=True)
+        assert averaged is not None
+        setup = (cell.data.name, cell.data.split, cell.data.target)
+        scores.setdefault(setup, {})[named(cell.loss)] = averaged.result.iou_per_image or 0.0
+    ours = [{k: v["iou_per_image"] for k, v in s["averaged"]["ours"].items()} for s in setups]
+    assert sorted(map(str, ours)) == sorted(map(str, scores.values()))
+    page = (run / "paper.md").read_text(encoding="utf-8")
+    num_ahead = sum(by_loss["iou"] > by_loss["bce"] for by_loss in scores.values())
+    said = "With the noise averaged away", "(ema:decay=0.5)", f"and in {num_ahead} by their average"
+    assert all(text in " ".join(page.split()) for text in said)
 
 
 def test_a_report_of_16_settings_opens_each_target_of_a_data_set_once(

@@ -12,7 +12,7 @@ from vesica.data.library import Library
 from vesica.data.sample import Mask, Pixels
 from vesica.errors import DataError
 from vesica.judge import Judgement, Setting
-from vesica.paper.grid import loss_of
+from vesica.paper.grid import named
 from vesica.paper.published import LOSSES, Loss
 from vesica.paper.replication import NETWORKS
 from vesica.plan import Cell, replace
@@ -59,7 +59,7 @@ def _choose(settings: Sequence[Setting]) -> tuple[Setting, dict[Loss, EndedCell]
     for setting in settings:
         for seed in setting.seeds:
             by_loss = {
-                loss_of(found.cell): found
+                named(found.cell.loss): found
                 for found in setting.ended.values()
                 if found.cell.seed == seed and found.result.has_scores
             }

@@ -119,9 +119,9 @@ def weights_of(network: str, weights: str) -> str:
     return "none" if has_none else weights
 
 
-def loss_of(cell: Cell) -> Loss:
-    """Of the two losses, whatever the weight."""
-    return "bce" if cell.loss.endswith("bce") else "iou"
+def named(loss: str) -> Loss:
+    """A loss of the grid without its weight."""
+    return "bce" if loss.endswith("bce") else "iou"
 
 
 def _choose(only: Sequence[str], paths: dict[str, str | None]) -> dict[str, list[str]]:

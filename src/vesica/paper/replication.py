@@ -9,7 +9,7 @@ import numpy as np
 
 from vesica.judge import Judgement
 from vesica.paper.contrasts import all_metrics, categories
-from vesica.paper.grid import SCALES, loss_of
+from vesica.paper.grid import SCALES, named
 from vesica.paper.published import (
     FOREGROUND,
     LOSSES,
@@ -22,7 +22,7 @@ from vesica.paper.published import (
 )
 from vesica.paper.section_5 import section_5
 from vesica.plan import Cell, Recipe
-from vesica.results import SCHEMA, CellResult, EndedCell, read_cell, read_plan
+from vesica.results import SCHEMA, CellResult, EndedCell, GroupFindings, read_cell, read_plan
 from vesica.spelling import get_option
 from vesica.words import count_of
 
@@ -119,14 +119,8 @@ def _is_of(cell: Cell, row: Row) -> bool:
 def _setup(
     row: Row, cells: Sequence[Cell], found: Results, judged: Judgement | None
 ) -> dict[str, Any]:
-    by_loss = {loss: [cell for cell in cells if loss_of(cell) == loss] for loss in LOSSES}
-    # IoU loss against BCE loss, as `judge_run` says.
-    comparisons = [
-        comparison
-        for group in (() if judged is None else judged.findings.groups)
-        if group.setting == cells[0].setting()
-        for comparison in group.comparisons
-    ]
+    by_loss = {loss: [cell for cell in cells if named(cell.loss) == loss] for loss in LOSSES}
+    groups = {} if judged is None else _groups_of(cells[0], judged)
     return {
         "table": row.table,
         "network": row.network,
@@ -137,7 +131,33 @@ def _setup(
         "name": row.name,
         "published": {metric: asdict(row.of(metric)) for metric in METRICS},
         "ours": {loss: _score(chosen, found) for loss, chosen in by_loss.items()},
-        "comparison": comparisons[0].model_dump(mode="json") if comparisons else None,
+        "comparison": _compare(groups.get(False)),
+        "averaged": _averaged(groups.get(True)),
+    }
+
+
+def _groups_of(cell: Cell, judged: Judgement) -> dict[bool, GroupFindings]:
+    """What is said of a cell's setting: of its weights, and of the averages beside them."""
+    pairs = zip(judged.settings, judged.findings.groups, strict=True)
+    return {s.is_beside: group for s, group in pairs if group.setting == cell.setting()}
+
+
+def _compare(group: GroupFindings | None) -> dict[str, Any] | None:
+    """IoU loss against BCE loss."""
+    return group.comparisons[0].model_dump(mode="json") if group and group.comparisons else None
+
+
+def _averaged(group: GroupFindings | None) -> dict[str, Any] | None:
+    """The same trainings by the average of their weights."""
+    if group is None:
+        return None
+    return {
+        "average": group.setting["recipe"]["beside"],
+        "ours": {
+            named(row.loss): {name: row[name] for name in ("iou_per_image", "iou_soft")}
+            for row in group.losses
+        },
+        "comparison": _compare(group),
     }
 
 
