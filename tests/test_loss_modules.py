@@ -138,7 +138,8 @@ def test_channels() -> None:
         ({"pool": "all"}, "'image', 'batch' or 'world'"),
         ({"channels": True, "softmax": True}, "pass one"),
         ({"empty": "one"}, "formula, skip, background"),
-        ({"smooth": -1}, "smooth=-1: expected a number of at least 0"),
+        ({"smooth": -1}, "^loss iou:smooth=-1: smooth=-1: expected a number of at least 0"),
+        ({"smooth": True}, "smooth=True: expected a number"),
         ({"smooth": float("nan")}, "smooth=nan: expected a number of at least 0"),
     ],
 )

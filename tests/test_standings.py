@@ -256,6 +256,10 @@ def test_architectures_on_one_data_set(
         (["losses", "--networks", "unet"], "--networks"),
         (["architectures", "--model", "unet"], "--model"),
         (["losses", "generated", "--trust"], "--trust"),
+        (["losses", "generated", "generated"], "generated: the same data set twice"),
+        (["losses", "--losses", "bce,iou,bce"], "bce: the same loss twice"),
+        (["losses", "--losses", "iou"], "--losses iou is one; name two"),
+        (["architectures", "--networks", "unet,unet"], "unet: the same network twice"),
     ],
 )
 def test_options_without_effect_are_refused(

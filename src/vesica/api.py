@@ -4,10 +4,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from vesica import spelling
 from vesica.data.library import Library
 from vesica.errors import DataError
-from vesica.plan import seeds_and_folds
+from vesica.plan import OPTION_NAMES, seeds_and_folds
 from vesica.plans.defaults import QUICK_SEEDS, choose, default_losses
 from vesica.run import Run, name_cells, name_run, run_in
 from vesica.until import MAX_SEEDS, Until, looks_up_to, read_duration
@@ -95,7 +97,10 @@ def compare(
     path = _spell(data, "data")
     run = run_in(out, cache, name_run(path, "quick" * quick), grows=True)
     library = Library(run.cache)
-    chosen = choose(path, spelled, recipe, library, run.folder, quick=quick)
+    try:
+        chosen = choose(path, spelled, recipe, library, run.folder, quick=quick)
+    except ValidationError as error:
+        raise ValueError("; ".join(map(_say_field, error.errors()))) from None
     usual = default_losses(chosen.base.data, library) if losses is None else losses
     names: list[Named] = [*usual, *more]
     spelled_losses = [_spell(name, "loss") for name in names]
@@ -143,6 +148,12 @@ def _spell(value: Any, field: str) -> Any:
             raise ValueError(f"{field} is {value!r}; expected a name or a function")
         return value
     return spelling.name_of(value, _tables()[field])
+
+
+def _say_field(error: Any) -> str:
+    """A value that a plan refuses, beside the argument that it was passed as."""
+    name = str(error["loc"][-1])
+    return f"{OPTION_NAMES.get(name, name)}={error['input']!r}: {error['msg']}"
 
 
 def _tables() -> dict[str, spelling.Table]:

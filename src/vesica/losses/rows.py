@@ -116,9 +116,10 @@ def check_parameters(
     if pool not in get_args(Pool):
         raise ValueError(f"pool is {pool!r}; it is 'image', 'batch' or 'world'")
     for name, number in numbers.items():
-        if not 0 <= number <= most:
+        if isinstance(number, bool) or not 0 <= number <= most:
+            shown = number if isinstance(number, bool) else f"{number:g}"
             raise ValueError(
-                f"{name}={number:g}: expected a number of at least 0 and at most {most:g}"
+                f"{name}={shown}: expected a number of at least 0 and at most {most:g}"
             )
 
 

@@ -93,7 +93,12 @@ class Loss:
     def check(self) -> None:
         """Raise now what a term would raise at its first image: parameters that it refuses."""
         logits = torch.zeros(2, 8, 8, requires_grad=True)
-        self(logits, torch.ones(2, 8, 8).triu())
+        for term in self.terms:
+            try:
+                term(logits, torch.ones(2, 8, 8).triu())
+            except ValueError as error:
+                is_own = term.spelled.digest  # whose messages have its name
+                raise error if is_own else ValueError(f"loss {term.spelled}: {error}") from None
 
     def values(self, logits: Logits, target: Target, **over: Unpack[Over]) -> Tensor:
         """Weighted value of each term, shape (terms, batch, ...)."""

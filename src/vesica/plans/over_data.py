@@ -1,5 +1,6 @@
 """Plans that a user runs on data sets of their own."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
@@ -45,6 +46,12 @@ def cells_over_data(
         ValueError: If a name, option or value does not exist.
         DataError: If images cannot be opened or divided.
     """
+    for kind, given in (("data set", paths), ("loss", names), ("network", networks)):
+        twice = [name for name, num in Counter(given).items() if num > 1]
+        if twice:
+            raise ValueError(f"{twice[0]}: the same {kind} twice; name it once")
+    if len(names) == 1:
+        raise ValueError(f"--losses {names[0]} is one; name two or more to compare them")
     if plan == "sparsity":
         return sparsity(paths, fields, library, seeds=seeds), []
     if plan == "sparsity-classes":
