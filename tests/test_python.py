@@ -108,7 +108,7 @@ def test_networks_and_other_functions_may_be_handed_in(tmp_path: Path) -> None:
 def test_mistakes_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no field 'epoch'; it has: model"):
         compare(tmp_path, epoch=3)
-    with pytest.raises(ValueError, match="^absent='x': Input should be 'score' or 'skip'$"):
+    with pytest.raises(ValueError, match=r"^absent='x': Input should be 'score' or 'skip'$"):
         compare(tmp_path, absent="x")
     with pytest.raises(ValueError, match="unknown loss 'iuo'"):
         compare(tmp_path, loss="iuo")

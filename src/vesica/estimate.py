@@ -25,6 +25,7 @@ from vesica.networks import Network
 from vesica.optim import make_optimizer
 from vesica.plan import Cell
 from vesica.results import read_cell
+from vesica.words import say_bytes
 
 TYPICAL_EPOCHS = 93
 """After which a cell stops early: the mean of 32 published runs (`paper/published.csv`)."""
@@ -119,8 +120,8 @@ def check_disk(cost: Cost, *folders: Path) -> None:
         free = shutil.disk_usage(existing).free
         if free < cost.disk_bytes:
             raise DataError(
-                f"{folder}: the disk has {free / 1e9:.1f} GB free and this plan needs about "
-                f"{cost.disk_bytes / 1e9:.1f} GB; make room, or pass --out and --cache elsewhere"
+                f"{folder}: the disk has {say_bytes(free)} free and this plan needs about "
+                f"{say_bytes(cost.disk_bytes)}; make room, or pass --out and --cache elsewhere"
             )
 
 

@@ -23,6 +23,14 @@ def say_time(time_s: float) -> str:
     return f"{time_s / 60:.0f} min" if time_s < 6000 else f"{time_s / 3600:.1f} h"
 
 
+def say_bytes(num: float) -> str:
+    """Bytes in the unit that keeps two digits."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+        if num >= 0.1 * size:
+            return f"{num / size:.{1 if num < 10 * size else 0}f} {unit}"
+    return f"{num / 1e3:.0f} kB"
+
+
 def say_p(p: float | None) -> str:
     """A p-value; a dash where there is none."""
     if p is None:

@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vesica.cli.options import Cache
+from vesica.words import say_bytes
 
 
 def list_cache(
@@ -37,15 +38,15 @@ def list_cache(
         raise DataError("entries are named, and nothing is to be done with them; pass --clear")
     if clear:
         num_bytes, in_use = remove_entries(entries)
-        console.print(f"Cleared {num_bytes / 1e9:.2f} GB from {escape(str(root))}.")
+        console.print(f"Cleared {say_bytes(num_bytes)} from {escape(str(root))}.")
         for entry in in_use:
             console.print(f"Left alone, as a process is computing it: {entry.key}")
         return
-    table = Table("key", "what", "of", "done", "GB", "last written", box=None)
+    table = Table("key", "what", "of", "done", "size", "last written", box=None)
     for entry in entries:
-        size, written = f"{entry.num_bytes / 1e9:.2f}", f"{entry.written:%Y-%m-%d %H:%M}"
+        size, written = say_bytes(entry.num_bytes), f"{entry.written:%Y-%m-%d %H:%M}"
         table.add_row(entry.key, escape(entry.what), escape(entry.of), entry.done, size, written)
     if entries:
         console.print(table)
     total = sum(entry.num_bytes for entry in entries)
-    console.print(f"{len(entries)} entries, {total / 1e9:.2f} GB in {escape(str(root))}")
+    console.print(f"{len(entries)} entries, {say_bytes(total)} in {escape(str(root))}")

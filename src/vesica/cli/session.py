@@ -19,7 +19,7 @@ from vesica.plans.defaults import Defaults
 from vesica.run import Ready, Run, name_cells
 from vesica.spelling import shown
 from vesica.until import Until, is_open, read_duration, say_likely
-from vesica.words import count_of, say_hours
+from vesica.words import count_of, say_bytes, say_hours
 
 FIRST_LOOK = "This was a first look: leave out --quick for the verdict to go by."
 LONG_HOURS, LARGE_PX = 1.0, 128
@@ -164,7 +164,7 @@ def print_cost(console: Console, run: Run, ready: Ready) -> None:
     console.print(
         f"Estimated: {say_hours(ready.hours)}{beside}, at most "
         f"{say_hours(cost.hours_most / gain)} if no cell stops early; "
-        f"{num_jobs * cost.memory_bytes / 1e9:.1f} GB memory, {cost.disk_bytes / 1e9:.2f} GB disk. "
+        f"{say_bytes(num_jobs * cost.memory_bytes)} memory, {say_bytes(cost.disk_bytes)} disk. "
         f"Results go to {escape(str(run.folder))}"
     )
     if cost.note:
