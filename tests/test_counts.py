@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from vesica.data.arrays import Arrays
-from vesica.data.counts import Counts, say_copies, say_foreground
+from vesica.data.counts import Counts, say_copies, say_foreground, say_missing
 from vesica.data.sample import Dataset, Sample
 from vesica.data.split import Split
 
@@ -48,6 +48,17 @@ def test_each_class_has_its_share() -> None:
     counts = Counts.of(Arrays(arrays.names, arrays.groups, arrays.images, both))
     said = say_foreground(counts, None, ("crack", "hole"))
     assert said.startswith("Foreground: crack 25 %, hole 0.62 % of pixels; empty masks: 0 of 10;")
+
+
+def test_a_class_that_a_part_lacks_is_named() -> None:
+    arrays = draw({}, (), ())
+    both: NDArray[np.bool_] = np.concatenate([arrays.masks, arrays.masks & False], axis=1)
+    both[[0, 6], 1, 0, 0] = True
+    counts = Counts.of(Arrays(arrays.names, arrays.groups, arrays.images, both))
+    (said,) = say_missing(counts, SPLIT, ("crack", "hole"))
+    assert said.startswith("Warning: no test image shows hole, at this size: add images of it")
+    assert say_missing(counts, None, ("crack", "hole")) == []
+    assert say_missing(Counts.of(draw({}, (0,), ())), SPLIT, ()) == []
 
 
 def test_no_copies_are_not_mentioned() -> None:

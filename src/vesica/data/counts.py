@@ -61,6 +61,24 @@ def say_foreground(counts: Counts, split: Split | None, classes: Sequence[str]) 
     )
 
 
+def say_missing(counts: Counts, split: Split | None, classes: Sequence[str]) -> list[str]:
+    """Which of several classes no image of a part shows; in folds, none of the whole set."""
+    parts: Mapping[str, Sequence[int]] = {"": range(len(counts.shares))}
+    if split is not None:
+        parts = {"training ": split.train, "validation ": split.val, "test ": split.test}
+    lacking = []
+    for part, rows in parts.items():
+        is_there = (counts.shares[list(rows)] > 0).any(axis=0)
+        names = [name for name, there in zip(classes, is_there, strict=False) if not there]
+        lacking += [f"no {part}image shows {' or '.join(names)}"] if names else []
+    if not lacking:
+        return []
+    return [
+        f"Warning: {'; '.join(lacking)}, at this size: add images of it, leave it out, or divide "
+        "them otherwise by --split-seed 1 or --folds 5."
+    ]
+
+
 def say_copies(counts: Counts, split: Split | None, dataset: Dataset) -> list[str]:
     """Which images occur more than once, and whether a copy is trained on that another tests."""
     if not counts.copies:

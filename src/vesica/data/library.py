@@ -13,7 +13,7 @@ from vesica import spelling
 from vesica.cache import default_cache
 from vesica.data import open_dataset
 from vesica.data.arrays import Arrays, load_arrays
-from vesica.data.counts import Counts, say_copies, say_foreground
+from vesica.data.counts import Counts, say_copies, say_foreground, say_missing
 from vesica.data.measure import Measured, measure
 from vesica.data.parts import own_parts
 from vesica.data.sample import Dataset
@@ -228,6 +228,7 @@ class Library:
         counts = self.counts(source, size_px)
         divided = split if source.fold is None else None
         sentences.append(say_foreground(counts, divided, dataset.classes))
+        sentences += say_missing(counts, divided, dataset.classes)
         sentences += say_copies(counts, divided, dataset)
         arrays = self.arrays(source, size_px)
         if long_side_px:
