@@ -32,6 +32,8 @@ OF_CELL = ("cell.json", "result.json", "history.csv", "scores.csv")
 HISTOGRAMS = "histograms.npz"
 FOLDERS = re.compile(r"(?<![\w./:])(?:/[\w.+-]+)+/(?=[\w.+-])")
 """What stands before the last name of an absolute path."""
+CACHE = re.compile(r" --cache [^\s\"`]+")
+"""An option of commands that changes nothing but time."""
 
 
 def publish(run: Path, target: Path, *, with_histograms: bool = False) -> list[Path]:
@@ -49,7 +51,7 @@ def publish(run: Path, target: Path, *, with_histograms: bool = False) -> list[P
         text = file.read_text(encoding="utf-8")
         for path, name in names.items():
             text = text.replace(path, name)
-        write_text(copies[-1], text)
+        write_text(copies[-1], CACHE.sub("", text))
     return copies
 
 

@@ -38,7 +38,7 @@ def run(tmp_path: Path) -> tuple[Path, list[Cell]]:
     write_json(
         run / "plan.json",
         {
-            "command": f"vesica compare {tmp_path / 'faces'} --out {run}",
+            "command": f"vesica compare {tmp_path / 'faces'} --out {run} --cache {tmp_path / 'c'}",
             "cells": [cell.model_dump(mode="json") for cell in cells],
         },
     )
