@@ -68,8 +68,8 @@ def say_missing(counts: Counts, split: Split | None, classes: Sequence[str]) -> 
         parts = {"training ": split.train, "validation ": split.val, "test ": split.test}
     lacking = []
     for part, rows in parts.items():
-        is_there = (counts.shares[list(rows)] > 0).any(axis=0)
-        names = [name for name, there in zip(classes, is_there, strict=False) if not there]
+        most = counts.shares[list(rows)].max(axis=0, initial=0).tolist()
+        names = [name for name, share in zip(classes, most, strict=False) if not share]
         lacking += [f"no {part}image shows {' or '.join(names)}"] if names else []
     if not lacking:
         return []
