@@ -21,3 +21,15 @@ def require_script(name: str) -> Path:
     if not script.is_file():
         pytest.skip(f"{name} is not at ../shared")
     return script
+
+
+def link_faces(target: Path, num: int) -> Path:
+    """The first labelled faces of the real LFW, linked into a folder of their own."""
+    lfw = require("lfw")
+    for label in sorted((lfw / "parts_lfw_funneled_gt_images").iterdir())[:num]:
+        person = label.stem.rpartition("_")[0]
+        image = Path("lfw_funneled", person, f"{label.stem}.jpg")
+        for file in (image, label.relative_to(lfw)):
+            (target / file).parent.mkdir(parents=True, exist_ok=True)
+            (target / file).symlink_to(lfw / file)
+    return target
