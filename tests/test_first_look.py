@@ -59,6 +59,7 @@ def test_a_first_look_is_called_one_and_goes_on(vesica: Terminal, folder: Path) 
     code, out, _ = vesica(*base, "--out", "run")
     assert code == 0
     assert "This was a first look: leave out --quick" in out
+    assert "This was a first look: leave out --quick" in Path("run/report.html").read_text()
     plan = read_plan(Path("run"))
     assert plan.choices == {"division": "exact", "size": 64, "quick": True}
     code, out, _ = vesica(*base, "--out", "run")

@@ -2,6 +2,8 @@
 
 MISSING = "\N{EN DASH}"
 """In place of a number that there is not."""
+FIRST_LOOK = "This was a first look: leave out --quick for the verdict to go by."
+"""Of a run that was made smaller than what its images ask for."""
 
 
 def count_of(count: int, noun: str) -> str:

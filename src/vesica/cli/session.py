@@ -19,9 +19,8 @@ from vesica.plans.defaults import Defaults
 from vesica.run import Ready, Run, name_cells
 from vesica.spelling import shown
 from vesica.until import Until, is_open, read_duration, say_likely
-from vesica.words import count_of, say_bytes, say_hours
+from vesica.words import FIRST_LOOK, count_of, say_bytes, say_hours
 
-FIRST_LOOK = "This was a first look: leave out --quick for the verdict to go by."
 LONG_HOURS, LARGE_PX = 1.0, 128
 """A plan that takes longer than this, at more pixels than this, is told of a shorter one."""
 

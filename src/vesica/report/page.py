@@ -27,6 +27,7 @@ from vesica.report.pictures import (
 from vesica.report.sections import Grid, fill_template
 from vesica.results import METRICS, Comparison, EndedCell, GroupFindings, read_table
 from vesica.spelling import shown
+from vesica.words import FIRST_LOOK
 
 SCRIPT = files("vesica.report").joinpath("page.js").read_text(encoding="utf-8")
 """The page's only one; its digest is in the page, so that a browser runs no other."""
@@ -83,6 +84,7 @@ def write_report(judged: Judgement) -> Path:
         "page.html.jinja",
         findings=judged.findings,
         created=judged.plan.created[:10],
+        warning=FIRST_LOOK if (judged.plan.choices or {}).get("quick") else "",
         views=views,
         settings=tables.setting_grid(judged.settings, [view.name for view in views]),
         forest=_draw_forest(judged, views),
