@@ -120,7 +120,7 @@ def draw(sets: list[SetOfImages], target: Path) -> None:
     axes.set_xscale("log")
     axes.set_xticks(TICKS, map(str, TICKS))
     axes.set_xticks([], minor=True)
-    axes.set_xlim(0.35, 60)
+    axes.set_xlim(0.25, 65)
     axes.set_xlabel("foreground, % of pixels")
     axes.set_ylabel("IoU loss minus BCE, points")
     axes.spines[["top", "right"]].set_visible(False)
