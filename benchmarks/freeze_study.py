@@ -7,6 +7,7 @@ The default network with its encoder frozen and with all layers trained, at thre
 on all training images of two sets. A third of each set validates, and nothing else is looked at.
 """
 
+import itertools
 import os
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ from vesica.plan import Cell, Recipe, Source, across, replace
 from vesica.run import open_run
 
 SETS = ("polyps", "cracks")
-NUM_TRAINED = (30, 200)
+NUM_TRAINED = (200, 30)
 SEEDS = int(os.environ.get("FREEZE_SEEDS", "2"))
 WAYS = (("unet", 3e-3), ("unet:freeze=none", 1e-3), ("unet:freeze=none", 3e-4))
 
@@ -36,14 +37,11 @@ def plan() -> list[Cell]:
     )
     sets = Path(__file__).resolve().parent / "sets.py"
     cells = []
-    for seed in range(SEEDS):
-        for name in SETS:
-            source = Source(path=f"{sets}:{name}:val=0.35")
-            base = Cell(data=source, size=128, weights="lite0", seed=seed, recipe=recipe)
-            for num in NUM_TRAINED:
-                for model, rate in WAYS:
-                    cell = replace(base, model=model, lr=rate, train=num)
-                    cells += across(cell, loss=["bce", "iou"])
+    for seed, num, name in itertools.product(range(SEEDS), NUM_TRAINED, SETS):
+        source = Source(path=f"{sets}:{name}:val=0.35", train=num)
+        base = Cell(data=source, size=128, weights="lite0", seed=seed, recipe=recipe)
+        for model, rate in WAYS:
+            cells += across(replace(base, model=model, lr=rate), loss=["bce", "iou"])
     return cells
 
 
