@@ -90,9 +90,9 @@ def test_networks_differ_in_what_is_theirs() -> None:
 def test_each_data_set_has_what_follows_from_its_images() -> None:
     paths = ["generated:num=600:size=48", "generated:num=60:size=128"]
     fields = {"steps": 10}
-    cells, said = cells_over_data("losses", paths, fields, Library(), names=["bce"], seeds=1)
-    assert [cell.size for cell in cells] == [64] + [128] * 5
-    assert [cell.data.folds for cell in cells] == [0] + [5] * 5  # few images are tested in folds
+    cells, said = cells_over_data("losses", paths, fields, Library(), names=["bce", "iou"], seeds=1)
+    assert [cell.size for cell in cells] == [64] * 2 + [128] * 10
+    assert [cell.data.folds for cell in cells] == [0] * 2 + [5] * 10  # few are tested in folds
     assert {cell.recipe.steps for cell in cells} == {10}
     assert any("folds" in line for line in said)
 
