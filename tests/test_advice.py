@@ -67,6 +67,16 @@ def test_undecided_by_seeds_asks_for_as_many_as_settle_it(tmp_path: Path) -> Non
     assert f"in about {minutes:.0f} min" in found.groups[0].advice[0]
 
 
+def test_a_first_look_asks_for_the_whole_comparison(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    cells = fabricate_seeds(run, 3, 0.02)
+    command = "vesica compare --quick photos --losses bce,iou --out run"
+    plan = RunPlan(command=command, grows=True, cells=tuple(cells), choices={"quick": True})
+    write_model(run / "plan.json", plan)
+    words = next_of(judge_run(run, Library(run / "cache"), 0.005).findings)
+    assert words == [*shlex.split(COMMAND), "--out", f"{run}-whole"]
+
+
 def test_options_that_are_in_the_way_are_taken_out() -> None:
     route = Route({"--seeds": None, "--max-seeds": "8"}, "", "", 0.0)
     for given in ("--seeds 3", "--seeds=3", "--max-seeds=5 --seeds 2"):

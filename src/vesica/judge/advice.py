@@ -20,6 +20,8 @@ COMMANDS = ("compare", "demo")
 """Those whose options are known here."""
 
 SEED_OPTIONS = ("--seeds", "--until", "--max-seeds", "--budget")
+QUICK = "--quick"
+"""Takes no value, and no more seeds than its own."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,9 @@ def advise(
     if any(pair.num_missing for pair in waiting):
         route = Route({}, "the same command again", "it goes on with the runs that are missing", 0)
         return [_say(route, plan, run)]
+    if waiting and (plan.choices or {}).get("quick"):
+        why = "the whole comparison, as this was a first look"
+        return [_say(Route({QUICK: None}, "the same without quick", why, 0, "-whole"), plan, run)]
     cheapest, texts = [], []
     for pair in waiting:
         if isinstance(pair, Comparison):
@@ -168,7 +173,7 @@ def _change(command: str, route: Route, run: Path) -> str:
         name, has_value, _ = word.partition("=")
         if name not in options:
             kept.append(word)
-        elif not has_value:
+        elif not has_value and name != QUICK:
             next(rest, None)
     added = [part for name, value in options.items() if value is not None for part in (name, value)]
     return shlex.join([*kept, *added])
