@@ -3,8 +3,8 @@
     VESICA_SETS=DIR vesica run benchmarks/freeze_study.py --out RUN
     python benchmarks/freeze_study.py RUN
 
-The default network with its encoder frozen and with all layers trained, at three rates, on few and
-on all training images of two sets. A third of each set validates, and nothing else is looked at.
+The default network with its encoder frozen, and with all layers trained at two rates, on 200 and on
+30 training images of two sets. A third of each set validates, and nothing else is looked at.
 """
 
 import itertools

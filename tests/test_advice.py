@@ -142,6 +142,19 @@ def test_images_that_forbid_a_verdict_ask_for_images(tmp_path: Path) -> None:
     assert "and there are 40" in advice
 
 
+def test_images_are_not_promised_to_do_where_seeds_vary_too_much(tmp_path: Path) -> None:
+    found = judge_growing(tmp_path, fabricate_seeds(tmp_path, 5, 0.1))
+    pair = comparison_of(found)
+    assert pair.verdict == "undecided"
+    assert pair.likely_seeds is None
+    assert pair.limit is not None
+    assert not pair.limit.is_final
+    assert pair.needs is not None
+    assert pair.needs.images.num is None
+    (advice,) = found.groups[0].advice
+    assert advice.startswith("Next: no number of seeds up to 20 is known to settle it; train")
+
+
 def test_nothing_learned_is_said_first(new_run: NewRun) -> None:  # noqa: F811
     run = new_run()
     for cell in run.cells:

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from vesica.accel import faster
 from vesica.cli import app
-from vesica.errors import printable
+from vesica.errors import printable, say_refused
 from vesica.plan import OPTION_NAMES
 
 
@@ -17,18 +17,16 @@ def main() -> None:
     try:
         app()
     except ValidationError as error:
-        _fail("; ".join(map(_say_field, error.errors())))
+        _fail(say_refused(error.errors(), _call))
     except ValueError as error:
         _fail(str(error))
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
 
 
-def _say_field(error: Any) -> str:
-    """A field that a plan refuses, called as the command line calls it."""
-    name = str(error["loc"][-1]) if error["loc"] else "a cell"
-    option = f"--{OPTION_NAMES.get(name, name).replace('_', '-')}"
-    return f"{option} {error['input']}: {error['msg']}"
+def _call(name: str, value: Any) -> str:
+    """A field of a plan as the command line calls it."""
+    return f"--{OPTION_NAMES.get(name, name).replace('_', '-')} {value}"
 
 
 def _fail(message: str) -> None:

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from vesica import spelling
 from vesica.data.library import Library
-from vesica.errors import DataError
+from vesica.errors import DataError, say_refused
 from vesica.plan import OPTION_NAMES, seeds_and_folds
 from vesica.plans.defaults import QUICK_SEEDS, choose, default_losses
 from vesica.run import Run, name_cells, name_run, run_in
@@ -100,7 +100,7 @@ def compare(
     try:
         chosen = choose(path, spelled, recipe, library, run.folder, quick=quick)
     except ValidationError as error:
-        raise ValueError("; ".join(map(_say_field, error.errors()))) from None
+        raise ValueError(say_refused(error.errors(), _call)) from None
     usual = default_losses(chosen.base.data, library) if losses is None else losses
     names: list[Named] = [*usual, *more]
     spelled_losses = [_spell(name, "loss") for name in names]
@@ -150,10 +150,9 @@ def _spell(value: Any, field: str) -> Any:
     return spelling.name_of(value, _tables()[field])
 
 
-def _say_field(error: Any) -> str:
-    """A value that a plan refuses, beside the argument that it was passed as."""
-    name = str(error["loc"][-1])
-    return f"{OPTION_NAMES.get(name, name)}={error['input']!r}: {error['msg']}"
+def _call(name: str, value: Any) -> str:
+    """A field of a plan as an argument."""
+    return f"{OPTION_NAMES.get(name, name)}={value!r}"
 
 
 def _tables() -> dict[str, spelling.Table]:

@@ -2,6 +2,8 @@
 
 import os
 import re
+from collections.abc import Callable, Iterable
+from typing import Any
 
 UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """What a terminal obeys: control characters but tabs and ends of lines, and turns of direction."""
@@ -21,6 +23,23 @@ def join_lines(problems: list[str], limit: int = 20) -> str:
     if len(problems) > limit:
         shown.append(f"... and {len(problems) - limit} more")
     return "\n".join(shown)
+
+
+def say_refused(problems: Iterable[Any], call: Callable[[str, Any], str]) -> str:
+    """What pydantic refuses, in one sentence.
+
+    Args:
+        problems: Its `errors()`.
+        call: A field and its value, as the user wrote them. What is about several fields, or about
+            none that a user wrote, stands without.
+    """
+    texts = []
+    for problem in problems:
+        reason = problem["msg"].removeprefix("Value error, ")
+        is_one_field = problem["loc"] and not isinstance(problem["input"], dict)
+        named = f"{call(str(problem['loc'][-1]), problem['input'])}: " if is_one_field else ""
+        texts.append(named + reason)
+    return "; ".join(texts)
 
 
 def printable(text: str) -> str:

@@ -109,7 +109,7 @@ def _seeds_for(pair: Comparison) -> int | None:
     if pair.num_folds > 1:
         return next((number for number in LOOKS if number > pair.num_seeds), None)
     num = pair.needs.seeds.num if pair.needs else None
-    return num if num and num > pair.num_seeds else None
+    return num if num and pair.num_seeds < num <= LOOKS[-1] else None
 
 
 def _in_folds(pair: Comparison, setting: Setting, library: Library) -> tuple[int, int]:
@@ -127,14 +127,15 @@ def _in_folds(pair: Comparison, setting: Setting, library: Library) -> tuple[int
 
 def _say_images(pair: Comparison) -> str:
     units = "test images" if pair.num_units == pair.num_images else "groups of test images"
-    known = pair.limit.num_units if pair.limit else None
+    # Where seeds are in the way, too, the number that the images' own term asks for will not do.
+    known = pair.limit.num_units if pair.limit and pair.limit.is_final else None
     known = known or (pair.needs.images.num if pair.needs else None) or MIN_UNITS
     if known > pair.num_units:
         there = f"and there are {pair.num_units}"
         return f"Next: label more images; about {known:,} {units} would do, {there}."
     return (
-        "Next: no number of seeds is known to settle it; train longer, or label more than these "
-        f"{pair.num_units} {units}."
+        f"Next: no number of seeds up to {LOOKS[-1]} is known to settle it; train longer, or label "
+        f"more than these {pair.num_units} {units}."
     )
 
 

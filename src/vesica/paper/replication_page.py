@@ -232,7 +232,7 @@ def _averaged(document: dict[str, Any]) -> list[Section]:
                 "training; the weights are scored at the epoch that the rule keeps. IoU of masks; "
                 "differences are IoU loss minus BCE loss, in points.",
                 Grid(
-                    ["set-up", *header, *(f"{name}, averaged" for name in header), "verdict"],
+                    ["set-up", *header, *(f"{name}, averaged" for name in (*header, "verdict"))],
                     [_averaged_row(setup) for setup in setups],
                 ),
                 f"IoU loss is ahead in {sum(d > 0 for d in by_weights)} of "
