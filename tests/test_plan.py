@@ -7,7 +7,17 @@ from pydantic import BaseModel, ValidationError
 
 from vesica import plan
 from vesica.optim import OPTIMIZERS
-from vesica.plan import SHORTHANDS, Cell, Recipe, Source, across, field_names, replace
+from vesica.plan import (
+    RATES,
+    SHORTHANDS,
+    Cell,
+    Recipe,
+    Source,
+    across,
+    cell_of,
+    field_names,
+    replace,
+)
 from vesica.spelling import options_of
 
 RESOLVED = Cell(data=Source(path="faces", fingerprint="f" * 64), weights_digest="d" * 64)
@@ -142,6 +152,21 @@ def test_a_shorthand_sets_its_owners_option(name: str, value: Any, spelled: str)
 def test_shorthands_come_after_their_owners() -> None:
     changed = replace(RESOLVED, lr=0.5, optimizer="adamw:lr=2", width=3, model="fcresnet")
     assert (changed.recipe.optimizer, changed.model) == ("adamw:lr=0.5", "fcresnet:width=3")
+
+
+@pytest.mark.parametrize(
+    ("fields", "rate"),
+    [
+        ({"model": "unet"}, "unet"),
+        ({"model": "unet:freeze=none"}, "unet:freeze=none"),
+        ({"model": "unet", "freeze": "none"}, "unet:freeze=none"),
+        ({"model": "bfcn32s:width=8", "freeze": "none"}, "bfcn32s"),
+    ],
+)
+def test_a_network_has_a_rate_of_its_own_frozen_or_not(fields: dict[str, str], rate: str) -> None:
+    assert cell_of("", fields, "modern").recipe.optimizer.endswith(f":lr={RATES[rate]:g}")
+    assert cell_of("", fields | {"lr": 0.5}, "modern").recipe.optimizer.endswith(":lr=0.5")
+    assert cell_of("", fields).recipe.optimizer == "rmsprop"  # the paper's knows one rate
 
 
 def test_every_shorthand_has_one_owner() -> None:

@@ -277,10 +277,12 @@ is the fields' own defaults. None: what follows from another field. How the mode
 
 RATES = {
     "unet": 3e-3,
+    "unet:freeze=none": 1e-3,
     **dict.fromkeys(("bfcn32s", "bfcn16s", "bfcn8s"), 1e-4),
     **dict.fromkeys(("fcresnet", "fcresnet16s", "fcresnet8s"), 1e-4),
 }
-"""Of the modern recipe's optimiser, by the network; else the optimiser's own."""
+"""Of the modern recipe's optimiser, by the network; else the optimiser's own. Measured where all
+layers of `unet` train: `docs/recipes.md`."""
 
 
 @dataclass(frozen=True)
@@ -339,9 +341,21 @@ def cell_of(path: str, fields: Mapping[str, Any], recipe: str = "paper") -> Cell
     if "max_epochs" in given and "steps" not in given:
         whole["steps"] = 0
     if recipe == "modern" and not {"lr", "optimizer"} & given.keys():
-        rate = RATES.get(spelling.without_options(whole["model"]))
+        rate = rate_of(whole["model"], whole.get("freeze"))
         whole |= {} if rate is None else {"lr": rate}
     return replace(Cell(data=Source(path=path)), **whole)
+
+
+def rate_of(model: str, freeze: str | None = None) -> float | None:
+    """The rate that the modern recipe gives a network; None is the optimiser's own.
+
+    Args:
+        model: In its spelling.
+        freeze: Where it is given apart from that.
+    """
+    name = spelling.without_options(model)
+    frozen = freeze or spelling.get_option(model, "freeze")
+    return RATES.get(f"{name}:freeze={frozen}", RATES.get(name))
 
 
 def replace(cell: Cell, **values: Any) -> Cell:

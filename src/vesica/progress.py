@@ -1,7 +1,8 @@
 """Live progress: one line for what is being prepared or trained, one line per finished cell."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Self
 
 from rich.console import Console
@@ -46,6 +47,15 @@ class Display:
     def preparing(self, what: str, done: int, total: int) -> None:
         """Show a preparation; `Materials` calls this."""
         self._show("", what, done, total, f"{done}/{total}")
+
+    @contextmanager
+    def busy(self, what: str) -> Iterator[None]:
+        """Show that something is under way of which nobody knows how far it is."""
+        task = self.progress.add_task(what, total=None, detail="")
+        try:
+            yield
+        finally:
+            self.progress.remove_task(task)
 
     def watcher(self, should_stop: Callable[[], bool], names: dict[str, str]) -> Watcher:
         """What a sweep tells, shown here.

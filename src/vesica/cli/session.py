@@ -85,7 +85,8 @@ def execute(
                     return
                 watcher = display.watcher(should_stop, name_cells(ready.cells))
                 run.train(ready, logs.beside(watcher))
-                run.judge(margin / 100, asked)
+                with display.busy("judging"):
+                    run.judge(margin / 100, asked)
                 if len(numbers) > 1:
                     _print_look(console, run, numbers[index])
         except Stopped:
@@ -121,7 +122,9 @@ def conclude(console: Console, run: Run, *, as_json: bool) -> None:
     where it has one."""
     from vesica.cli.tables import section_blocks
 
-    page, document = run.report(), run.findings.model_dump(mode="json", by_alias=True)
+    with console.status("writing the report"):
+        page = run.report()
+    document = run.findings.model_dump(mode="json", by_alias=True)
     summary = run.summarise()
     if summary is None:
         print_results(console, run, page)

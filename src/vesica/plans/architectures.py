@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from vesica.networks import FITTING, NETWORKS, OF_THE_CELL, read_network
-from vesica.plan import RATES, RECIPES, Cell, replace, seeds_and_folds
+from vesica.plan import RECIPES, Cell, rate_of, replace, seeds_and_folds
 from vesica.spelling import options_of, split_path
 
 COMPARED = ("bfcn32s", "bfcn16s", "bfcn8s", "segnet", "fcresnet", "unet")
@@ -43,7 +43,7 @@ def architectures(
                 model=network,
                 weights=weights_of(network, weights),
                 **_options_of(network, options or {}),
-                **({} if has_rate else _rate_of(network)),
+                **({} if has_rate else _rate_of(network, (options or {}).get("freeze"))),
             ),
             seeds,
             losses,
@@ -65,6 +65,6 @@ def _options_of(network: str, options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name in known}
 
 
-def _rate_of(network: str) -> dict[str, Any]:
-    rate = RATES.get(read_network(network).name)
+def _rate_of(network: str, freeze: str | None) -> dict[str, Any]:
+    rate = rate_of(network, freeze)
     return {"optimizer": RECIPES["modern"]["optimizer"]} | ({} if rate is None else {"lr": rate})
