@@ -1,6 +1,7 @@
 """The command line as a user meets it: what is printed, and the exit code."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -371,6 +372,20 @@ def test_help_imports_no_torch(command: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "vesica" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("given", "found"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "active"}, "active")]
+)
+def test_threads_do_not_spin_where_they_wait(given: dict[str, str], found: str) -> None:
+    script = (
+        "import os, sys\nfrom vesica import __main__\nassert 'torch' not in sys.modules\n"
+        "__main__.app = lambda: print(os.environ['OMP_WAIT_POLICY'])\n"
+        "__main__.main()"
+    )
+    rest = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    said = subprocess.check_output([sys.executable, "-c", script], env=rest | given, text=True)
+    assert said == f"{found}\n"
 
 
 def test_real_faces_in_helens_layout(vesica: Terminal) -> None:
