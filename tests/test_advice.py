@@ -14,7 +14,7 @@ from vesica.cli import app
 from vesica.data.library import Library
 from vesica.judge import judge_run
 from vesica.judge.advice import Route, _change
-from vesica.judge.pairs import say_pair
+from vesica.judge.sentences import say_pair
 from vesica.plan import Cell
 from vesica.results import Comparison, Decision, Findings, Interval, RunPlan, write_model
 

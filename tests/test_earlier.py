@@ -8,7 +8,8 @@ import pytest
 
 from vesica.earlier import key_of_schema_1
 from vesica.files import read_json
-from vesica.plan import across, cell_of
+from vesica.plan import across
+from vesica.recipes import cell_of
 from vesica.results import read_plan
 from vesica.run import Run, open_run
 

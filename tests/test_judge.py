@@ -11,7 +11,7 @@ from vesica.files import write_json, write_text
 from vesica.judge import difference_of, judge_run, read_settings
 from vesica.judge.pairs import NOTHING_LEARNED
 from vesica.plan import Cell, across, replace
-from vesica.report.tables import say_needs, say_tests
+from vesica.report.sentences import say_needs, say_tests
 from vesica.results import (
     CellResult,
     Comparison,

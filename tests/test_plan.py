@@ -7,17 +7,8 @@ from pydantic import BaseModel, ValidationError
 
 from vesica import plan
 from vesica.optim import OPTIMIZERS
-from vesica.plan import (
-    RATES,
-    SHORTHANDS,
-    Cell,
-    Recipe,
-    Source,
-    across,
-    cell_of,
-    field_names,
-    replace,
-)
+from vesica.plan import SHORTHANDS, Cell, Recipe, Source, across, field_names, replace
+from vesica.recipes import RATES, cell_of
 from vesica.spelling import options_of
 
 RESOLVED = Cell(data=Source(path="faces", fingerprint="f" * 64), weights_digest="d" * 64)

@@ -13,11 +13,12 @@ from vesica.__main__ import main
 from vesica.data.library import Library
 from vesica.judge import judge_run
 from vesica.losses import parse_loss
-from vesica.plan import RATES, Cell, replace
+from vesica.plan import Cell, replace
 from vesica.plans.architectures import COMPARED as NETWORKS
 from vesica.plans.architectures import architectures, weights_of
 from vesica.plans.losses import COMPARED, losses
 from vesica.plans.over_data import cells_over_data
+from vesica.recipes import RATES
 from vesica.report.sections import to_html, to_markdown
 from vesica.report.standings import (
     MIN_SETS,

@@ -5,48 +5,21 @@ trained, and nothing is written.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vesica.data.facts import Facts, find_similar, gather_facts, guess_groups
-from vesica.data.library import MIN_TEST, Library
-from vesica.data.sample import Dataset
+from vesica.data.facts import Facts, Gathered, gather_facts
+from vesica.data.library import Library
 from vesica.data.source import Source
 from vesica.data.split import Split
 from vesica.errors import DataError
-from vesica.plan import RECIPES
+from vesica.recipes import RECIPES
+from vesica.remarks import MAX_NAMES, Remark, remarks_on
 from vesica.results.scores import METRICS, Model, metric_beside
-from vesica.statistics import LEVEL, limit_at
-from vesica.words import count_of
-
-UNIT_SDS = (0.02, 0.08)
-"""From image to image, of the difference of two losses: large objects and thin ones, as in our own
-runs (docs/results)."""
 
 SIZE_PX: int = RECIPES["modern"]["size"]
-
-MAX_NAMES = 20
-"""Of a remark, in its list; the number is always told."""
-
-Level = Literal["stop", "warning", "note"]
-
-
-class Remark(Model):
-    """Something to know.
-
-    Attributes:
-        level: "stop" where nothing can be trained, "warning" where a verdict would mislead.
-        text: What, and what to do.
-        names: Of the images, at most MAX_NAMES.
-    """
-
-    level: Level
-    text: str
-    names: tuple[str, ...] = ()
 
 
 class Spread(Model):
@@ -120,15 +93,6 @@ class Check(Model):
         return all(remark.level != "stop" for remark in self.remarks)
 
 
-@dataclass(frozen=True)
-class Gathered:
-    """A data set and what was read of it."""
-
-    dataset: Dataset
-    facts: list[Facts]
-    problems: list[str]
-
-
 def gather(
     source: Source, library: Library, progress: Callable[[int, int], None] = lambda done, num: None
 ) -> Gathered:
@@ -159,16 +123,6 @@ def examine(gathered: Gathered, source: Source, library: Library, size_px: int =
     split, why_not = _split(divided, library)
     objects = np.concatenate([fact.object_px for fact in facts])
     thick = [fact.thickness_px for fact in facts if fact.thickness_px is not None]
-    remarks = [
-        *_of_problems(gathered),
-        *([Remark(level="stop", text=why_not)] if why_not else []),
-        *_of_masks(gathered),
-        *_of_copies(gathered, split, bool(folds)),
-        *_of_groups(dataset),
-        *(_of_numbers(dataset, split, folds, library.say_few(divided)) if split else []),
-        *(Remark(level="note", text=note) for note in dataset.notes),
-        *(Remark(level="note", text=note) for note in (split.notes if split else ())),
-    ]
     return Check(
         name=source.name,
         format=dataset.format,
@@ -186,7 +140,7 @@ def examine(gathered: Gathered, source: Source, library: Library, size_px: int =
         folds=folds,
         measure=_measure(facts, size_px),
         classes=_classes(gathered) if dataset.is_exclusive else (),
-        remarks=tuple(sorted(remarks, key=lambda r: ("stop", "warning", "note").index(r.level))),
+        remarks=remarks_on(gathered, split, why_not, folds, library.say_few(divided)),
     )
 
 
@@ -221,122 +175,6 @@ def _parts(gathered: Gathered, split: Split) -> dict[str, Part]:
     }
 
 
-def _of_problems(gathered: Gathered) -> Iterator[Remark]:
-    if gathered.problems:
-        num = len(gathered.problems)
-        yield Remark(
-            level="stop",
-            text=f"{count_of(num, 'image')} cannot be used: mend or remove them.",
-            names=tuple(gathered.problems[:MAX_NAMES]),
-        )
-
-
-def _of_masks(gathered: Gathered) -> Iterator[Remark]:
-    if gathered.dataset.is_exclusive:  # each pixel is of something
-        return
-    facts, num = gathered.facts, len(gathered.facts)
-    empty = [fact for fact in facts if fact.density == 0]
-    full = [fact for fact in facts if fact.density == 1]
-    if len(empty) == num:
-        yield Remark(
-            level="stop",
-            text="Every mask is empty: pass --foreground with the value of the object.",
-        )
-        return
-    mean = np.mean([fact.density for fact in facts])
-    if empty:
-        yield _named(
-            "note",
-            f"{count_of(len(empty), 'mask')} of {num} without foreground: an image without an "
-            "object scores 1 if nothing is drawn on it, else 0.",
-            gathered,
-            empty,
-        )
-    if full:
-        yield _named(
-            "warning",
-            f"{count_of(len(full), 'mask')} of {num} all foreground: look whether that is meant.",
-            gathered,
-            full,
-        )
-    if mean > 0.5:
-        yield Remark(
-            level="warning",
-            text=f"{mean:.0%} of the pixels are foreground: if object and background are swapped, "
-            "pass --foreground 0.",
-        )
-
-
-def _of_copies(gathered: Gathered, split: Split | None, is_in_folds: bool) -> Iterator[Remark]:
-    """Images that look the same: in two parts, what is trained on is tested."""
-    facts, samples = gathered.facts, gathered.dataset.samples
-    pairs = find_similar(facts)
-    if not pairs:
-        return
-    part_of: dict[int, str] = {}
-    if split and not is_in_folds:
-        for name, rows in (("train", split.train), ("val", split.val), ("test", split.test)):
-            part_of |= dict.fromkeys(rows, name)
-    across = [
-        (first, second)
-        for first, second in pairs
-        if samples[facts[first].row].group != samples[facts[second].row].group
-        and (is_in_folds or part_of.get(facts[first].row) != part_of.get(facts[second].row))
-    ]
-    shown = across or pairs
-    names = [
-        " = ".join(samples[facts[place].row].name for place in pair) for pair in shown[:MAX_NAMES]
-    ]
-    where = "may come into" if is_in_folds else "lie in"
-    yield Remark(
-        level="warning" if across else "note",
-        text=f"{count_of(len(pairs), 'pair')} of images look the same"
-        + (
-            f"; {len(across)} of them {where} two parts of the split, so that what was trained on "
-            "is tested: remove the copies, or keep them together with --group."
-            if across
-            else ", each pair in one part of the split."
-        ),
-        names=tuple(names),
-    )
-
-
-def _of_groups(dataset: Dataset) -> Iterator[Remark]:
-    samples = dataset.samples
-    if len({sample.group for sample in samples}) < len(samples) or dataset.format != "folder":
-        return
-    names = [sample.name for sample in samples if sample.part in (None, "train")]
-    if guessed := guess_groups([name.rpartition("/")[2] for name in names]):
-        expression, num = guessed
-        yield Remark(
-            level="warning",
-            text=f"The names suggest {num} groups of images, such as patients or sequences: if "
-            f"images of one belong together, pass --group '{expression}', else what is tested was "
-            "as good as trained on.",
-        )
-
-
-def _of_numbers(dataset: Dataset, split: Split, folds: int, few: str) -> Iterator[Remark]:
-    """What so many test images can show; `few` says that they are too few, where they are."""
-    tested = range(len(dataset.samples)) if folds else split.test
-    num = len({dataset.samples[row].group for row in tested})
-    what = "test images" if num == len(tested) else f"groups of {len(tested)} test images"
-    if few:
-        yield Remark(level="warning", text=few)
-        return
-    low, high = (100 * limit_at(num, sd, 1 - LEVEL) for sd in UNIT_SDS)
-    yield Remark(
-        level="note",
-        text=f"With {num} {what} a difference of two losses is known to about ±{low:.1f} points of "
-        f"IoU on large objects, ±{high:.1f} on thin or small ones, however many seeds are run.",
-    )
-    if not folds and num < MIN_TEST:
-        yield Remark(
-            level="warning",
-            text=f"{num} {what} are few: only large differences can be shown.",
-        )
-
-
 def _measure(facts: Sequence[Facts], size_px: int) -> str:
     """The score that the objects ask for beside IoU."""
     scale = size_px / np.median([max(fact.width, fact.height) for fact in facts])
@@ -347,11 +185,6 @@ def _measure(facts: Sequence[Facts], size_px: int) -> str:
         float(np.median(np.concatenate(objects))) * scale if objects else None,
     )
     return f"{METRICS[name].heading}: {reason}"
-
-
-def _named(level: Level, text: str, gathered: Gathered, facts: Sequence[Facts]) -> Remark:
-    names = [gathered.dataset.samples[fact.row].name for fact in facts[:MAX_NAMES]]
-    return Remark(level=level, text=text, names=tuple(names))
 
 
 def _spread(values: Sequence[float] | NDArray[np.float64]) -> Spread:

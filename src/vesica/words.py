@@ -1,5 +1,7 @@
 """Numbers in sentences and tables."""
 
+from collections.abc import Sequence
+
 MISSING = "\N{EN DASH}"
 """In place of a number that there is not."""
 FIRST_LOOK = "This was a first look: leave out --quick for the verdict to go by."
@@ -38,3 +40,9 @@ def say_p(p: float | None) -> str:
     if p is None:
         return MISSING
     return f"{p:.1e}" if p < 0.001 else f"{p:.3f}"
+
+
+def say_list(values: Sequence[object]) -> str:
+    """Words with commas and an "and"."""
+    words = [str(value) for value in values]
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]])) if words else ""

@@ -40,9 +40,9 @@ def check(
     from vesica.data.library import Library
     from vesica.errors import DataError
     from vesica.files import expand
-    from vesica.plan import cell_of
     from vesica.plans.defaults import choose
     from vesica.progress import Display
+    from vesica.recipes import cell_of
     from vesica.report.check_page import check_sections, write_check
 
     cell = cell_of(data, fields, "modern")

@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from vesica.data.source import Source
-from vesica.plan import OPTION_NAMES, RECIPES, SHORTHANDS, Cell, Recipe
+from vesica.plan import OPTION_NAMES, SHORTHANDS, Cell, Recipe
+from vesica.recipes import RECIPES
 
 RUN, IMAGES, NETWORK, RECIPE = "The run", "The images", "The network", "The recipe"
 Panels = tuple[tuple[str, type[BaseModel], str], ...]
@@ -129,7 +130,7 @@ Log = Annotated[
 def with_fields(command: Callable[..., None]) -> Callable[..., None]:
     """The command with an option for every field of a cell that has a description.
 
-    What a user gives comes in as `fields`, by the names that `plan.cell_of` takes.
+    What a user gives comes in as `fields`, by the names that `recipes.cell_of` takes.
     """
     return _with_options(command, PANELS)
 

@@ -10,7 +10,8 @@ from rich.table import Table
 from vesica.errors import printable
 from vesica.judge import Judgement
 from vesica.report.sections import BOLD, Grid, Section
-from vesica.report.tables import class_grid, say_all_needs, say_left, say_tuned, score_grid
+from vesica.report.sentences import say_all_needs, say_left, say_tuned
+from vesica.report.tables import class_grid, score_grid
 
 MAX_UNBROKEN = 12
 """Characters of a name."""

@@ -61,6 +61,15 @@ class Facts:
     small: NDArray[np.uint8]
 
 
+@dataclass(frozen=True)
+class Gathered:
+    """A data set and what was read of it."""
+
+    dataset: Dataset
+    facts: list[Facts]
+    problems: list[str]
+
+
 def gather_facts(
     dataset: Dataset, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> tuple[list[Facts], list[str]]:

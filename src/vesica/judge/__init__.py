@@ -8,7 +8,8 @@ from vesica.judge.images import Drawn, ScoredImages, Votes, open_images, read_vo
 from vesica.judge.labels import MIN_RUNS, Doubt, Patch, contradicted, find_doubts
 from vesica.judge.looks import check_losses
 from vesica.judge.metrics import read_metrics
-from vesica.judge.pairs import adjust, judge_pair, say_short
+from vesica.judge.pairs import adjust, judge_pair
+from vesica.judge.sentences import say_short
 from vesica.judge.setting import Place, Setting, difference_of, fold_of_units, read_settings
 
 __all__ = [

@@ -15,7 +15,8 @@ from vesica.judge.baselines import choose_beside, score_baselines
 from vesica.judge.classes import judge_classes, say_classes
 from vesica.judge.looks import Looks, read_looks, write_looks
 from vesica.judge.metrics import score_own
-from vesica.judge.pairs import adjust, judge_pair, say_pair
+from vesica.judge.pairs import adjust, judge_pair
+from vesica.judge.sentences import say_pair
 from vesica.judge.setting import Setting, read_settings
 from vesica.plan import Cell, flatten
 from vesica.results import (

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from vesica.networks import FITTING, NETWORKS, OF_THE_CELL, read_network
-from vesica.plan import RECIPES, Cell, rate_of, replace, seeds_and_folds
+from vesica.plan import Cell, replace, seeds_and_folds
+from vesica.recipes import RECIPES, rate_of
 from vesica.spelling import options_of, split_path
 
 COMPARED = ("bfcn32s", "bfcn16s", "bfcn8s", "segnet", "fcresnet", "unet")

@@ -10,7 +10,8 @@ from vesica.data.library import FOLDS, MAP_STRIDES, MIN_TEST, Library
 from vesica.data.measure import Measured
 from vesica.data.source import Source
 from vesica.files import PLAN, is_there
-from vesica.plan import Cell, cell_of, replace
+from vesica.plan import Cell, replace
+from vesica.recipes import cell_of
 from vesica.results import RunPlan, read_plan
 from vesica.words import say_hours
 

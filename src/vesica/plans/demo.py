@@ -1,6 +1,7 @@
 """The question on generated images, twice: where the losses differ, and where they do not."""
 
-from vesica.plan import Cell, cell_of, seeds_and_folds
+from vesica.plan import Cell, seeds_and_folds
+from vesica.recipes import cell_of
 
 SIZE = 48
 LARGE_HEADS = "generated:num=1000:size=48:density=0.45"

@@ -13,7 +13,8 @@ from vesica.data.canvas import side_at
 from vesica.data.classes import BETWEEN
 from vesica.data.library import Library
 from vesica.errors import DataError
-from vesica.plan import Axis, Cell, across, cell_of, replace
+from vesica.plan import Axis, Cell, across, replace
+from vesica.recipes import cell_of
 from vesica.spelling import split_path
 
 DENSITIES = (0.30, 0.10, 0.03, 0.01, 0.003)

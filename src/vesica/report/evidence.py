@@ -8,9 +8,11 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from vesica.judge import Setting, difference_of
-from vesica.report import figures, plots, tables
+from vesica.report import figures, plots
+from vesica.report.sentences import say_needs, say_tests
 from vesica.results import Comparison, Unjudged
 from vesica.spelling import shown
+from vesica.words import say_list
 
 MAX_ALL_PAIRS = 3
 """Losses; with more, only the first is set against each other one image by image."""
@@ -57,7 +59,7 @@ def show_evidence(
     by_unit = 100 * difference.mean(axis=0)
     units = "test images" if len(by_unit) == setting.num_images else "groups of test images"
     is_judged = isinstance(pair, Comparison)
-    tests = [tables.say_tests(pair), tables.say_needs(pair)] if isinstance(pair, Comparison) else []
+    tests = [say_tests(pair), say_needs(pair)] if isinstance(pair, Comparison) else []
     counted = np.flatnonzero(setting.scores.counted)
     old, new = (
         setting.iou(loss, seeds).mean(axis=0)[counted] for loss in (pair.baseline, pair.challenger)
@@ -79,7 +81,7 @@ def show_evidence(
 
 def _describe_part(seeds: Sequence[int]) -> str:
     word = "seed" if len(seeds) == 1 else "seeds"
-    return f"Only {word} {tables.say_list(seeds)} so far: not all runs are there, and no verdict."
+    return f"Only {word} {say_list(seeds)} so far: not all runs are there, and no verdict."
 
 
 def _count_sides(by_unit: NDArray[np.float64], pair: Comparison | Unjudged, units: str) -> str:

@@ -25,9 +25,10 @@ from vesica.report.pictures import (
     show_doubts,
 )
 from vesica.report.sections import Grid, fill_template
+from vesica.report.sentences import say_calibration, say_softness
 from vesica.results import METRICS, Comparison, EndedCell, GroupFindings, read_table
 from vesica.spelling import shown
-from vesica.words import FIRST_LOOK
+from vesica.words import FIRST_LOOK, say_list
 
 SCRIPT = files("vesica.report").joinpath("page.js").read_text(encoding="utf-8")
 """The page's only one; its digest is in the page, so that a browser runs no other."""
@@ -152,7 +153,7 @@ def _make_view(anchor: str, judged: Judgement, setting: Setting, group: GroupFin
         gallery=gallery,
         doubts=show_doubts(setting, seen),
         runs=tables.run_grid(setting),
-        devices=tables.say_list(
+        devices=say_list(
             list(dict.fromkeys(found.result.device for found in ended if found.result.device))
         ),
     )
@@ -200,8 +201,8 @@ def _describe_scores(cell: Cell, setting: Setting, group: GroupFindings) -> str:
 
 
 def _show_decisions(pair: Comparison) -> Decisions:
-    sentences = tables.say_softness(pair), tables.say_calibration(pair)
-    return Decisions(say_versus(pair), tables.decision_grid(pair), sentences)
+    said = say_softness(pair), say_calibration(pair)
+    return Decisions(say_versus(pair), tables.decision_grid(pair), said)
 
 
 def _read_curve(found: EndedCell, setting: Setting) -> Curve | None:

@@ -1,0 +1,183 @@
+"""What a user should know of a data set before anything trains."""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal, get_args
+
+import numpy as np
+
+from vesica.data.facts import Facts, Gathered, find_similar, guess_groups
+from vesica.data.library import MIN_TEST
+from vesica.data.sample import Dataset
+from vesica.data.split import Split
+from vesica.results.scores import Model
+from vesica.statistics import LEVEL, limit_at
+from vesica.words import count_of
+
+UNIT_SDS = (0.02, 0.08)
+"""From image to image, of the difference of two losses: large objects and thin ones, as in our own
+runs (docs/results)."""
+
+MAX_NAMES = 20
+"""Of a remark, in its list; the number is always told."""
+
+Level = Literal["stop", "warning", "note"]
+
+
+class Remark(Model):
+    """Something to know.
+
+    Attributes:
+        level: "stop" where nothing can be trained, "warning" where a verdict would mislead.
+        text: What, and what to do.
+        names: Of the images, at most MAX_NAMES.
+    """
+
+    level: Level
+    text: str
+    names: tuple[str, ...] = ()
+
+
+def remarks_on(
+    gathered: Gathered, split: Split | None, why_not: str, folds: int, few: str
+) -> tuple[Remark, ...]:
+    """All of them, the gravest first.
+
+    Args:
+        gathered: The images.
+        split: How they would be divided, the first fold of them in folds.
+        why_not: Where they cannot be.
+        folds: 0 where there are none.
+        few: Says that test images are too few, where they are.
+    """
+    notes = (*gathered.dataset.notes, *(split.notes if split else ()))
+    found = [
+        *_of_problems(gathered),
+        *([Remark(level="stop", text=why_not)] if why_not else []),
+        *_of_masks(gathered),
+        *_of_copies(gathered, split, bool(folds)),
+        *_of_groups(gathered.dataset),
+        *(_of_numbers(gathered.dataset, split, folds, few) if split else []),
+        *(Remark(level="note", text=note) for note in notes),
+    ]
+    return tuple(sorted(found, key=lambda remark: get_args(Level).index(remark.level)))
+
+
+def _of_problems(gathered: Gathered) -> Iterator[Remark]:
+    if gathered.problems:
+        num = len(gathered.problems)
+        yield Remark(
+            level="stop",
+            text=f"{count_of(num, 'image')} cannot be used: mend or remove them.",
+            names=tuple(gathered.problems[:MAX_NAMES]),
+        )
+
+
+def _of_masks(gathered: Gathered) -> Iterator[Remark]:
+    if gathered.dataset.is_exclusive:  # each pixel is of something
+        return
+    facts, num = gathered.facts, len(gathered.facts)
+    empty = [fact for fact in facts if fact.density == 0]
+    full = [fact for fact in facts if fact.density == 1]
+    if len(empty) == num:
+        yield Remark(
+            level="stop",
+            text="Every mask is empty: pass --foreground with the value of the object.",
+        )
+        return
+    mean = np.mean([fact.density for fact in facts])
+    if empty:
+        yield _named(
+            "note",
+            f"{count_of(len(empty), 'mask')} of {num} without foreground: an image without an "
+            "object scores 1 if nothing is drawn on it, else 0.",
+            gathered,
+            empty,
+        )
+    if full:
+        yield _named(
+            "warning",
+            f"{count_of(len(full), 'mask')} of {num} all foreground: look whether that is meant.",
+            gathered,
+            full,
+        )
+    if mean > 0.5:
+        yield Remark(
+            level="warning",
+            text=f"{mean:.0%} of the pixels are foreground: if object and background are swapped, "
+            "pass --foreground 0.",
+        )
+
+
+def _of_copies(gathered: Gathered, split: Split | None, is_in_folds: bool) -> Iterator[Remark]:
+    """Images that look the same: in two parts, what is trained on is tested."""
+    facts, samples = gathered.facts, gathered.dataset.samples
+    pairs = find_similar(facts)
+    if not pairs:
+        return
+    part_of: dict[int, str] = {}
+    if split and not is_in_folds:
+        for name, rows in (("train", split.train), ("val", split.val), ("test", split.test)):
+            part_of |= dict.fromkeys(rows, name)
+    across = [
+        (first, second)
+        for first, second in pairs
+        if samples[facts[first].row].group != samples[facts[second].row].group
+        and (is_in_folds or part_of.get(facts[first].row) != part_of.get(facts[second].row))
+    ]
+    shown = across or pairs
+    names = [
+        " = ".join(samples[facts[place].row].name for place in pair) for pair in shown[:MAX_NAMES]
+    ]
+    where = "may come into" if is_in_folds else "lie in"
+    yield Remark(
+        level="warning" if across else "note",
+        text=f"{count_of(len(pairs), 'pair')} of images look the same"
+        + (
+            f"; {len(across)} of them {where} two parts of the split, so that what was trained on "
+            "is tested: remove the copies, or keep them together with --group."
+            if across
+            else ", each pair in one part of the split."
+        ),
+        names=tuple(names),
+    )
+
+
+def _of_groups(dataset: Dataset) -> Iterator[Remark]:
+    samples = dataset.samples
+    if len({sample.group for sample in samples}) < len(samples) or dataset.format != "folder":
+        return
+    names = [sample.name for sample in samples if sample.part in (None, "train")]
+    if guessed := guess_groups([name.rpartition("/")[2] for name in names]):
+        expression, num = guessed
+        yield Remark(
+            level="warning",
+            text=f"The names suggest {num} groups of images, such as patients or sequences: if "
+            f"images of one belong together, pass --group '{expression}', else what is tested was "
+            "as good as trained on.",
+        )
+
+
+def _of_numbers(dataset: Dataset, split: Split, folds: int, few: str) -> Iterator[Remark]:
+    """What so many test images can show; `few` says that they are too few, where they are."""
+    tested = range(len(dataset.samples)) if folds else split.test
+    num = len({dataset.samples[row].group for row in tested})
+    what = "test images" if num == len(tested) else f"groups of {len(tested)} test images"
+    if few:
+        yield Remark(level="warning", text=few)
+        return
+    low, high = (100 * limit_at(num, sd, 1 - LEVEL) for sd in UNIT_SDS)
+    yield Remark(
+        level="note",
+        text=f"With {num} {what} a difference of two losses is known to about ±{low:.1f} points of "
+        f"IoU on large objects, ±{high:.1f} on thin or small ones, however many seeds are run.",
+    )
+    if not folds and num < MIN_TEST:
+        yield Remark(
+            level="warning",
+            text=f"{num} {what} are few: only large differences can be shown.",
+        )
+
+
+def _named(level: Level, text: str, gathered: Gathered, facts: Sequence[Facts]) -> Remark:
+    names = [gathered.dataset.samples[fact.row].name for fact in facts[:MAX_NAMES]]
+    return Remark(level=level, text=text, names=tuple(names))
