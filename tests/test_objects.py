@@ -61,6 +61,12 @@ def test_the_centre_line_is_that_of_the_source(seed: int) -> None:
     assert not (line & ~mask).any()
 
 
+@given(seed=st.integers(0, 10**6))
+def test_masks_are_thinned_together_as_each_by_itself(seed: int) -> None:
+    masks = np.stack([blobs(seed + number) for number in range(3)])
+    assert np.array_equal(skeleton(masks), [skeleton(mask) for mask in masks])
+
+
 def test_a_centre_line_by_hand() -> None:
     bar = np.zeros((7, 12), bool)
     bar[2:5, 1:11] = True

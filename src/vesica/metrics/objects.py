@@ -75,8 +75,9 @@ def cl_dice(pred: Masks, truth: Masks, *, empty: Empty = "score") -> PerImage:
     """
 
     def one(pred: Masks, truth: Masks) -> float:
+        lines = skeleton(np.stack([pred, truth]))
         shares = [
-            float(other[skeleton(mask)].mean()) for mask, other in ((pred, truth), (truth, pred))
+            float(other[line].mean()) for line, other in zip(lines, (truth, pred), strict=True)
         ]
         return 2 * shares[0] * shares[1] / sum(shares) if sum(shares) else 0.0
 
@@ -108,50 +109,62 @@ def object_recall(pred: Masks, truth: Masks, *, empty: Empty = "score") -> PerIm
 
 
 def skeleton(mask: Masks) -> Masks:
-    """The centre line of a mask of shape (height, width), a pixel wide, by thinning.
+    """The centre lines of masks of shape (..., height, width), a pixel wide, by thinning.
 
     Source:
         Zhang and Suen 1984; of an object that this erases whole, as of every even square, the
         deepest pixel is kept.
     """
-    padded = np.pad(mask, 1).astype(np.uint8)
-    width = padded.shape[1]
-    flat = padded.ravel()  # a view: what is removed from it is removed from the mask
-    steps = np.array([row * width + column for row, column in AROUND])
+    height, width = mask.shape[-2:]
+    padded = np.pad(mask.reshape(-1, height, width), ((0, 0), (1, 1), (1, 1))).astype(np.uint8)
+    flat = padded.ravel()  # a view: what is removed from it is removed from the masks
+    steps = np.array([row * (width + 2) + column for row, column in AROUND])
     inside = np.flatnonzero(flat)
-    # Only pixels on an edge can be removed, and those that come to lie on one.
     edge = inside[(flat[inside[:, np.newaxis] + steps] == 0).any(axis=1)]
-    num_idle = turn = 0
-    while num_idle < 2:
-        removed = _thin(flat, edge, steps, turn)
-        num_idle, turn = (0 if len(removed) else num_idle + 1), 1 - turn
-        edge = np.unique(np.concatenate([edge, (removed[:, np.newaxis] + steps).ravel()]))
-        edge = edge[flat[edge] > 0]
-    line = padded[1:-1, 1:-1].astype(bool)
+    place = np.empty(len(flat), dtype=np.intp)
+    # A pixel that was kept in a turn can be removed in the same turn of the next iteration if one
+    # beside it went since, in that turn or in the other one.
+    before, now, turn = edge, edge, 0
+    while len(before) or len(now):
+        near = np.concatenate([before, now])
+        place[near] = order = np.arange(len(near))
+        near = near[(place[near] == order) & (flat[near] > 0)]  # each of them once
+        around = np.packbits(flat[near[:, np.newaxis] + steps], axis=1)[:, 0]
+        removed = near[REMOVABLE[turn, around]]
+        flat[removed] = 0
+        before, now, turn = now, (removed[:, np.newaxis] + steps).ravel(), 1 - turn
+    lines = padded[:, 1:-1, 1:-1].astype(bool)
+    for line, whole in zip(lines, mask.reshape(-1, height, width), strict=True):
+        _keep_deepest(line, whole)
+    return lines.reshape(mask.shape)
+
+
+def _keep_deepest(line: Masks, mask: Masks) -> None:
+    """A pixel of each object that has no centre line."""
     labels, num = ndimage.label(mask, EIGHT)
     erased = np.setdiff1d(np.arange(1, num + 1), labels[line])
     depth = ndimage.distance_transform_cdt(mask) if len(erased) else labels
     for place in ndimage.maximum_position(depth, labels, erased):
         line[place] = True
-    return line
 
 
-def _thin(
-    flat: NDArray[np.uint8], edge: NDArray[np.intp], steps: NDArray[np.intp], turn: int
-) -> NDArray[np.intp]:
-    """Remove the pixels of one sub-iteration, all at once; returns their places."""
-    around = flat[edge[:, np.newaxis] + steps].astype(bool)
-    above, right, below, left = around[:, ::2].T
-    number = around.sum(axis=1)
+def _removable() -> NDArray[np.bool_]:
+    """Whether a pixel is removed, by sub-iteration and by its eight neighbours as bits."""
+    bits = np.unpackbits(np.arange(256, dtype=np.uint8)[:, np.newaxis], axis=1).astype(bool)
+    above, right, below, left = bits[:, ::2].T
+    number = bits.sum(axis=1)
     # Times that a walk around the pixel steps from background onto foreground.
-    entries = (~around & np.roll(around, -1, axis=1)).sum(axis=1)
-    if turn == 0:
-        is_free = ~(above & right & below) & ~(right & below & left)
-    else:
-        is_free = ~(above & right & left) & ~(above & below & left)
-    removed: NDArray[np.intp] = edge[(number >= 2) & (number <= 6) & (entries == 1) & is_free]
-    flat[removed] = 0
-    return removed
+    entries = (~bits & np.roll(bits, -1, axis=1)).sum(axis=1)
+    is_edge = (number >= 2) & (number <= 6) & (entries == 1)
+    return np.array(
+        [
+            is_edge & ~(above & right & below) & ~(right & below & left),
+            is_edge & ~(above & right & left) & ~(above & below & left),
+        ]
+    )
+
+
+REMOVABLE = _removable()
 
 
 def _per_image(
