@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from vesica import own, spelling
-from vesica.data import Dataset, arrays, open_dataset
+from vesica.data import Dataset, arrays, open_dataset, truths
 from vesica.data.library import Library
 from vesica.data.source import Source
 from vesica.errors import DataError
@@ -406,3 +406,32 @@ def test_pixels_are_its_fingerprint_without_files() -> None:
     }
     assert len(prints) == 4
     assert open_with().fingerprint in prints
+
+
+# Masks at their own size
+
+
+@pytest.mark.parametrize(("max_bytes", "num_read"), [(10**9, 4), (0, 8), (30, 7)])
+def test_true_masks_are_read_once_as_far_as_memory_goes(
+    max_bytes: int, num_read: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng, read_names = np.random.default_rng(0), []
+    masks = {str(n): rng.random((9, 11)) < 0.5 for n in range(4)}
+    void = {str(n): rng.random((9, 11)) < 0.9 for n in range(4)}
+
+    def read(name: str) -> tuple[Any, Any, Any]:
+        read_names.append(name)
+        return np.zeros((9, 11, 3), np.uint8), masks[name] & void[name], void[name]
+
+    dataset = Dataset.of(list(masks), read, has_void=True, files=[[]] * 4)
+    monkeypatch.setattr(truths, "MAX_BYTES", max_bytes)
+    known = truths.Truths()
+    read_names.clear()
+    for row in [0, 1, 2, 3] * 2:
+        found, valid = known.of(dataset, row)
+        assert np.array_equal(found[0], masks[str(row)] & void[str(row)])
+        assert valid is not None
+        assert np.array_equal(valid, void[str(row)])
+        assert found.dtype == valid.dtype == np.bool_
+    assert len(read_names) == num_read
+    assert known.num_bytes <= max_bytes

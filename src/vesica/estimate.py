@@ -9,9 +9,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,6 +23,7 @@ from vesica.errors import DataError
 from vesica.features import is_frozen, to_image
 from vesica.losses import parse_loss, values_and_weights
 from vesica.materials import Materials, make_fabric
+from vesica.metrics import Scores
 from vesica.networks import Network
 from vesica.optim import make_optimizer
 from vesica.plan import Cell
@@ -36,6 +39,9 @@ FEW, MORE = 8, 24
 NUM_TIMES, ENOUGH_S = 7, 1.5
 """Each time is the median of so many, or of as many as fit into these seconds: the first one, which
 is left out, prepares what the others find, and a busy machine interrupts some."""
+
+NUM_SCORED = 8
+"""Test images by which the time of scoring is told."""
 
 NUM_CHECKPOINTS, CHECKPOINT_COPIES = 2, 3
 """The last one and the one before: weights, the optimiser's average, the best epoch's weights."""
@@ -73,6 +79,7 @@ def estimate(cells: Sequence[Cell], run: Path, materials: Materials) -> Cost:
     Each network and recipe is measured once, on random features of the right shape.
     """
     steps: dict[str, _Step] = {}
+    judge_s: dict[str, float] = {}
     features: dict[Path, _Features] = {}
     waiting = []
     for cell in cells:
@@ -84,7 +91,10 @@ def estimate(cells: Sequence[Cell], run: Path, materials: Materials) -> Cost:
         name = json.dumps(fields, sort_keys=True)
         if name not in steps:
             steps[name] = _measure(cell, materials)
-        waiting.append(_cost(cell, steps[name], materials))
+        images = json.dumps([cell.data.fingerprint, cell.size, cell.score_at, cell.long_side])
+        if images not in judge_s:
+            judge_s[images] = _judge_s(cell, materials)
+        waiting.append(_cost(cell, steps[name], judge_s[images], materials))
         folder = materials.features_folder(cell)
         if steps[name].has_trunk and not folder.exists():
             features.setdefault(folder, _Features(steps[name])).add(cell, materials)
@@ -181,16 +191,21 @@ def runs_frozen_layers(cell: Cell, step: "_Step") -> bool:
     return step.has_trunk and not is_kept
 
 
-def _cost(cell: Cell, step: _Step, materials: Materials) -> Cost:
-    """Cost of one cell, without the features that it shares."""
+def _cost(cell: Cell, step: _Step, judge_s: float, materials: Materials) -> Cost:
+    """Cost of one cell, without the features that it shares; `judge_s` of a test image."""
     rows, batch = materials.rows(cell), cell.recipe.batch
     forward_s = step.image_s / 3  # backward costs twice a forward pass
     num_steps = -(-len(rows.train) // batch)
     train_s = step.image_s + (step.trunk_s if runs_frozen_layers(cell, step) else 0.0)
     epoch_s = num_steps * step.fixed_s + len(rows.train) * train_s + len(rows.val) * forward_s
-    once_s = len(rows.test) * forward_s
+    once_s = (len(rows.val) + len(rows.test)) * forward_s
+    scored_s = len(materials.library.rows(cell.data).test) * judge_s
     most = cell.recipe.max_epochs
     probable = min(TYPICAL_EPOCHS, most) if cell.recipe.patience else most
+    trained_s = once_s + epoch_s * probable
+    # Side by side, each cell has one thread for all of it; scores never had more.
+    num_jobs = torch.get_num_threads()
+    beside_s = trained_s * num_jobs / step.gain + scored_s
     # Weights, gradients, the optimiser's average, the best epoch's copy; and of a 7x7 layer's 49
     # taps 148 products, in 16 bits or 32.
     copies = 4 + (1.5 if cell.recipe.precision == "bf16" else 3)
@@ -199,11 +214,11 @@ def _cost(cell: Cell, step: _Step, materials: Materials) -> Cost:
     activations = step.saved_bytes * min(batch, len(rows.train)) * 3 // 2
     memory = int(copies * step.trained_bytes) + activations
     return Cost(
-        (once_s + epoch_s * probable) / 3600,
-        (once_s + epoch_s * most) / 3600,
+        (trained_s + scored_s) / 3600,
+        (once_s + epoch_s * most + scored_s) / 3600,
         memory + 1_000_000_000,
         num_kept * (step.trained_bytes + len(rows.test) * cell.size**2 // 8),
-        step.gain,
+        num_jobs * (trained_s + scored_s) / beside_s,
         _say_frozen(cell, step) if runs_frozen_layers(cell, step) else "",
     )
 
@@ -266,6 +281,21 @@ def _measure(cell: Cell, materials: Materials) -> _Step:
         _trained_bytes(network),
         gain,
     )
+
+
+def _judge_s(cell: Cell, materials: Materials) -> float:
+    """Seconds that all metrics of an image take on one thread, by a few test images and masks that
+    are a little beside the true ones."""
+    truth = materials.truths(cell) or materials.library.arrays(cell.data, cell.size).truth
+    rows = materials.library.rows(cell.data).test
+    times = []
+    for row in [rows[0], *rows[:: -(-len(rows) // NUM_SCORED)]]:  # the first is for warmth
+        masks, valid = truth(int(row))
+        moved = np.roll(masks, masks.shape[-1] // 32, axis=-1)
+        probs = np.where(moved, 0.9, 0.1).astype(np.float32)
+        counted = None if valid is None else np.broadcast_to(valid, masks.shape)
+        times.append(_time(partial(Scores.of, probs, masks, counted)))
+    return statistics.fmean(times[1:])
 
 
 class _CountSaved(torch.autograd.graph.saved_tensors_hooks):

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from vesica import metrics
-from vesica.data.arrays import shrink
+from vesica.data.arrays import Truth, shrink
 from vesica.data.tiles import Place, blend
 from vesica.features import Batch, Inputs
 from vesica.losses import Loss, reduce_values, values_and_weights
@@ -42,8 +42,8 @@ class Validation:
 LEAST_MARGIN = 1e-6
 """By which a class that is not the pixel's is behind, where logits are equal."""
 
-Truths = Callable[[int], tuple[NDArray[np.bool_], NDArray[np.bool_] | None]]
-"""From a row to its masks, (classes, height, width), and its pixels that count, if not all."""
+Truths = Callable[[int], Truth]
+"""From a row to its masks at another size than the network's."""
 
 
 @torch.inference_mode()

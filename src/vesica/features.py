@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vesica.cache import fill
+from vesica.data.arrays import Truth
 from vesica.data.augment import are_mirrored, augment
 from vesica.data.tiles import Pieces
 from vesica.metrics import Empty
@@ -158,8 +159,8 @@ class Inputs:
             maps[places] = maps[places].flip(-1)
         return self._split(tuple(tensors), maps, device)
 
-    def truth(self, row: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_] | None]:
-        """Masks of one sample, (classes, height, width), and its pixels that count, if not all."""
+    def truth(self, row: int) -> Truth:
+        """The masks of a sample."""
         return self.masks[row], None if self.valid is None else self.valid[row]
 
     def _maps(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:

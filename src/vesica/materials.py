@@ -5,6 +5,7 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,13 +144,7 @@ class Materials:
         """Masks at their own size, where the cell is scored at that, as pieces are; else None."""
         if cell.score_at == "network" and not cell.long_side:
             return None
-        dataset = self.library.dataset(cell.data)
-
-        def truth(row: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_] | None]:
-            _, mask, valid = dataset.load(dataset.samples[row])
-            return mask, valid
-
-        return truth
+        return partial(self.library.truth, cell.data)
 
     def prepare(self, cells: Sequence[Cell]) -> None:
         """Compute what several processes will read."""

@@ -24,6 +24,10 @@ BYTES_PER_PIXEL = 4
 """Three colours and the mask."""
 
 
+Truth = tuple[NDArray[np.bool_], NDArray[np.bool_] | None]
+"""Masks of one sample, (classes, height, width), and its pixels that count, if not all."""
+
+
 @dataclass(frozen=True)
 class Arrays:
     """A data set in memory-mapped, read-only arrays, in the order of `Dataset.samples`.
@@ -41,6 +45,10 @@ class Arrays:
     images: NDArray[np.uint8]
     masks: NDArray[np.bool_]
     valid: NDArray[np.bool_] | None = None
+
+    def truth(self, row: int) -> Truth:
+        """The masks of a sample."""
+        return self.masks[row], None if self.valid is None else self.valid[row]
 
     def shares(self, row: int) -> NDArray[np.float64]:
         """Foreground of each class of a sample, as a share of the pixels that count."""

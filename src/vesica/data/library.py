@@ -12,7 +12,7 @@ from scipy import ndimage
 from vesica import spelling
 from vesica.cache import default_cache
 from vesica.data import open_dataset
-from vesica.data.arrays import Arrays, load_arrays
+from vesica.data.arrays import Arrays, Truth, load_arrays
 from vesica.data.counts import Counts, say_copies, say_foreground, say_missing
 from vesica.data.measure import Measured, measure
 from vesica.data.parts import own_parts
@@ -20,6 +20,7 @@ from vesica.data.sample import Dataset
 from vesica.data.source import Source
 from vesica.data.split import Split, make_split, settle_division
 from vesica.data.tiles import Pieces, load_pieces
+from vesica.data.truths import Truths
 from vesica.errors import DataError
 from vesica.statistics import MIN_UNITS
 from vesica.words import count_of
@@ -93,6 +94,7 @@ class Library:
     _arrays: dict[tuple[int, int], Arrays] = field(default_factory=dict)
     _pieces: dict[tuple[int, int, int], tuple[Arrays, Pieces]] = field(default_factory=dict)
     _counts: dict[tuple[int, int], Counts] = field(default_factory=dict)
+    _truths: Truths = field(default_factory=Truths)
 
     def dataset(self, source: Source) -> Dataset:
         """The opened data set.
@@ -174,6 +176,10 @@ class Library:
                 max_bytes=self.max_bytes,
             )
         return self._arrays[key]
+
+    def truth(self, source: Source, row: int) -> Truth:
+        """The masks of an image at their own size."""
+        return self._truths.of(self.dataset(source), row)
 
     def counts(self, source: Source, size_px: int) -> Counts:
         """What its images and masks have in them, at one size."""
