@@ -29,11 +29,7 @@ def ask(tally: Tally, heaps: Sequence[float], is_border: IsBorder) -> str:
         heaps: What of it is not a shade of something else.
         is_border: Asked of few values.
     """
-    kind = "colours" if tally.is_colour else "values"
-    held = (
-        f"The masks hold {len(heaps)} {kind} (share of pixels, and in how many of"
-        f" {count_of(tally.num_masks, 'mask')}): {tally.say(heaps)}."
-    )
+    held = say_held(tally, heaps)
     if not tally.is_colour and len(heaps) > MAX_CLASSES:
         return f"{held} {_ask_for_threshold(tally)}"
     voids = [heap for heap in heaps if _is_void(tally, heap, heaps, is_border)]
@@ -53,6 +49,15 @@ def ask(tally: Tally, heaps: Sequence[float], is_border: IsBorder) -> str:
     if tally.labels:
         sentences.append("Numbers are the indices of the palette.")
     return " ".join(sentences)
+
+
+def say_held(tally: Tally, heaps: Sequence[float]) -> str:
+    """What masks hold."""
+    kind = "colours" if tally.is_colour else "values"
+    return (
+        f"The masks hold {len(heaps)} {kind} (share of pixels, and in how many of"
+        f" {count_of(tally.num_masks, 'mask')}): {tally.say(heaps)}."
+    )
 
 
 def names(listed: Sequence[str]) -> str:

@@ -46,7 +46,7 @@ def choose_classes(
         _check_names(given)
         rules = []
         for rule in given:
-            found, more = check(looks, rule, is_border)
+            found, more = check(looks, rule, is_border, is_class=True)
             rules.append(found)
             notes += more
         rules += _rest(looks, rules)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from vesica.data.asking import IsBorder, ask, names
+from vesica.data.asking import IsBorder, ask, names, say_held
 from vesica.data.rules import ALPHA, PLAIN, PLAIN_TOPS, Item, Rule, is_plain
 from vesica.data.survey import Look
 from vesica.data.tally import OUTER, Tally
@@ -16,8 +16,10 @@ MIN_LARGE = 100
 """Numbers from here on are grey levels and not classes."""
 
 
-def check(looks: Sequence[Look], rule: Rule, is_border: IsBorder) -> tuple[Rule, list[str]]:
-    """The user's rule as it fits the masks."""
+def check(
+    looks: Sequence[Look], rule: Rule, is_border: IsBorder, *, is_class: bool = False
+) -> tuple[Rule, list[str]]:
+    """The user's rule as it fits the masks; it may be that of one class of several."""
     if rule.test in (PLAIN, ALPHA):
         return rule, _check_plain(looks, rule)
     if rule.has_colours and (deep := [look.name for look in looks if look.colours is None]):
@@ -29,7 +31,9 @@ def check(looks: Sequence[Look], rule: Rule, is_border: IsBorder) -> tuple[Rule,
     tally = Tally.of(looks, is_colour=rule.has_colours)
     rule, notes = _snap(looks, tally, rule)
     if not rule.holds(np.array(tally.values)).any():
-        asked = ask(tally, tally.centres, is_border)
+        held = say_held(tally, tally.centres)
+        others = f"{held} Name one of those, or leave out --foreground: each is a class then."
+        asked = others if is_class else ask(tally, tally.centres, is_border)
         raise DataError(f"--foreground {rule.spelled} is in no mask. {asked}")
     if rule.test == "=" and not rule.others:
         notes += [
