@@ -68,7 +68,15 @@ def test_a_published_run_has_no_picture_and_no_path_and_goes_on(
 
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
 def test_committed_results_follow_from_their_scores(run: Path) -> None:
-    allowed = {"plan.json", "results.json", "results.csv", "paper.md", "paper.csv", *OF_CELL}
+    allowed = {
+        "plan.json",
+        "results.json",
+        "results.csv",
+        "paper.md",
+        "paper.csv",
+        "paper.json",
+        *OF_CELL,
+    }
     files = [path for path in run.rglob("*") if path.is_file()]
     assert {path.name for path in files} <= allowed
     for path in files:

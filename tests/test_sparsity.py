@@ -1,5 +1,6 @@
 """`vesica run sparsity`: the difference between two losses over density, and its slope."""
 
+import json
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -232,6 +233,7 @@ def test_a_small_plan_runs_from_images_to_a_page(
     assert [float(row["density"]) for row in rows] == pytest.approx(
         [80 / 16**2, 80 / 28**2], rel=0.1
     )
+    assert json.loads((tmp_path / "run" / "sparsity.json").read_text()) == summary.document
     again = run_in(tmp_path / "run", tmp_path / "cache", analysis=run.analysis)
     assert again.plan.kind == "sparsity"
     (tmp_path / "run" / "sparsity.html").unlink()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vesica.files import write_text
+from vesica.files import write_json, write_text
 from vesica.judge import Judgement
 from vesica.plan import Axis, Cell
 from vesica.report.sections import Section, to_html, to_markdown
@@ -14,7 +14,7 @@ from vesica.results import write_table
 
 @dataclass(frozen=True)
 class Summary:
-    """A page and a table.
+    """A page, a table, and all of it for programs.
 
     Attributes:
         name: Of the files.
@@ -33,15 +33,16 @@ class Summary:
     rows: Sequence[Sequence[Any]]
 
     def files(self, run: Path) -> list[Path]:
-        """Markdown, HTML and CSV, in a run's folder."""
-        return [run / f"{self.name}.{end}" for end in ("md", "html", "csv")]
+        """Markdown, HTML, CSV and JSON, in a run's folder."""
+        return [run / f"{self.name}.{end}" for end in ("md", "html", "csv", "json")]
 
     def write(self, run: Path) -> None:
-        """Write the three files."""
-        markdown, html, table = self.files(run)
+        """Write the four files."""
+        markdown, html, table, document = self.files(run)
         write_text(markdown, to_markdown(self.title, self.sections))
         write_text(html, to_html(self.title, self.sections))
         write_table(table, self.header, self.rows)
+        write_json(document, self.document)
 
 
 Summarise = Callable[[Path, Sequence[Cell], Judgement | None], Summary]
