@@ -1,5 +1,6 @@
 """`vesica predict`: folders of images, stopped and gone on with, and what is refused."""
 
+import os
 import subprocess
 import sys
 import tracemalloc
@@ -123,6 +124,83 @@ def test_what_is_there_is_skipped(images: Path, tmp_path: Path) -> None:
     assert sorted(outcome.predicted) == ["a.png", "b/c.png"]
     assert len(predict_folder(again, with_overlays).predicted) == 5
     assert len(read_table(tmp_path / "out/predictions.csv")) == 5
+
+
+def save(path: Path, seed: int, stamp: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (30, 30, 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+    if stamp:
+        os.utime(path, (stamp, stamp))
+    return path
+
+
+def test_an_older_image_by_the_same_name_is_another_one(tmp_path: Path) -> None:
+    save(tmp_path / "a/x.png", 1)
+    save(tmp_path / "b/x.png", 2, stamp=10**9)
+    predict_folder(Bright(), plan_job([str(tmp_path / "a")], tmp_path / "out"))
+    outcome = predict_folder(Bright(), plan_job([str(tmp_path / "b")], tmp_path / "out"))
+    assert outcome.predicted == ["x.png"]
+    predict_folder(Bright(), plan_job([str(tmp_path / "b")], tmp_path / "alone"))
+    masks = (tmp_path / folder / "masks/x.png" for folder in ("out", "alone"))
+    assert len({mask.read_bytes() for mask in masks}) == 1
+
+
+def test_a_damaged_mask_is_made_anew(tmp_path: Path) -> None:
+    save(tmp_path / "a/x.png", 1)
+    job = plan_job([str(tmp_path / "a")], tmp_path / "out")
+    predict_folder(Bright(), job)
+    mask = tmp_path / "out/masks/x.png"
+    whole = mask.read_bytes()
+    mask.write_bytes(whole[:40])
+    assert predict_folder(Bright(), job).predicted == ["x.png"]
+    assert mask.read_bytes() == whole
+
+
+def test_no_mask_is_left_under_a_name_that_means_another_image(tmp_path: Path) -> None:
+    save(tmp_path / "a/x.jpg", 1)
+    job = plan_job([str(tmp_path / "a")], tmp_path / "out", overlays=True)
+    predict_folder(Bright(), job)
+    save(tmp_path / "a/x.png", 2)
+    predict_folder(Bright(), plan_job([str(tmp_path / "a")], tmp_path / "out"))
+    assert below(tmp_path / "out/masks") == ["x.jpg.png", "x.png.png"]
+    assert below(tmp_path / "out/overlays") == []
+    other = save(tmp_path / "b/x.jpg.bmp", 3)
+    with pytest.raises(DataError, match=r"x\.jpg is there, of x\.jpg, and x\.jpg\.bmp would"):
+        predict_folder(Bright(), plan_job([str(other)], tmp_path / "out"))
+
+
+def test_nothing_is_written_outside_the_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = save(tmp_path / "work/new/x.png", 1)
+    second = save(tmp_path / "others/y.png", 2)
+    monkeypatch.chdir(first.parent.parent)
+    before = [path.read_bytes() for path in (first, second)]
+    images = ["new", "./new/../new", "../others", "../others/y.png"]
+    outcome = predict_folder(Bright(), plan_job(images, "../masks", probabilities=True))
+    assert outcome.predicted == ["work/new/x.png", "others/y.png"]
+    assert below(tmp_path / "masks/masks") == ["others/y.png", "work/new/x.png"]
+    assert below(tmp_path / "masks/probabilities") == below(tmp_path / "masks/masks")
+    assert [path.read_bytes() for path in (first, second)] == before
+    assert len(list(tmp_path.rglob("*.png"))) == 6
+
+
+def test_where_no_image_can_be_read_nothing_is_left(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/x.png").write_text("no image")
+    with pytest.raises(DataError, match=r"no image could be read: x\.png"):
+        predict_folder(Bright(), plan_job([str(tmp_path / "a")], tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_image_that_is_as_good_as_black_is_said(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    bits_12 = np.full((20, 20), 4095, np.uint16)
+    Image.fromarray(bits_12).save(tmp_path / "a/x.png")
+    save(tmp_path / "a/y.png", 1)
+    outcome = predict_folder(Bright(), plan_job([str(tmp_path / "a")], tmp_path / "out"))
+    assert outcome.black == ["x.png"]
 
 
 class Stopping(Bright):
@@ -258,13 +336,13 @@ def test_the_command(images: Path, tmp_path: Path) -> None:
     text = " ".join(done.stdout.split())
     assert done.exit_code == 1  # an image was left out
     assert "Model: bce, the baseline" in text
-    assert "5 masks written" in text
+    assert "Masks of 5 images written" in text
     assert "Expect an IoU of 0." in text
     assert "Left out: broken.png: cannot be read as an image" in text
     (images / "broken.png").unlink()
     again = run(folder, images, "--out", tmp_path / "out", "--cache", cache)
     assert again.exit_code == 0
-    assert "0 masks written, 5 were there" in " ".join(again.stdout.split())
+    assert "Masks of 0 images written; of 5 they were there" in " ".join(again.stdout.split())
     model = vesica.load(folder, cache=cache)
     mask = np.asarray(Image.open(tmp_path / "out/masks/b/c.png")) > 0
     assert np.array_equal(mask, model.predict(Image.open(images / "b/c.png")).mask)

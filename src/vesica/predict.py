@@ -7,9 +7,11 @@ of the classes, in the order of `model.json`, and nothing is called foreground.
 """
 
 import os
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +24,31 @@ from vesica.data.listing import IMAGE_SUFFIXES
 from vesica.data.pixels import is_hidden, read_image, show
 from vesica.data.sample import Pixels
 from vesica.errors import DataError
-from vesica.files import expand, is_there, read_json, remove_drafts, replacing, write_json
+from vesica.files import SUMS, expand, is_there, read_json, remove_drafts, replacing, write_json
 from vesica.model import Model, Prediction, Traits
 from vesica.results import read_table, write_table
 
 MADE_BY, TABLE = "model.json", "predictions.csv"
-COLUMNS = ("name", "height_px", "width_px", "foreground", "confidence", "disagreement", "unusual")
+COLUMNS = (
+    *("name", "height_px", "width_px", "foreground", "confidence", "disagreement", "unusual"),
+    *("output", "image_sum", "output_sum"),
+)
+"""The last three: the outputs' name without a suffix, and CRC-32 of the image and of the masks, by
+which the next run knows what is done."""
+
+BLACK = 17
+"""Of 256: an image without such a value is as good as black; one of 12 bits in a file of 16 is."""
+
+MAX_SHOWN = 10
+"""Images that could not be read."""
+
 SAVE_EVERY = 200
 """Images: so many are predicted again where the process was killed."""
 
 Row = dict[str, str]
+Targets = Mapping[tuple[str, int], Path]
+"""Files to write, by what is in them and the number of the class."""
+
 Progress = Callable[[int, int], None]
 
 
@@ -64,6 +81,7 @@ class Outcome:
     skipped: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     unusual: list[str] = field(default_factory=list)
+    black: list[str] = field(default_factory=list)
 
 
 def plan_job(images: Sequence[str], out: str | Path, **options: Any) -> Job:
@@ -78,7 +96,8 @@ def plan_job(images: Sequence[str], out: str | Path, **options: Any) -> Job:
     for text in images:
         path = expand(text).absolute()
         if path.is_dir():
-            if folder.resolve().is_relative_to(path.resolve()):
+            path = path.resolve()  # no `..` may come into the names of what is written
+            if folder.resolve().is_relative_to(path):
                 raise DataError(
                     f"--out {out}: lies within {text}, where the next run would take the masks for "
                     "images; pass a folder beside it"
@@ -87,7 +106,7 @@ def plan_job(images: Sequence[str], out: str | Path, **options: Any) -> Job:
             found |= dict.fromkeys(_images_below(path))
             continue
         files = [path] if path.is_file() else sorted(_matching(path))
-        files = [file for file in files if file.is_file()]
+        files = [file.parent.resolve() / file.name for file in files if file.is_file()]
         if not files:
             raise DataError(f"{text}: no such file or folder, and no file fits it as a pattern")
         roots += [file.parent for file in files]
@@ -113,20 +132,25 @@ def predict_folder(
     rows = _enter(model, job)
     outcome = Outcome()
     names = _name(job)
+    _refuse_others(job, names, rows)
     try:
         for number, (image, name) in enumerate(zip(job.images, names, strict=True)):
             progress(number, len(names))
             targets = _targets(job, name, model.traits)
             label = show(job.root, image)
-            if label in rows and _are_newer(targets.values(), image):
+            row = rows.get(label, {})
+            if row.get("output") == name.as_posix() and _is_done(row, image, targets):
                 outcome.skipped.append(label)
             else:
-                rows.pop(label, None)
-                _predict_one(model, job, image, targets, rows, outcome)
+                if label in rows:
+                    _remove(job, Path(rows.pop(label)["output"]), model.traits)
+                _predict_one(model, job, image, name, rows, outcome)
             if (number + 1) % SAVE_EVERY == 0:
                 _save(job, rows)
     finally:
         _save(job, rows)
+    if not rows:
+        raise DataError(f"no image could be read: {'; '.join(outcome.unreadable[:MAX_SHOWN])}")
     progress(len(names), len(names))
     labels = {show(job.root, image) for image in job.images}
     outcome.unusual = [n for n, row in rows.items() if row["unusual"] == "yes" and n in labels]
@@ -137,7 +161,7 @@ def _predict_one(
     model: Model,
     job: Job,
     image: Path,
-    targets: Mapping[tuple[str, int], Path],
+    name: Path,
     rows: dict[str, Row],
     outcome: Outcome,
 ) -> None:
@@ -149,9 +173,12 @@ def _predict_one(
             str(error).replace(" Replace it, or remove it with its partner.", "")
         )
         return
+    targets = _targets(job, name, model.traits)
     found = model.predict(pixels, tile_px=job.tile_px)
     _write(found, pixels, targets, model.traits)
     outcome.predicted.append(label)
+    if pixels.max() < BLACK:
+        outcome.black.append(label)
     height, width = pixels.shape[:2]
     foreground = "" if model.traits.is_exclusive else f"{_foreground(found.mask).mean():.6f}"
     unusual = {None: "", True: "yes", False: "no"}[found.is_unusual]
@@ -163,6 +190,9 @@ def _predict_one(
         f"{found.confidence:.4f}",
         "" if found.disagreement is None else f"{found.disagreement:.4f}",
         unusual,
+        name.as_posix(),
+        _sum_of(image),
+        _sum_of(*_masks(targets)),
     )
     rows[label] = dict(zip(COLUMNS, map(str, values), strict=True))
 
@@ -193,10 +223,10 @@ def _name(job: Job) -> list[Path]:
     ]
 
 
-def _targets(job: Job, name: Path, traits: Traits) -> dict[tuple[str, int], Path]:
-    """Files to write, by what is in them and the number of the class."""
+def _targets(job: Job, name: Path, traits: Traits) -> Targets:
     kinds = ["masks", *(["probabilities"] * job.probabilities)]
-    targets, classes = {}, traits.classes
+    targets: dict[tuple[str, int], Path] = {}
+    classes = traits.classes
     if traits.is_exclusive:
         path = job.out / "masks" / name
         targets["indices", 0] = path.with_name(f"{path.name}.png")
@@ -217,9 +247,7 @@ def _foreground(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return mask if mask.ndim == 2 else np.asarray(mask.any(axis=0))
 
 
-def _write(
-    found: Prediction, image: Pixels, targets: Mapping[tuple[str, int], Path], traits: Traits
-) -> None:
+def _write(found: Prediction, image: Pixels, targets: Targets, traits: Traits) -> None:
     size = (-1, *image.shape[:2])
     masks, probs = found.mask.reshape(size), found.probs.reshape(size)
     for (kind, number), target in targets.items():
@@ -294,10 +322,53 @@ def _rows(path: Path) -> dict[str, Row]:
     return {row["name"]: row for row in rows if tuple(row) == COLUMNS}
 
 
-def _are_newer(targets: Any, image: Path) -> bool:
-    changed = image.stat().st_mtime_ns
-    return all(path.is_file() and path.stat().st_mtime_ns >= changed for path in targets)
+def _refuse_others(job: Job, names: Sequence[Path], rows: Mapping[str, Row]) -> None:
+    """What is there of images that are not among these may not be written over.
+
+    Raises:
+        DataError: If it would be.
+    """
+    labels = {show(job.root, image) for image in job.images}
+    others = {row["output"]: label for label, row in rows.items() if label not in labels}
+    for image, name in zip(job.images, names, strict=True):
+        if (other := others.get(name.as_posix())) is not None:
+            raise DataError(
+                f"--out {job.out}: {name} is there, of {other}, and {show(job.root, image)} would "
+                "be written over it; pass another folder"
+            )
+
+
+def _is_done(row: Row, image: Path, targets: Targets) -> bool:
+    """The image is the one that was predicted, all is there, and the masks are undamaged."""
+    return (
+        all(path.is_file() for path in targets.values())
+        and row["image_sum"] == _sum_of(image)
+        and row["output_sum"] == _sum_of(*_masks(targets))
+    )
+
+
+def _masks(targets: Targets) -> list[Path]:
+    return [path for (kind, _), path in targets.items() if kind in ("masks", "indices")]
+
+
+def _sum_of(*files: Path) -> str:
+    found = 0
+    for file in files:
+        found = zlib.crc32(file.read_bytes(), found)
+    return f"{found:08x}"
+
+
+def _remove(job: Job, name: Path, traits: Traits) -> None:
+    """What was written of an image."""
+    for target in _targets(replace(job, probabilities=True, overlays=True), name, traits).values():
+        target.unlink(missing_ok=True)
 
 
 def _save(job: Job, rows: Mapping[str, Row]) -> None:
+    if not rows:  # as if nothing had been begun
+        for name in (MADE_BY, TABLE, SUMS):
+            (job.out / name).unlink(missing_ok=True)
+        with suppress(OSError):  # it is not empty
+            job.out.rmdir()
+        return
     write_table(job.out / TABLE, COLUMNS, ([row[c] for c in COLUMNS] for row in rows.values()))

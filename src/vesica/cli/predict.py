@@ -83,7 +83,8 @@ def predict(
     """
     from vesica.errors import printable
     from vesica.model import load, say_expected
-    from vesica.predict import plan_job, predict_folder
+    from vesica.predict import BLACK, plan_job, predict_folder
+    from vesica.words import count_of
 
     console = Console(highlight=False, emoji=False)
 
@@ -99,8 +100,8 @@ def predict(
         except KeyboardInterrupt:
             say("Stopped. The same command goes on.")
             raise typer.Exit(130) from None
-    done = f"{len(outcome.predicted)} masks written"
-    done += f", {len(outcome.skipped)} were there" * bool(outcome.skipped)
+    done = f"Masks of {count_of(len(outcome.predicted), 'image')} written"
+    done += f"; of {len(outcome.skipped)} they were there" * bool(outcome.skipped)
     say(f"{done}: {job.out}")
     say(say_expected(loaded.traits))
     if outcome.unusual:
@@ -108,6 +109,13 @@ def predict(
             f"{len(outcome.unusual)} of {len(job.images)} images are unlike those of training, or "
             "harder than nine in ten of the test images: look at those with `yes` under unusual in "
             "predictions.csv.",
+            "yellow",
+        )
+    if outcome.black:
+        say(
+            f"{count_of(len(outcome.black), 'image')} as good as black as read (no value above "
+            f"{BLACK - 1} of 255), such as {outcome.black[0]}; their masks mean little. Images of "
+            "12 bits in files of 16 look so: save them with 8 bits.",
             "yellow",
         )
     if loaded.traits.num_members == 1:
