@@ -1,15 +1,18 @@
-"""What our committed runs say of the paper's claims: the table behind a part of docs/what-holds.md.
+"""What our committed runs say of the paper's claims, as tables for docs/what-holds.md.
 
-    python benchmarks/collect_found.py docs/results src/vesica/paper/found.csv
+    python benchmarks/collect_found.py docs/results src/vesica/paper
 
-A row for each set-up of docs/results/lfw and each set of docs/results/eight.
+found.csv has a row for each set-up of docs/results/lfw and each set of docs/results/eight,
+slopes.csv one for each folder of docs/results/sparsity.
 """
 
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from vesica.paper.found import COLUMNS
+from vesica.files import read_json
+from vesica.judge.sparsity import Sparsity
+from vesica.paper.found import COLUMNS, SLOPE_COLUMNS
 from vesica.results import Comparison, GroupFindings, read_findings, write_table
 
 FACES = {
@@ -18,6 +21,9 @@ FACES = {
     "bfcn32s-full": "LFW at the paper's size",
 }
 """Runs of the grid but that of FCResNet from scratch, of one seed and 15 epochs."""
+
+OBJECTS = {"lfw": "LFW faces"}
+"""Laid on canvases, by the run's folder."""
 
 
 def rows_of(results: Path) -> Iterator[list[object]]:
@@ -54,13 +60,28 @@ def row_of(name: str, kind: str, group: GroupFindings) -> list[object]:
     ]
 
 
+def slopes_of(results: Path) -> Iterator[list[object]]:
+    """All rows, as `SLOPE_COLUMNS` has them."""
+    for folder, name in OBJECTS.items():
+        found = Sparsity.model_validate(read_json(results / "sparsity" / folder / "sparsity.json"))
+        trend = next(t for t in found.trends if (t.baseline, t.challenger) == ("bce", "iou"))
+        points = [100 * v for v in (trend.slope, trend.low, trend.high) if v is not None]
+        ends = [(p.density, 100 * p.mean) for p in trend.points[:: len(trend.points) - 1] if p.mean]
+        numbers = [*points, *(value for end in ends for value in end)]
+        yield [name, trend.num_seeds, trend.verdict, *(round(value, 4) for value in numbers)]
+
+
 def main() -> None:
-    """Write the table."""
+    """Write the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("results", type=Path)
-    parser.add_argument("table", type=Path)
+    parser.add_argument("paper", type=Path)
     args = parser.parse_args()
-    write_table(args.table, COLUMNS, rows_of(args.results), has_sum=False)
+    for name, columns, rows in (
+        ("found.csv", COLUMNS, rows_of(args.results)),
+        ("slopes.csv", SLOPE_COLUMNS, slopes_of(args.results)),
+    ):
+        write_table(args.paper / name, columns, rows, has_sum=False)
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ CACHE = re.compile(r" --cache [^\s\"`]+")
 def publish(run: Path, target: Path, *, with_histograms: bool = False) -> list[Path]:
     """Copy what is there, over what was copied before; the copies, with paths left out."""
     paths = {cell.data.path for cell in read_plan(run).cells}
+    paths |= {path.partition(":of=")[2] for path in paths} - {""}  # sets made of another one
     names = {path: FOLDERS.sub("", path) for path in sorted(paths, key=len, reverse=True)}
     names |= {str(run): str(target), f"--out {run.name}": f"--out {target}"}
     copies = []

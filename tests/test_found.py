@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from collect_found import rows_of
+from collect_found import rows_of, slopes_of
 from markupsafe import escape
 
 from vesica.paper.claims import claims
@@ -19,6 +19,9 @@ def test_the_table_is_of_the_committed_runs(tmp_path: Path) -> None:
     text = (ROOT / "src" / "vesica" / "paper" / "found.csv").read_text()
     rows = [",".join(map(str, row)) for row in rows_of(ROOT / "docs" / "results")]
     assert text.splitlines()[1:] == rows
+    text = (ROOT / "src" / "vesica" / "paper" / "slopes.csv").read_text()
+    slopes = [",".join(map(str, row)) for row in slopes_of(ROOT / "docs" / "results")]
+    assert text.splitlines()[1:] == slopes
 
 
 def test_facts_by_hand() -> None:

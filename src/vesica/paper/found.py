@@ -21,6 +21,18 @@ COLUMNS = (
 )
 """Of `found.csv`: differences are IoU loss minus BCE loss in points; `soft` is of soft IoU."""
 
+SLOPE_COLUMNS = (
+    *("name", "num_seeds", "verdict", "slope", "low", "high"),
+    *("densest", "densest_mean", "sparsest", "sparsest_mean"),
+)
+"""Of `slopes.csv`: points for each tenfold lower density, and the differences at both ends."""
+
+SLOPE_WORDS = {
+    "better": "it grows",
+    "worse": "it falls",
+    "equivalent": "it hardly moves",
+    "undecided": "undecided",
+}
 FULL = "LFW at the paper's size"
 NAME_WIDTH, WIDTH, ROW_HEIGHT = 250, 760, 22
 WHAT_WAS_RUN = (
@@ -65,6 +77,49 @@ class Found:
         if self.kind == "sets":
             return self.name
         return f"{self.name}: {self.size}, {'hair' if '+' in self.target else 'no hair'}"
+
+
+@dataclass(frozen=True)
+class Slope:
+    """How IoU loss minus BCE moves as background alone is added.
+
+    Attributes:
+        name: Of the objects.
+        slope, low, high: Points for each tenfold lower density, with the interval.
+        densest, sparsest: Shares of foreground.
+        densest_mean, sparsest_mean: The differences there, in points.
+    """
+
+    name: str
+    num_seeds: int
+    verdict: str
+    slope: float
+    low: float
+    high: float
+    densest: float
+    densest_mean: float
+    sparsest: float
+    sparsest_mean: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name}, {self.densest_mean:+.1f} at {self.densest:.2g} and "
+            f"{self.sparsest_mean:+.1f} at {self.sparsest:.2g}, {self.slope:+.1f} for each tenfold "
+            f"lower density ({self.low:+.1f} to {self.high:+.1f}; {SLOPE_WORDS[self.verdict]})"
+        )
+
+
+def read_slopes() -> list[Slope]:
+    """Every set of objects that was laid on growing canvases."""
+    text = resources.files("vesica.paper").joinpath("slopes.csv").read_text(encoding="utf-8")
+    rows = csv.DictReader(text.splitlines())
+    return [Slope(**{name: _read(name, row[name]) for name in SLOPE_COLUMNS}) for row in rows]
+
+
+def _read(name: str, value: str) -> Any:
+    if name in ("name", "verdict"):
+        return value
+    return int(value) if name == "num_seeds" else float(value)
 
 
 def read_found() -> list[Found]:
@@ -120,6 +175,7 @@ def facts(found: list[Found]) -> dict[str, Any]:
         "num_sizes": len(lost),
         "small_worse": sum(value > 0 for value in lost),
         "small_mean": float(np.mean(lost)),
+        "slopes": "; ".join(map(str, read_slopes())),
         "sets": ", ".join(f"{f.name} {f.mean:+.1f} ({f.verdict})" for f in sets),
     }
 
