@@ -124,6 +124,20 @@ def test_names_that_suggest_groups(names: str, expression: str | None, num: int)
     assert found == (None if expression is None else (expression, num))
 
 
+def test_groups_that_the_folders_parts_divide_are_named_with_the_way_out(tmp_path: Path) -> None:
+    for part, start, num in (("train", 0, 60), ("val", 60, 20), ("test", 80, 20)):
+        root = write(tmp_path / "set" / part, num)
+        for folder in ("images", "masks"):
+            for index, old in enumerate(sorted((root / folder).iterdir())):
+                old.rename(root / folder / f"p{(start + index) // 25}_{start + index}.png")
+    before = check(tmp_path / "set")
+    assert "p2, p3 lie in several parts" in said(before, "warning")
+    words = said(before).partition("pass --group '")[2]
+    expression, rest = words.partition("'")[0], words.partition("'")[2]
+    assert rest.startswith(" --division pooled")
+    assert "suggest" not in said(check(tmp_path / "set", group=expression, division="pooled"))
+
+
 def test_the_proposed_groups_can_be_passed(tmp_path: Path) -> None:
     root = write(tmp_path / "patients")
     for folder in ("images", "masks"):

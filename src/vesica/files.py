@@ -115,6 +115,10 @@ def _why_not(target: Path, error: Exception, num_bytes: int) -> str:
     disk = target.absolute().parent
     while not disk.exists():
         disk = disk.parent
+    if not disk.is_dir():
+        return f"{target}: {disk} is a file and no folder; pass another path"
+    if target.is_dir():
+        return f"{target}: is a folder; pass a file"
     free = shutil.disk_usage(disk).free
     while not disk.is_mount():
         disk = disk.parent

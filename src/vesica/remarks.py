@@ -1,5 +1,6 @@
 """What a user should know of a data set before anything trains."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Literal, get_args
 
@@ -146,15 +147,22 @@ def _of_groups(dataset: Dataset) -> Iterator[Remark]:
     samples = dataset.samples
     if len({sample.group for sample in samples}) < len(samples) or dataset.format != "folder":
         return
-    names = [sample.name for sample in samples if sample.part in (None, "train")]
-    if guessed := guess_groups([name.rpartition("/")[2] for name in names]):
-        expression, num = guessed
-        yield Remark(
-            level="warning",
-            text=f"The names suggest {num} groups of images, such as patients or sequences: if "
-            f"images of one belong together, pass --group '{expression}', else what is tested was "
-            "as good as trained on.",
-        )
+    if not (guessed := guess_groups([sample.name.rpartition("/")[2] for sample in samples])):
+        return
+    expression, num = guessed
+    parts: dict[str, set[str | None]] = {}
+    for sample in samples:
+        found = re.search(expression, sample.name)
+        parts.setdefault(found[1] if found else sample.name, set()).add(sample.part)
+    across = [name for name, of_group in parts.items() if len(of_group) > 1]
+    pooled = " --division pooled" if across else ""  # the folders' own parts would divide them
+    lie = f"; {', '.join(across[:3])} lie in several parts of the split" if across else ""
+    yield Remark(
+        level="warning",
+        text=f"The names suggest {num} groups of images, such as patients or sequences{lie}: if "
+        f"images of one belong together, pass --group '{expression}'{pooled}, else what is tested "
+        "was as good as trained on.",
+    )
 
 
 def _of_numbers(dataset: Dataset, split: Split, folds: int, few: str) -> Iterator[Remark]:

@@ -29,6 +29,11 @@ def ask(tally: Tally, heaps: Sequence[float], is_border: IsBorder) -> str:
         heaps: What of it is not a shade of something else.
         is_border: Asked of few values.
     """
+    if not len(heaps):
+        return (
+            "The masks hold so many colours that none stands out, as photographs do: look whether "
+            "they are masks, and not the images themselves."
+        )
     held = say_held(tally, heaps)
     if not tally.is_colour and len(heaps) > MAX_CLASSES:
         return f"{held} {_ask_for_threshold(tally)}"

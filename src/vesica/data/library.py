@@ -243,6 +243,11 @@ class Library:
         masks = arrays.masks[shown[:NUM_LOOKED_AT]]
         if not masks.any():
             sentences.append(f"The first {len(masks)} training masks are all empty.")
+        elif masks.all():
+            sentences.append(
+                f"Warning: the first {len(masks)} training masks are all foreground, so that there "
+                "is nothing to learn: look at them; --foreground 0 swaps object and background."
+            )
         elif (size := object_size(masks.reshape(-1, size_px, size_px))) < stride_px:
             sentences.append(
                 f"Warning: half of the foreground lies in objects below {size:.0f} pixels across "

@@ -116,6 +116,12 @@ def _read_list(file: Path, part: str | None, skip_unpaired: bool) -> Pairing:
         for number, text in said.items()
         if text and text.lower() not in PARTS
     ]
+    blank = [number for number, text in said.items() if not text]
+    if blank and len(blank) < len(said):
+        problems.append(
+            f"{name}: {len(blank)} of {count_of(len(said), 'line')} name no part, the first is "
+            f"line {blank[0]}. Fill the column in all lines, or in none."
+        )
     if not table.rows:
         problems.append(f"{name}: no pairs. Add lines such as images/1.jpg,masks/1.png.")
     notes = [f"Used the pairs in {name}."]
