@@ -154,7 +154,7 @@ def _of_groups(dataset: Dataset) -> Iterator[Remark]:
     for sample in samples:
         found = re.search(expression, sample.name)
         parts.setdefault(found[1] if found else sample.name, set()).add(sample.part)
-    across = [name for name, of_group in parts.items() if len(of_group) > 1]
+    across = sorted(name for name, of_group in parts.items() if len(of_group) > 1)
     pooled = " --division pooled" if across else ""  # the folders' own parts would divide them
     lie = f"; {', '.join(across[:3])} lie in several parts of the split" if across else ""
     yield Remark(
