@@ -85,6 +85,11 @@ def test_other_things_are_refused(image: Any) -> None:
         to_pixels(image)
 
 
+def test_floating_point_values_have_no_range() -> None:
+    with pytest.raises(ValueError, match="floating point values, which have no known range"):
+        to_pixels(Image.fromarray(np.zeros((4, 4), np.float32)))
+
+
 # Prediction
 
 

@@ -35,6 +35,11 @@ def to_pixels(image: Any, depth: int = FULL_DEPTH) -> Pixels:
 
 
 def _from_pil(image: Image.Image, depth: int) -> Pixels:
+    if image.mode == "F":
+        raise ValueError(
+            "a PIL image of floating point values, which have no known range; pass one of 8 or 16 "
+            "bits"
+        )
     if image.mode in SIXTEEN_BITS:
         most = 2**depth - 1
         values = np.clip(np.asarray(image).astype(np.int64), 0, most)
