@@ -654,7 +654,11 @@ def test_a_list_may_say_parts_and_groups(tmp_path: Path) -> None:
     (tmp_path / "pairs.csv").write_text(
         "image,mask,split,patient_id\n1a.png,1b.png,train,x\n2a.png,2b.png,Test,x\n10a.png,10b.png,,\n"
     )
-    samples = open_dataset(tmp_path / "pairs.csv").samples
+    dataset = open_dataset(tmp_path / "pairs.csv")
+    assert (
+        "1 of 3 lines in pairs.csv name no part of the split; the first is line 4." in dataset.notes
+    )
+    samples = dataset.samples
     assert [(s.name, s.part, s.group) for s in samples] == [
         ("10a", None, "10a"),
         ("1a", "train", "x"),

@@ -116,15 +116,15 @@ def _read_list(file: Path, part: str | None, skip_unpaired: bool) -> Pairing:
         for number, text in said.items()
         if text and text.lower() not in PARTS
     ]
-    blank = [number for number, text in said.items() if not text]
-    if blank and len(blank) < len(said):
-        problems.append(
-            f"{name}: {len(blank)} of {count_of(len(said), 'line')} name no part, the first is "
-            f"line {blank[0]}. Fill the column in all lines, or in none."
-        )
     if not table.rows:
         problems.append(f"{name}: no pairs. Add lines such as images/1.jpg,masks/1.png.")
     notes = [f"Used the pairs in {name}."]
+    blank = [number for number, text in said.items() if not text]
+    if 0 < len(blank) < len(said):
+        notes.append(
+            f"{len(blank)} of {count_of(len(said), 'line')} in {name} name no part of the split; "
+            f"the first is line {blank[0]}."
+        )
     lines = f"{count_of(len(lacking), 'line')} of {name} without an image or a mask"
     if lacking and skip_unpaired:
         notes.append(f"Left out {lines}.")
