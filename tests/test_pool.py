@@ -13,6 +13,7 @@ import pytest
 import torch
 from tiny import tiny_cell
 
+from vesica import estimate
 from vesica.errors import DataError, Stopped
 from vesica.estimate import Cost, choose_jobs
 from vesica.materials import Materials
@@ -171,3 +172,19 @@ def test_side_by_side_only_where_it_pays_and_fits(
 ) -> None:
     torch.set_num_threads(4)
     assert choose_jobs(Cost(1, 1, memory, 1, gain), num_waiting) == expected
+
+
+@pytest.mark.parametrize(("one_thread_s", "faster"), [(1.0, True), (3.0, False)])
+def test_a_step_on_one_thread_is_compared_with_one_on_all(
+    materials: Materials,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    one_thread_s: float,
+    faster: bool,
+) -> None:
+    torch.set_num_threads(2)
+    seconds = {1: one_thread_s, 2: 1.0}
+    monkeypatch.setattr(estimate, "_median_time", lambda _: seconds[torch.get_num_threads()])
+    cost = estimate.estimate(plan(materials), tmp_path / "run", materials)
+    assert cost.gain == pytest.approx(2 / one_thread_s, rel=0.01)
+    assert (choose_jobs(cost, 4) == 2) is faster

@@ -268,7 +268,8 @@ def _measure(cell: Cell, materials: Materials) -> _Step:
     more_s = _median_time(lambda: step(more))
     saved = step(more)
     with _on_one_thread():
-        gain = more_s / _median_time(lambda: step(more)) * torch.get_num_threads()
+        one_thread_s = _median_time(lambda: step(more))
+    gain = torch.get_num_threads() * more_s / one_thread_s
     image_s = max(more_s - few_s, 0.1 * more_s) / max(1, more - few)
     num = len(features[0])
     return _Step(
