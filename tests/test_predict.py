@@ -14,6 +14,7 @@ from trained import faces, trained_run
 from typer.testing import CliRunner
 
 import vesica
+from vesica import predict
 from vesica.cli import app
 from vesica.data.sample import Pixels
 from vesica.errors import DataError
@@ -192,6 +193,40 @@ def test_where_no_image_can_be_read_nothing_is_left(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no image could be read: x\.png"):
         predict_folder(Bright(), plan_job([str(tmp_path / "a")], tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+def test_the_first_images_are_unreadable_and_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predict, "SAVE_EVERY", 1)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/x.png").write_text("no image")
+    save(tmp_path / "a/y.png", 1)
+    job = plan_job([str(tmp_path / "a")], tmp_path / "out")
+    assert predict_folder(Bright(), job).predicted == ["y.png"]
+    assert predict_folder(Bright(), job).skipped == ["y.png"]
+
+
+def test_an_image_that_can_no_longer_be_read_is_listed(tmp_path: Path) -> None:
+    image = save(tmp_path / "a/x.png", 1)
+    save(tmp_path / "a/y.png", 1)
+    job = plan_job([str(tmp_path / "a")], tmp_path / "out")
+    predict_folder(Bright(), job)
+    image.unlink()
+    image.mkdir()
+    outcome = predict_folder(Bright(), job)
+    assert (len(outcome.unreadable), outcome.skipped) == (1, ["y.png"])
+    assert below(tmp_path / "out/masks") == ["y.png"]
+
+
+def test_images_that_differ_in_suffixes_have_a_mask_each(tmp_path: Path) -> None:
+    names = ["x.bmp", "x.jpg", "x.jpg.bmp", "x.jpg.bmp.png", "y.png"]
+    for seed, name in enumerate(names):
+        save(tmp_path / "a" / name, seed)
+    outcome = predict_folder(Bright(), plan_job([str(tmp_path / "a")], tmp_path / "out"))
+    assert outcome.predicted == names
+    expected = ["x.bmp.png", "x.jpg.bmp.png", "x.jpg.bmp.png.png", "x.jpg.png", "y.png"]
+    assert below(tmp_path / "out/masks") == expected
 
 
 def test_an_image_that_is_as_good_as_black_is_said(tmp_path: Path) -> None:

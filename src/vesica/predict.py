@@ -133,22 +133,24 @@ def predict_folder(
     outcome = Outcome()
     names = _name(job)
     _refuse_others(job, names, rows)
+    _remove_renamed(job, names, rows, model.traits)
     try:
         for number, (image, name) in enumerate(zip(job.images, names, strict=True)):
             progress(number, len(names))
-            targets = _targets(job, name, model.traits)
             label = show(job.root, image)
-            row = rows.get(label, {})
-            if row.get("output") == name.as_posix() and _is_done(row, image, targets):
+            if label in rows and _is_done(rows[label], image, _targets(job, name, model.traits)):
                 outcome.skipped.append(label)
             else:
-                if label in rows:
-                    _remove(job, Path(rows.pop(label)["output"]), model.traits)
+                if rows.pop(label, None):
+                    _remove(job, name, model.traits)
                 _predict_one(model, job, image, name, rows, outcome)
             if (number + 1) % SAVE_EVERY == 0:
                 _save(job, rows)
     finally:
-        _save(job, rows)
+        if rows:
+            _save(job, rows)
+        else:
+            _leave(job)
     if not rows:
         raise DataError(f"no image could be read: {'; '.join(outcome.unreadable[:MAX_SHOWN])}")
     progress(len(names), len(names))
@@ -215,12 +217,11 @@ def _matching(pattern: Path) -> Iterator[Path]:
 
 def _name(job: Job) -> list[Path]:
     """Of each image's outputs, without a suffix; with the image's, where two differ in it alone."""
-    bare = [image.relative_to(job.root).with_suffix("") for image in job.images]
-    num = Counter(bare)
-    return [
-        image.relative_to(job.root) if num[name] > 1 else name
-        for image, name in zip(job.images, bare, strict=True)
-    ]
+    whole = [image.relative_to(job.root) for image in job.images]
+    names = [name.with_suffix("") for name in whole]
+    while len(num := Counter(names)) < len(names):  # again: `x.jpg`, whole, is `x.jpg.bmp` without
+        names = [w if num[name] > 1 else name for w, name in zip(whole, names, strict=True)]
+    return names
 
 
 def _targets(job: Job, name: Path, traits: Traits) -> Targets:
@@ -338,13 +339,24 @@ def _refuse_others(job: Job, names: Sequence[Path], rows: Mapping[str, Row]) -> 
             )
 
 
+def _remove_renamed(job: Job, names: Sequence[Path], rows: dict[str, Row], traits: Traits) -> None:
+    """Images have other names now that others stand beside them."""
+    for image, name in zip(job.images, names, strict=True):
+        row = rows.get(label := show(job.root, image))
+        if row and row["output"] != name.as_posix():
+            _remove(job, Path(rows.pop(label)["output"]), traits)
+
+
 def _is_done(row: Row, image: Path, targets: Targets) -> bool:
     """The image is the one that was predicted, all is there, and the masks are undamaged."""
-    return (
-        all(path.is_file() for path in targets.values())
-        and row["image_sum"] == _sum_of(image)
-        and row["output_sum"] == _sum_of(*_masks(targets))
-    )
+    try:
+        return (
+            all(path.is_file() for path in targets.values())
+            and row["image_sum"] == _sum_of(image)
+            and row["output_sum"] == _sum_of(*_masks(targets))
+        )
+    except OSError:
+        return False
 
 
 def _masks(targets: Targets) -> list[Path]:
@@ -364,11 +376,13 @@ def _remove(job: Job, name: Path, traits: Traits) -> None:
         target.unlink(missing_ok=True)
 
 
+def _leave(job: Job) -> None:
+    """As if nothing had been begun."""
+    for name in (MADE_BY, TABLE, SUMS):
+        (job.out / name).unlink(missing_ok=True)
+    with suppress(OSError):  # it is not empty
+        job.out.rmdir()
+
+
 def _save(job: Job, rows: Mapping[str, Row]) -> None:
-    if not rows:  # as if nothing had been begun
-        for name in (MADE_BY, TABLE, SUMS):
-            (job.out / name).unlink(missing_ok=True)
-        with suppress(OSError):  # it is not empty
-            job.out.rmdir()
-        return
     write_table(job.out / TABLE, COLUMNS, ([row[c] for c in COLUMNS] for row in rows.values()))
