@@ -6,7 +6,7 @@ import pytest
 from vesica.data.arrays import Arrays
 from vesica.data.split import Split
 from vesica.judge import baselines
-from vesica.judge.baselines import mean_mask, score_baselines
+from vesica.judge.baselines import choose_beside, mean_mask, score_baselines
 
 NAMES = ("iou_per_image", "iou_pooled", "iou_soft", "accuracy")
 
@@ -111,3 +111,39 @@ def test_scores_are_plain_numbers() -> None:
     arrays = arrays_of("##..", "....", "##..")
     for score in score_baselines(arrays, split_of(1, 1)).values():
         assert all(type(value) is float for value in score.values())
+
+
+def square(side: int, gap: int) -> np.ndarray:
+    """Squares of this side in a plane of 96."""
+    mask = np.zeros((96, 96), bool)
+    for row in range(0, 96 - side, side + gap):
+        for column in range(0, 96 - side, side + gap):
+            mask[row : row + side, column : column + side] = True
+    return mask
+
+
+def line(width: int, piece: int) -> np.ndarray:
+    """A line, broken into pieces."""
+    mask = np.zeros((96, 96), bool)
+    mask[40 : 40 + width] = True
+    mask[:, piece :: piece + 1] = False
+    return mask
+
+
+@pytest.mark.parametrize(
+    ("mask", "expected"),
+    [
+        (line(1, 95), "cl_dice"),
+        (line(2, 30), "cl_dice"),
+        (line(6, 95), "boundary_iou_per_image"),
+        (square(1, 6), "object_recall"),
+        (square(2, 6), "object_recall"),
+        (square(6, 6), "object_recall"),
+        (square(40, 6), "boundary_iou_per_image"),
+        (np.zeros((96, 96), bool), "boundary_iou_per_image"),
+    ],
+)
+def test_which_metric_stands_beside(mask: np.ndarray, expected: str) -> None:
+    images = np.zeros((2, 96, 96, 3), np.uint8)
+    arrays = Arrays(("a", "b"), ("a", "b"), images, np.stack([mask[None]] * 2))
+    assert choose_beside(arrays, Split((0,), (1,), (1,)))[0] == expected

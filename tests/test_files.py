@@ -211,6 +211,19 @@ FULL = [
 ]
 
 
+def test_a_file_for_a_folder_and_a_folder_for_a_file(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").touch()
+    (tmp_path / "b").mkdir()
+    with pytest.raises(DataError, match=r"x\.txt: .*a\.txt is a file and no folder; pass another"):
+        write_text(tmp_path / "a.txt" / "inner" / "x.txt", "text")
+    with (
+        pytest.raises(DataError, match=r"b: is a folder; pass a file"),
+        replacing(tmp_path / "b", has_sum=False) as path,
+    ):
+        path.write_text("text")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.txt", "b"]
+
+
 @pytest.mark.parametrize("problem", FULL, ids=["disk", "limit", "safetensors"])
 def test_a_full_disk_is_one_sentence(problem: Exception, tmp_path: Path) -> None:
     write_text(tmp_path / "a.txt", "old")

@@ -154,6 +154,14 @@ def test_small_objects_are_warned_of_by_the_networks_stride(tmp_path: Path) -> N
     assert "one value for every 32: expect blurred outlines" in warnings[1][0]
 
 
+def test_masks_that_are_all_foreground_are_warned_of(tmp_path: Path) -> None:
+    root = make_photos(tmp_path / "photos")
+    for mask in (root / "masks").iterdir():
+        Image.new("L", (7, 9), 255).save(mask)
+    said = Library(tmp_path / "cache").describe(Source(path=str(root)), SIZE_PX, 1)
+    assert [line for line in said if "training masks are all foreground" in line]
+
+
 # A user's own
 
 

@@ -188,3 +188,16 @@ def test_a_step_on_one_thread_is_compared_with_one_on_all(
     cost = estimate.estimate(plan(materials), tmp_path / "run", materials)
     assert cost.gain == pytest.approx(2 / one_thread_s, rel=0.01)
     assert (choose_jobs(cost, 4) == 2) is faster
+
+
+def test_the_estimate_counts_what_scoring_takes(
+    materials: Materials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = plan(materials)
+    hours = []
+    for seconds in (0.0, 36.0):
+        monkeypatch.setattr(estimate, "_judge_s", lambda *_, s=seconds: s)
+        monkeypatch.setattr(estimate, "_median_time", lambda _: 0.001)
+        hours.append(estimate.estimate(cells, tmp_path / "run", materials).hours)
+    num_test = sum(len(materials.library.rows(cell.data).test) for cell in cells)
+    assert hours[1] - hours[0] == pytest.approx(num_test / 100)

@@ -125,6 +125,14 @@ def test_one_number_beside_zero_is_the_object(top: int, tmp_path: Path) -> None:
     assert bool(dataset.notes) == (top not in (1, 255))
 
 
+def test_photographs_are_no_masks(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    photos = [rng.integers(0, 256, (SIZE, SIZE, 3), np.uint8) for _ in range(NUM)]
+    root = make(tmp_path / "photos", photos)
+    with pytest.raises(DataError, match="so many colours that none stands out, as photographs do"):
+        open_dataset(str(root))
+
+
 @pytest.mark.parametrize("quality", [30, 50, 75, 95])
 def test_jpeg_masks_are_cut_between_their_heaps(quality: int, tmp_path: Path) -> None:
     dataset = open_dataset(make(tmp_path, numbers(blob=255), "jpg", quality=quality))

@@ -178,11 +178,9 @@ def _parts(gathered: Gathered, split: Split) -> dict[str, Part]:
 def _measure(facts: Sequence[Facts], size_px: int) -> str:
     """The score that the objects ask for beside IoU."""
     scale = size_px / np.median([max(fact.width, fact.height) for fact in facts])
-    thick = [fact.thickness_px for fact in facts if fact.thickness_px is not None]
-    objects = [fact.object_px for fact in facts if len(fact.object_px)]
     name, reason = metric_beside(
-        float(np.median(thick)) * scale if thick else None,
-        float(np.median(np.concatenate(objects))) * scale if objects else None,
+        [scale * fact.thickness_px for fact in facts if fact.thickness_px is not None],
+        [scale * float(px) for fact in facts for px in fact.object_px],
     )
     return f"{METRICS[name].heading}: {reason}"
 

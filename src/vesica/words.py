@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 MISSING = "\N{EN DASH}"
 """In place of a number that there is not."""
+MINUS = "\N{MINUS SIGN}"
 FIRST_LOOK = "This was a first look: leave out --quick for the verdict to go by."
 """Of a run that was made smaller than what its images ask for."""
 

@@ -22,6 +22,9 @@ MIN_HEAP, MIN_PEAK = 0.01, 0.1
 """A heap has so much of the largest beside the first, and so much of it in one value: what is less,
 or flatter, are shades between two others."""
 
+MIN_HELD = 0.5
+"""Of all pixels, that are in heaps: a photograph may have a small one by chance."""
+
 OUTER = 0.125
 """Share of the range, at each end, that a heap is in."""
 
@@ -130,11 +133,13 @@ class Tally:
                 weights.append(count)
         order = np.argsort(weights, kind="stable")[::-1]
         least = MIN_HEAP * weights[order[1]] if len(order) > 1 else 0
-        return [
-            centres[i]
+        found = [
+            i
             for i in order
             if weights[i] >= least and self.pixels[centres[i]] >= MIN_PEAK * weights[i]
         ]
+        held = sum(weights[i] for i in found)
+        return [centres[i] for i in found] if held >= MIN_HELD * sum(weights) else []
 
     def nearest(self, value: float, heaps: Sequence[float]) -> float | None:
         """The heap that a value belongs to; None where none is near."""

@@ -1,5 +1,6 @@
 """Two scores without a network: what any trained network has to beat."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -8,6 +9,7 @@ from scipy import ndimage
 
 from vesica import metrics
 from vesica.data.arrays import Arrays
+from vesica.data.measure import ridge_widths
 from vesica.data.split import Split
 from vesica.metrics.objects import EIGHT
 from vesica.results import metric_beside
@@ -56,11 +58,11 @@ def choose_beside(arrays: Arrays, split: Split) -> tuple[str, str]:
     """The metric that the training masks ask for beside IoU, and why."""
     masks = [mask for row in split.train[:NUM_LOOKED_AT] for mask in arrays.masks[row]]
     filled = [mask for mask in masks if mask.any()]
-    if not filled:
-        return metric_beside(None, None)
     areas = [np.bincount(ndimage.label(mask, EIGHT)[0].ravel())[1:] for mask in filled]
-    widths = [mask.sum() / metrics.skeleton(mask).sum() for mask in filled]
-    return metric_beside(float(np.median(widths)), float(np.median(np.sqrt(np.concatenate(areas)))))
+    return metric_beside(
+        [float(ridge_widths(mask).mean()) for mask in filled],
+        [math.sqrt(area) for image in areas for area in image],
+    )
 
 
 def mean_mask(arrays: Arrays, split: Split) -> NDArray[np.bool_]:

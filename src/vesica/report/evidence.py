@@ -12,7 +12,7 @@ from vesica.report import figures, plots
 from vesica.report.sentences import say_needs, say_tests
 from vesica.results import Comparison, Unjudged
 from vesica.spelling import shown
-from vesica.words import say_list
+from vesica.words import MINUS, say_list
 
 MAX_ALL_PAIRS = 3
 """Losses; with more, only the first is set against each other one image by image."""
@@ -101,4 +101,4 @@ def _describe_extremes(by_unit: NDArray[np.float64]) -> str:
     rest = np.sign(mean) * np.sort(np.sign(mean) * by_unit)[:-num]
     those = f"the {num} that count" if num > 1 else "the one that counts"
     text = f"Without {those} most, the mean of {mean:+.1f} points would be {rest.mean():+.1f}."
-    return text.replace("-", "\N{MINUS SIGN}")
+    return text.replace("-", MINUS)

@@ -11,6 +11,7 @@ from vesica.report import svg
 from vesica.report.svg import BOTTOM, LEFT, RIGHT, TOP, WIDTH, Scale
 from vesica.results import Comparison, Unjudged
 from vesica.spelling import shown
+from vesica.words import MINUS
 
 Pair = Comparison | Unjudged
 
@@ -115,7 +116,7 @@ def _figures(comparison: Pair) -> str:
     text = f"{100 * comparison.mean:+.1f}"
     if interval := interval_of(comparison):
         text += f" ({100 * interval[0]:+.1f} to {100 * interval[1]:+.1f})"
-    return f"{text} · {comparison.verdict}".replace("-", "\N{MINUS SIGN}")
+    return f"{text} · {comparison.verdict}".replace("-", MINUS)
 
 
 def draw_seeds(difference: NDArray[np.float64], seeds: Sequence[int], comparison: Pair) -> Markup:

@@ -3,9 +3,7 @@
 from vesica.results import Comparison, GroupFindings, Interval
 from vesica.spelling import shown
 from vesica.statistics import SMALLEST_P_VALUE
-from vesica.words import say_p
-
-MINUS = "\N{MINUS SIGN}"
+from vesica.words import MINUS, say_p
 
 
 def say_tuned(group: GroupFindings) -> str:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+from vesica.words import MINUS
+
 NUM_STYLES = 8
 """Looks (colour, dashes, marker) in `page.css`; the ninth loss shares that of the first."""
 
@@ -125,12 +127,12 @@ def round_step(step: float) -> float:
 
 def number(value: float) -> str:
     """A tick's label, with a real minus sign."""
-    return f"{value:g}".replace("-", "\N{MINUS SIGN}")
+    return f"{value:g}".replace("-", MINUS)
 
 
 def signed(value: float) -> str:
     """A difference's label; zero has no sign."""
-    return f"{value:+g}".replace("-", "\N{MINUS SIGN}") if value else "0"
+    return f"{value:+g}".replace("-", MINUS) if value else "0"
 
 
 def shorten(name: str, num: int) -> str:

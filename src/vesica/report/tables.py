@@ -18,9 +18,8 @@ from vesica.results import (
     Unjudged,
 )
 from vesica.spelling import shown
-from vesica.words import MISSING, count_of, say_list, say_time
+from vesica.words import MINUS, MISSING, count_of, say_list, say_time
 
-MINUS = "\N{MINUS SIGN}"
 DECISIONS = {
     "half": "threshold 1/2",
     "tuned": "threshold tuned on validation",

@@ -4,7 +4,12 @@ What `metrics.Scores.summary` gives and this table has is in a cell's `result.js
 `results.json` and `results.csv`, on the terminal and in the report.
 """
 
+import math
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate
+from statistics import median
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -89,22 +94,33 @@ METRICS = {
 THIN_PX, SMALL_PX = 3.0, 8.0
 """At the network's size: below them, centre lines and objects say more than IoU."""
 
+LONG = 2.0
+"""Widths: a line's root of the area is more, a dot's below one."""
 
-def metric_beside(thickness_px: float | None, object_px: float | None) -> tuple[str, str]:
+
+def metric_beside(widths_px: Sequence[float], objects_px: Sequence[float]) -> tuple[str, str]:
     """The metric that the objects ask for beside IoU, and why.
 
     Args:
-        thickness_px: Median width of the foreground, by its centre line, at the network's size.
-        object_px: Median of the pixels across of an object there; None without objects, both.
+        widths_px: Of each image's foreground, along its middle, at the network's size.
+        objects_px: Of each object the pixels across there, the root of its area.
     """
-    if thickness_px is not None and thickness_px < THIN_PX:
+    width = median(widths_px) if widths_px else math.inf
+    if width < THIN_PX and _across_most(objects_px) >= LONG * width:
         return "cl_dice", (
-            f"the foreground is {thickness_px:.1f} pixels wide at the network's size: a line that "
+            f"the foreground is {width:.1f} pixels wide at the network's size: a line that "
             "is a pixel too wide halves IoU"
         )
-    if object_px is not None and object_px < SMALL_PX:
+    if objects_px and (half := median(objects_px)) < SMALL_PX:
         return "object_recall", (
-            f"half of the objects are below {object_px:.1f} pixels across at the network's size: "
+            f"half of the objects are below {half:.1f} pixels across at the network's size: "
             "IoU is made by the large ones"
         )
     return "boundary_iou_per_image", "the objects are large: IoU is made by their inside"
+
+
+def _across_most(objects_px: Sequence[float]) -> float:
+    """Half of the foreground is in objects as large: a crack in pieces is long all the same."""
+    ordered = sorted(objects_px)
+    total = list(accumulate(px**2 for px in ordered))
+    return ordered[bisect_left(total, total[-1] / 2)] if total else 0.0
