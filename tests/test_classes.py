@@ -144,6 +144,7 @@ def test_a_settled_reading_is_the_same(tmp_path: Path) -> None:
         ("a=1;rest=2", "two classes are called 'rest'"),
         ("plain", "plain: no class. With --classes, pass values or colours by ';'"),
         ("a=1;;", "expected a value such as 255"),
+        ("a=1;face+hair=2,3", "A name is of letters, digits, spaces, - and _"),
         (
             "a=77",
             r"a=77 is in no mask. The masks hold \d+ values .* leave out --foreground: each is",

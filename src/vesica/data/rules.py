@@ -85,9 +85,10 @@ class Rule:
         items = [item for part in lists for item in part]
         is_whole = 1 <= len(lists) <= 2 and all(lists) and len(items) <= MAX_ITEMS
         if not is_whole or len({item.is_colour for item in items}) > 1:
+            named = " A name is of letters, digits, spaces, - and _." if "=" in rest else ""
             raise DataError(
                 f"{option} {text[:40]}: expected a value such as 255, values such as 4,5, a colour"
-                " such as '#ff0000', or a threshold such as '>127'."
+                f" such as '#ff0000', or a threshold such as '>127'.{named}"
             )
         return cls(test, lists[0], lists[1] if len(lists) > 1 else (), name)
 
