@@ -1,5 +1,6 @@
 """`vesica run losses` and `architectures`: the plans, the tables, the ranking over data sets."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from vesica.losses import parse_loss
 from vesica.plan import Cell, replace
 from vesica.plans.architectures import COMPARED as NETWORKS
 from vesica.plans.architectures import architectures, weights_of
-from vesica.plans.losses import COMPARED, losses
+from vesica.plans.losses import COMPARED, losses, say_seeds
 from vesica.plans.over_data import cells_over_data
 from vesica.recipes import RATES
 from vesica.report.sections import to_html, to_markdown
@@ -28,6 +29,7 @@ from vesica.report.standings import (
 )
 from vesica.report.standings_page import standings_sections
 from vesica.results import RunPlan, read_plan, read_table, write_model
+from vesica.statistics import compare, reach
 
 NAMES = ["bce", "iou", "dice"]
 
@@ -280,3 +282,32 @@ def test_a_cell_of_the_plans_is_one_of_compare() -> None:
         "generated:num=1000:size=48:density=0.45",
         "generated:num=1500:size=48:density=0.02",
     }
+
+
+@pytest.mark.parametrize(
+    ("num_losses", "seeds", "said"),
+    [
+        (11, 3, "10 comparisons .* with 3 seeds .* 37 standard errors .* with --seeds 6 10"),
+        (11, 6, ""),
+        (2, 3, ""),
+        (3, 3, "2 comparisons .* 12 standard errors .* with --seeds 4 8"),
+        (11, 2, ""),  # no verdict at all, which is said elsewhere
+    ],
+)
+def test_many_losses_with_few_seeds_are_told_of_the_way_out(
+    num_losses: int, seeds: int, said: str
+) -> None:
+    assert bool(said) == bool(found := say_seeds(num_losses, seeds))
+    assert re.search(said, "".join(found))
+
+
+@pytest.mark.parametrize(("num_seeds", "num_pairs"), [(3, 1), (3, 10), (5, 10)])
+def test_the_reach_is_that_of_a_verdict_where_images_do_not_vary(
+    num_seeds: int, num_pairs: int
+) -> None:
+    per_seed = np.random.default_rng(0).normal(0.1, 0.05, num_seeds)
+    difference = np.repeat(per_seed[:, None], 50, axis=1)
+    found = compare(difference, level=1 - 0.05 / num_pairs)
+    half = reach(num_seeds, num_pairs) * per_seed.std(ddof=1) / num_seeds**0.5
+    assert found.low is not None
+    assert found.mean - found.low == pytest.approx(half, rel=1e-6)

@@ -8,7 +8,7 @@ from vesica.data.library import Library
 from vesica.plan import SHORTHANDS, Cell
 from vesica.plans.defaults import choose
 from vesica.plans.demo import LARGE_HEADS, SMALL_HEADS
-from vesica.plans.losses import COMPARED, losses
+from vesica.plans.losses import COMPARED, losses, say_seeds
 from vesica.plans.sparsity import sparsity, sparsity_classes
 
 OverData = Literal["losses", "architectures", "sparsity", "sparsity-classes"]
@@ -63,7 +63,8 @@ def cells_over_data(
     bases = [found.base for found in chosen]
     said = [f"{found.base.data.spelled}: {line}" for found in chosen for line in found.reasons]
     if plan == "losses":
-        return losses(bases, losses=names or COMPARED, seeds=seeds), said
+        names = names or COMPARED
+        return losses(bases, losses=names, seeds=seeds), said + say_seeds(len(names), seeds)
     from vesica.plans import architectures as plan_of_networks  # needs torch
 
     cells = plan_of_networks.architectures(

@@ -17,6 +17,7 @@ from vesica.statistics.power import (
     limit_at,
     limit_of_images,
     power_at,
+    reach,
     seeds_likely,
     seeds_needed,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "limit_of_images",
     "paired_t",
     "power_at",
+    "reach",
     "seeds_likely",
     "seeds_needed",
     "share_interval",

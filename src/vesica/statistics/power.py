@@ -23,6 +23,18 @@ UNLIMITED = 10**6
 """Seeds or units so many that more would change nothing."""
 
 
+def reach(num_seeds: int, num_pairs: int = 1) -> float:
+    """Standard errors that an interval reaches to either side, where seeds are all that varies.
+
+    Args:
+        num_seeds: Two or more.
+        num_pairs: Comparisons whose intervals hold together.
+    """
+    alpha = (1 - LEVEL) / num_pairs
+    t_seed = student_t.isf(alpha / 2, num_seeds - 1)
+    return float(t_seed * skewness_factor(num_seeds, alpha) ** 0.5)
+
+
 @dataclass(frozen=True)
 class Noise:
     """Standard deviations of the difference, in the unit of the scores.
