@@ -280,9 +280,12 @@ def test_mistakes_are_named(
 
 def test_the_plans_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write_folder(tmp_path / "set")
-    cells = sparsity_classes([str(folder)], {"foreground": "disc=3;corner=7"}, seeds=1)
+    cells = sparsity_classes(
+        [str(folder)], {"foreground": "disc=3;corner=7"}, Library(tmp_path / "cache"), seeds=1
+    )
     assert [cell.data.foreground for cell in cells] == ["disc=3"] * 2 + ["corner=7"] * 2
     assert {cell.size for cell in cells} == {256}
+    assert {(cell.data.train, cell.data.val) for cell in cells} == {(1, 1)}  # corners are in three
     library = Library(tmp_path / "cache")
     asked = {"foreground": "3", "batch": 4}
     found = sparsity([str(discs(tmp_path / "d"))], asked, library, seeds=1)

@@ -55,7 +55,7 @@ def cells_over_data(
     if plan == "sparsity":
         return sparsity(paths, fields, library, seeds=seeds), []
     if plan == "sparsity-classes":
-        return sparsity_classes(paths, fields, seeds=seeds), []
+        return sparsity_classes(paths, fields, library, seeds=seeds), []
     several = {} if plan == "losses" else {name: fields.get(name) for name in OF_NETWORK}
     shared = {name: value for name, value in fields.items() if name not in several}
     weights = shared.pop("weights", "default") if several else ""

@@ -77,17 +77,19 @@ def sparsity(
 
 
 def sparsity_classes(
-    data: Sequence[str], fields: Mapping[str, Any], *, seeds: int = 3
+    data: Sequence[str], fields: Mapping[str, Any], library: Library, *, seeds: int = 3
 ) -> list[Cell]:
-    """The observational arm with the modern recipe: each class on the images that have it.
+    """The observational arm with the modern recipe: each class on the images that have it, on as
+    many of them to train and to validate as the rarest class has.
 
     Args:
         data: One path.
         fields: As of `sparsity`; `foreground` has a rule for each class: "face=1,2;earring=15".
+        library: Opens the images.
         seeds: Runs per loss and class.
 
     Raises:
-        DataError: If there are others.
+        DataError: If there are others, or a class is in too few images.
     """
     classes = [part.strip() for part in (fields.get("foreground") or "").split(BETWEEN)]
     if len(data) != 1 or len(classes) < 2:
@@ -96,9 +98,19 @@ def sparsity_classes(
             "vesica run sparsity-classes DATA --foreground 'skin=1;earring=15'"
         )
     given = {n: value for n, value in fields.items() if value is not None and n != "foreground"}
-    return observed(
-        cell_of(data[0], ALIKE | {"size": CLASS_SIZE} | given, "modern"), classes, seeds=seeds
-    )
+    base = cell_of(data[0], ALIKE | {"size": CLASS_SIZE} | given, "modern")
+    if not base.data.folds:
+        base = replace(base, **_fewest(on_classes(base, classes), library))
+    return observed(base, classes, seeds=seeds)
+
+
+def _fewest(bases: Sequence[Cell], library: Library) -> dict[str, int]:
+    """Images to train and to validate, as many as every class has."""
+    splits = [library.split(base.data) for base in bases]
+    return {
+        "train": bases[0].data.train or min(len(split.train) for split in splits),
+        "val": bases[0].data.val or min(len(split.val) for split in splits),
+    }
 
 
 def controlled(
@@ -118,8 +130,13 @@ def observed(
     base: Cell, classes: Sequence[str], *, seeds: int = 3, losses: Sequence[str] = LOSSES
 ) -> list[Cell]:
     """Every loss and seed for every class, on the images of `base.data` that have it."""
+    return _cells(on_classes(base, classes), seeds, losses)
+
+
+def on_classes(base: Cell, classes: Sequence[str]) -> list[Cell]:
+    """A cell for each class."""
     path = _derive("present", base.data.path)
-    return _cells(across(base, path=[path], foreground=list(classes)), seeds, losses)
+    return across(base, path=[path], foreground=list(classes))
 
 
 def on_canvases(
