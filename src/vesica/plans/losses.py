@@ -45,8 +45,8 @@ def say_seeds(num_losses: int, seeds: int) -> list[str]:
     if seeds < MIN_SEEDS or reach(seeds, num_pairs) <= WIDE:
         return []
     more = next(num for num in itertools.count(seeds) if reach(num, num_pairs) <= WIDE)
+    now, then = reach(seeds, num_pairs), reach(more, num_pairs)
     return [
         f"{num_pairs} comparisons share the level of a verdict: with {seeds} seeds an interval "
-        f"reaches {reach(seeds, num_pairs):.0f} standard errors to either side, with --seeds {more} "
-        f"{reach(more, num_pairs):.0f}."
+        f"reaches {now:.0f} standard errors to either side, with --seeds {more} {then:.0f}."
     ]
