@@ -3,17 +3,18 @@
     python benchmarks/collect_found.py docs/results src/vesica/paper
 
 found.csv has a row for each set-up of docs/results/lfw and each set of docs/results/eight,
-slopes.csv one for each folder of docs/results/sparsity.
+slopes.csv one for each folder of docs/results/sparsity, classes.csv one for each class of each
+folder of docs/results/classes.
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from vesica.files import read_json
 from vesica.judge.sparsity import Sparsity
-from vesica.paper.found import COLUMNS, SLOPE_COLUMNS
-from vesica.results import Comparison, GroupFindings, read_findings, write_table
+from vesica.paper.found import CLASS_COLUMNS, COLUMNS, SLOPE_COLUMNS
+from vesica.results import Comparison, GroupFindings, Unjudged, read_findings, write_table
 
 FACES = {
     "bfcn32s-lite": "LFW",
@@ -24,6 +25,9 @@ FACES = {
 
 OBJECTS = {"lfw": "LFW faces"}
 """Laid on canvases, by the run's folder."""
+
+OF_CLASSES = {"lfw": "LFW", "camvid": "CamVid", "celebamask": "CelebAMask"}
+"""By the run's folder, fewest classes first."""
 
 
 def rows_of(results: Path) -> Iterator[list[object]]:
@@ -71,6 +75,28 @@ def slopes_of(results: Path) -> Iterator[list[object]]:
         yield [name, trend.num_seeds, trend.verdict, *(round(value, 4) for value in numbers)]
 
 
+def classes_of(results: Path) -> Iterator[list[object]]:
+    """All rows, as `CLASS_COLUMNS` has them."""
+    for folder, name in OF_CLASSES.items():
+        findings = read_findings(results / "classes" / folder)
+        if findings is None:
+            continue
+        (group,) = findings.groups
+        overall = _against_cross_entropy(group.comparisons)
+        for one in group.classes:
+            found = _against_cross_entropy(one.comparisons)
+            yield [
+                *(name, overall.num_seeds, overall.verdict, round(100 * overall.mean, 3)),
+                *(one.name, round(one.share, 6), round(100 * found.mean, 3)),
+            ]
+
+
+def _against_cross_entropy(comparisons: Iterable[Comparison | Unjudged]) -> Comparison:
+    pair = next(c for c in comparisons if (c.baseline, c.challenger) == ("ce", "iou"))
+    assert isinstance(pair, Comparison)
+    return pair
+
+
 def main() -> None:
     """Write the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -80,6 +106,7 @@ def main() -> None:
     for name, columns, rows in (
         ("found.csv", COLUMNS, rows_of(args.results)),
         ("slopes.csv", SLOPE_COLUMNS, slopes_of(args.results)),
+        ("classes.csv", CLASS_COLUMNS, classes_of(args.results)),
     ):
         write_table(args.paper / name, columns, rows, has_sum=False)
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from collect_found import rows_of, slopes_of
+from collect_found import classes_of, rows_of, slopes_of
 from markupsafe import escape
 
 from vesica.paper.claims import claims
-from vesica.paper.found import FULL, TITLE, facts, found_section, read_found
+from vesica.paper.found import FULL, TITLE, OneClass, facts, found_section, read_found, say_classes
 from vesica.report.sections import Grid, to_html, to_markdown
 
 ROOT = Path(__file__).parents[1]
@@ -22,6 +22,21 @@ def test_the_table_is_of_the_committed_runs(tmp_path: Path) -> None:
     text = (ROOT / "src" / "vesica" / "paper" / "slopes.csv").read_text()
     slopes = [",".join(map(str, row)) for row in slopes_of(ROOT / "docs" / "results")]
     assert text.splitlines()[1:] == slopes
+    text = (ROOT / "src" / "vesica" / "paper" / "classes.csv").read_text()
+    classes = [",".join(map(str, row)) for row in classes_of(ROOT / "docs" / "results")]
+    assert text.splitlines()[1:] == classes
+
+
+def test_classes_by_hand() -> None:
+    shares = {"sky": 0.9, "road": 0.09, "pole": 0.009}
+    found = [
+        OneClass("streets", 3, "better", 4.0, name, share, 2.0 * power)
+        for power, (name, share) in enumerate(shares.items())
+    ]
+    assert say_classes(found) == (
+        "streets, 3 classes, +4.0 (better), from +0.0 on sky (90 % of pixels) to +4.0 on pole "
+        "(0.9 %), and +2.0 for each tenfold rarer class"
+    )
 
 
 def test_facts_by_hand() -> None:

@@ -2,8 +2,10 @@
 
 import csv
 import tomllib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,10 @@ SLOPE_COLUMNS = (
     *("densest", "densest_mean", "sparsest", "sparsest_mean"),
 )
 """Of `slopes.csv`: points for each tenfold lower density, and the differences at both ends."""
+
+CLASS_COLUMNS = ("name", "num_seeds", "verdict", "mean", "class_name", "share", "class_mean")
+"""Of `classes.csv`, a row for each class: its share of the pixels, and IoU loss minus cross-entropy
+in points, of the mean over all classes of the set and of the class."""
 
 SLOPE_WORDS = {
     "better": "it grows",
@@ -109,23 +115,73 @@ class Slope:
         )
 
 
+@dataclass(frozen=True)
+class OneClass:
+    """IoU loss against cross-entropy on one class of a set, both on softmax; differences in points.
+
+    Attributes:
+        name: Of the set.
+        verdict, mean: Of the mean over its classes.
+        share: Of the pixels.
+        class_mean: Of this class.
+    """
+
+    name: str
+    num_seeds: int
+    verdict: str
+    mean: float
+    class_name: str
+    share: float
+    class_mean: float
+
+
 def read_slopes() -> list[Slope]:
     """Every set of objects that was laid on growing canvases."""
-    text = resources.files("vesica.paper").joinpath("slopes.csv").read_text(encoding="utf-8")
-    rows = csv.DictReader(text.splitlines())
-    return [Slope(**{name: _read(name, row[name]) for name in SLOPE_COLUMNS}) for row in rows]
+    return [
+        Slope(**{name: _read(name, row[name]) for name in SLOPE_COLUMNS})
+        for row in _rows("slopes.csv")
+    ]
+
+
+def read_classes() -> list[OneClass]:
+    """Every class of every set that was run with several."""
+    return [
+        OneClass(**{name: _read(name, row[name]) for name in CLASS_COLUMNS})
+        for row in _rows("classes.csv")
+    ]
+
+
+def _rows(file: str) -> Iterable[dict[str, str]]:
+    text = resources.files("vesica.paper").joinpath(file).read_text(encoding="utf-8")
+    return csv.DictReader(text.splitlines())
 
 
 def _read(name: str, value: str) -> Any:
-    if name in ("name", "verdict"):
+    if name in ("name", "verdict", "class_name"):
         return value
     return int(value) if name == "num_seeds" else float(value)
 
 
+def say_classes(found: Sequence[OneClass]) -> str:
+    """Of each set the mean over its classes, and how a class's difference goes with its share."""
+    said = []
+    for name, group in groupby(found, key=lambda one: one.name):
+        classes = sorted(group, key=lambda one: -one.share)
+        first, last = classes[0], classes[-1]
+        rarer = -np.log10([one.share for one in classes])
+        slope = np.polyfit(rarer, [one.class_mean for one in classes], 1)[0]
+        said.append(
+            f"{name}, {len(classes)} classes, {first.mean:+.1f} ({first.verdict}), from "
+            f"{first.class_mean:+.1f} on {first.class_name} ({100 * first.share:.2g} % of pixels) "
+            f"to {last.class_mean:+.1f} on {last.class_name} ({100 * last.share:.2g} %), and "
+            f"{slope:+.1f} for each tenfold rarer class"
+        )
+    return "; ".join(said)
+
+
 def read_found() -> list[Found]:
     """Every set-up that was run."""
-    text = resources.files("vesica.paper").joinpath("found.csv").read_text(encoding="utf-8")
-    return [_parse(row) for row in csv.DictReader(text.splitlines())]
+    return [_parse(row) for row in _rows("found.csv")]
 
 
 def _parse(row: dict[str, str]) -> Found:
@@ -176,6 +232,7 @@ def facts(found: list[Found]) -> dict[str, Any]:
         "small_worse": sum(value > 0 for value in lost),
         "small_mean": float(np.mean(lost)),
         "slopes": "; ".join(map(str, read_slopes())),
+        "classes": say_classes(read_classes()),
         "sets": ", ".join(f"{f.name} {f.mean:+.1f} ({f.verdict})" for f in sets),
     }
 
