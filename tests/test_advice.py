@@ -12,11 +12,22 @@ from typer.testing import CliRunner
 
 from vesica.cli import app
 from vesica.data.library import Library
-from vesica.judge import judge_run
+from vesica.judge import judge_run, read_settings
 from vesica.judge.advice import Route, _change
 from vesica.judge.sentences import say_pair
-from vesica.plan import Cell
-from vesica.results import Comparison, Decision, Findings, Interval, RunPlan, write_model
+from vesica.plan import Cell, replace
+from vesica.report.sections import to_markdown
+from vesica.report.standings import analyse_standings
+from vesica.report.standings_page import standings_sections
+from vesica.results import (
+    Comparison,
+    Decision,
+    Findings,
+    Interval,
+    RunPlan,
+    write_model,
+    write_table,
+)
 
 COMMAND = "vesica compare photos --losses bce,iou"
 
@@ -65,6 +76,56 @@ def test_undecided_by_seeds_asks_for_as_many_as_settle_it(tmp_path: Path) -> Non
     assert "probably settle it" in " ".join(found.groups[0].advice)
     minutes = 200 * (pair.likely_seeds - 3) / 60
     assert f"in about {minutes:.0f} min" in found.groups[0].advice[0]
+
+
+def fabricate_rising(
+    run: Path, rise: dict[str, float], num_epochs: int, **fields: Any
+) -> list[Cell]:
+    """Clear verdicts, and validation IoU that rises by so much in the last quarter."""
+    fixed = {"keep": "last", "patience": 0, "steps": 100, "max_epochs": num_epochs} | fields
+    cells = [replace(cell, **fixed) for cell in cells_of(list(rise), 3)]
+    for cell in cells:
+        shift = 0.05 if cell.loss == "iou" else 0.0
+        found = fabricate(run, cell, ious(cell.seed, shift), epochs=num_epochs, train_time_s=100.0)
+        values = np.full(num_epochs, 0.5)
+        values[-1 - num_epochs // 4 + 1 :] += rise[cell.loss]
+        rows = [[n + 1, 1, 1, iou, False, 1] for n, iou in enumerate(values)]
+        header = ["epoch", "train_loss", "val_loss", "val_iou", "is_one_class", "time_s"]
+        write_table(found.folder / "history.csv", header, rows)
+    return cells
+
+
+def test_a_loss_that_is_still_rising_asks_for_more_steps(tmp_path: Path) -> None:
+    found = judge_growing(tmp_path, fabricate_rising(tmp_path, {"bce": 0.05, "iou": 0.01}, 8))
+    assert not found.groups[0].warnings
+    assert "in the last quarter: bce (+5.0). With more steps" in found.groups[0].rising
+    assert found.verdict.endswith(found.groups[0].rising)
+    assert comparison_of(found).verdict == "better"
+    words = next_of(found)
+    assert words[-4:] == ["--steps", "200", "--out", f"{tmp_path}-longer"]
+
+
+@pytest.mark.parametrize(
+    ("rise", "num_epochs", "fields"),
+    [
+        (0.01, 8, {}),
+        (0.05, 3, {}),  # no quarter to look at
+        (0.05, 8, {"keep": "best", "patience": 3}),  # patience says it
+    ],
+)
+def test_what_has_arrived_or_cannot_be_known_is_not_called_rising(
+    rise: float, num_epochs: int, fields: dict[str, Any], tmp_path: Path
+) -> None:
+    cells = fabricate_rising(tmp_path, {"bce": rise, "iou": rise}, num_epochs, **fields)
+    assert not judge_growing(tmp_path, cells).groups[0].rising
+
+
+def test_a_plan_of_its_own_says_what_is_still_rising(tmp_path: Path) -> None:
+    cells = fabricate_rising(tmp_path, {"bce": 0.05, "iou": 0.01}, 8)
+    found = analyse_standings(read_settings(tmp_path, cells), 0.005)
+    assert [row.rise for row in found.tables[0].rows] == [pytest.approx(0.05), None]
+    page = to_markdown("", standings_sections(found))
+    assert "bce (+5.0): still rising when the steps ended" in page
 
 
 def test_a_first_look_asks_for_the_whole_comparison(tmp_path: Path) -> None:

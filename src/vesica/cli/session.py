@@ -192,6 +192,8 @@ def print_results(console: Console, run: Run, page: Path) -> None:
             console.print(escape(warning), style="bold red")
         for sentence in (*group.sentences, *group.class_sentences):
             console.print(escape(sentence), style="bold")
+        if group.rising:
+            console.print(escape(group.rising), style="yellow")
         for advice in group.advice:  # unwrapped, as its command is to be copied
             console.print(escape(advice.replace("`", "")), soft_wrap=True)
     console.print(f"\nReport: {escape(str(page))}")

@@ -9,6 +9,7 @@ from vesica.judge.labels import MIN_RUNS, Doubt, Patch, contradicted, find_doubt
 from vesica.judge.looks import check_losses
 from vesica.judge.metrics import read_metrics
 from vesica.judge.pairs import adjust, judge_pair
+from vesica.judge.rising import find_rising
 from vesica.judge.sentences import say_short
 from vesica.judge.setting import Place, Setting, difference_of, fold_of_units, read_settings
 
@@ -28,6 +29,7 @@ __all__ = [
     "data_name",
     "difference_of",
     "find_doubts",
+    "find_rising",
     "fold_of_units",
     "judge_pair",
     "judge_run",

@@ -80,6 +80,12 @@ def advise_longer(setting: Setting, plan: RunPlan, run: Path) -> list[str]:
     return [] if plan.kind else [_say(_longer(setting, 4, why), plan, run)]
 
 
+def advise_more_steps(setting: Setting, plan: RunPlan, run: Path) -> list[str]:
+    """What to do where a loss was still rising."""
+    why = "twice the steps, as not every loss had arrived"
+    return [] if plan.kind else [_say(_longer(setting, 2, why), plan, run)]
+
+
 def _routes(pair: Comparison, setting: Setting, library: Library) -> Iterator[Route]:
     total_s = _time_of(setting)
     if pair.reason.startswith("by the threshold"):

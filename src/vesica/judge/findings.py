@@ -10,12 +10,13 @@ import numpy as np
 from vesica import provenance, statistics
 from vesica.data.library import MAP_STRIDES, Library
 from vesica.errors import DataError
-from vesica.judge.advice import advise, advise_longer
+from vesica.judge.advice import advise, advise_longer, advise_more_steps
 from vesica.judge.baselines import choose_beside, score_baselines
 from vesica.judge.classes import judge_classes, say_classes
 from vesica.judge.looks import Looks, read_looks, write_looks
 from vesica.judge.metrics import score_own
 from vesica.judge.pairs import adjust, judge_pair
+from vesica.judge.rising import find_rising, say_rising
 from vesica.judge.sentences import say_pair
 from vesica.judge.setting import Setting, read_settings
 from vesica.plan import Cell, flatten
@@ -102,11 +103,7 @@ def judge_run(
         num_cells=len(plan.cells),
         num_results=sum(len(setting.ended) for setting in own),
         groups=groups,
-        verdict=" ".join(
-            s
-            for group in groups
-            for s in (*group.warnings, *group.sentences, *group.class_sentences)
-        ),
+        verdict=" ".join(sentence for group in groups for sentence in group.verdict),
     )
     write_model(run / "results.json", findings)
     by_key = {found.cell.key: found for s in own for found in s.ended.values()}
@@ -161,11 +158,15 @@ def _guide(
     """The findings with what is to be read first, and what to do next."""
     warning, is_nothing = _compare_with_baselines(group.losses, group.baselines)
     advice = advise(setting, group.comparisons, plan, run, library)
+    rising = {} if is_nothing or (plan.choices or {}).get("quick") else find_rising(setting)
     if is_nothing and not setting.waiting:  # no verdict between such losses is worth a seed
         advice = advise_longer(setting, plan, run)
+    elif rising and not setting.waiting:
+        advice = [*advise_more_steps(setting, plan, run), *advice]
     if setting.is_beside:  # of the same runs, for which it is said already
         advice = []
-    return group.model_copy(update={"warnings": tuple(warning), "advice": tuple(advice)})
+    said = {"warnings": tuple(warning), "rising": say_rising(rising), "advice": tuple(advice)}
+    return group.model_copy(update=said)
 
 
 def _compare_with_baselines(

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from vesica import statistics
-from vesica.judge import Setting, adjust, data_name, judge_pair
+from vesica.judge import Setting, adjust, data_name, find_rising, judge_pair
 from vesica.results import Comparison, Interval, Model, Unjudged
 from vesica.spelling import shown
 
@@ -26,6 +26,7 @@ class Standing(Model):
             the baseline and where there is none yet.
         p_holm: Adjusted for all losses against the baseline.
         num_failed: Runs that learned nothing, which the verdict leaves out and the rank counts.
+        rise: Of validation IoU in the last quarter of the steps, where it was still rising.
     """
 
     loss: str
@@ -36,6 +37,7 @@ class Standing(Model):
     verdict: str
     reason: str
     num_failed: int
+    rise: float | None = None
 
 
 class Table(Model):
@@ -106,6 +108,7 @@ def _make_table(setting: Setting, margin: float) -> Table:
     num_pairs = max(1, len(others))
     pairs = adjust([judge_pair(setting, (baseline, loss), margin, num_pairs) for loss in others])
     ious = _common_ious(setting)
+    rising = find_rising(setting)
     ranks = [None] * len(ious) if None in ious else rankdata([-(iou or 0) for iou in ious]).tolist()
     rows = [
         Standing(
@@ -113,6 +116,7 @@ def _make_table(setting: Setting, margin: float) -> Table:
             iou=iou,
             rank=rank,
             num_failed=len(setting.seeds_of(loss)) - len(setting.trained_seeds_of(loss)),
+            rise=rising.get(loss),
             **_against(pair),
         )
         for loss, iou, rank, pair in zip(setting.losses, ious, ranks, [None, *pairs], strict=True)

@@ -14,6 +14,10 @@ from vesica.results import Interval
 from vesica.spelling import shown
 from vesica.words import MISSING, count_of, say_p
 
+STILL_RISING = (
+    "still rising when the steps ended, by points of validation IoU in the last quarter; with more "
+    "of them the difference may be another"
+)
 CSV_HEADER = (
     *("data", "network", "loss", "iou", "rank", "difference", "low", "high", "p_holm", "verdict"),
 )
@@ -97,6 +101,8 @@ def _remarks(tables: Sequence[Table]) -> list[str]:
             if row.num_failed:
                 remark = f"{count_of(row.num_failed, 'run')} learned nothing"
                 by_remark.setdefault(remark, []).append(name)
+            if row.rise is not None:
+                by_remark.setdefault(STILL_RISING, []).append(f"{name} ({100 * row.rise:+.1f})")
     return [f"{', '.join(names)}: {remark}." for remark, names in by_remark.items()]
 
 

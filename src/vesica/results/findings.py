@@ -243,6 +243,7 @@ class GroupFindings(Model):
         classes: Each by itself, where there are several; the most frequent first.
         class_sentences: For each comparison, of which classes the same can be said.
         warnings: What is to be read before any of them; empty in files of earlier versions.
+        rising: That losses were still learning when their steps ended; "" if none was.
         advice: The next step where a verdict is open; empty in files of earlier versions.
     """
 
@@ -260,12 +261,19 @@ class GroupFindings(Model):
     classes: tuple[ClassFindings, ...] = ()
     class_sentences: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    rising: str = ""
     advice: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> tuple[str, ...]:
+        """All but the advice, in the order in which it is to be read."""
+        rising = (self.rising,) if self.rising else ()
+        return (*self.warnings, *self.sentences, *self.class_sentences, *rising)
 
     @property
     def said(self) -> tuple[str, ...]:
         """All of it, in the order in which it is to be read."""
-        return (*self.warnings, *self.sentences, *self.class_sentences, *self.advice)
+        return (*self.verdict, *self.advice)
 
 
 class Findings(Model):
