@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -140,11 +141,24 @@ def test_every_reader_notices_one_changed_bit(
 
 
 def test_what_was_computed_together_is_deleted_together(tmp_path: Path) -> None:
-    write_text(tmp_path / "scores.csv", "1")
-    write_json(tmp_path / "result.json", {})
-    flip(tmp_path / "scores.csv", 0)
-    with pytest.raises(DataError, match=f"delete {tmp_path} and"):
-        read_text(tmp_path / "scores.csv")
+    run = tmp_path / "my run"
+    cell = run / "cells" / "ab12"
+    again = f"delete {cell} and train it again: vesica run '{run}'"
+    judged = f"delete it and judge the run again: vesica report '{run}'"
+    for file, advice in (
+        (cell / "scores.csv", again),
+        (cell / "beside" / "scores.csv", again),  # deleted alone it would not come back
+        (cell / "result.json", f"delete it and train it again: vesica run '{run}'"),
+        (run / "results.json", judged),
+        (run / "plan.json", "delete it and run the command that made the run again"),
+        (tmp_path / "cells" / "ab12" / "scores.csv", "delete it and run the same command again"),
+    ):
+        for path in (cell / "result.json", run / "plan.json", file):
+            write_text(path, "1")
+        flip(file, 0)
+        with pytest.raises(DataError, match=re.escape(f"{file}: damaged (") + ".*" + advice):
+            read_text(file)
+        write_text(file, "1")
 
 
 def test_the_sums_have_a_sum_themselves(tmp_path: Path) -> None:

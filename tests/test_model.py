@@ -18,6 +18,7 @@ from vesica import metrics
 from vesica.cell import load_trained
 from vesica.data.library import Library
 from vesica.errors import DataError
+from vesica.export import export_model
 from vesica.judge import read_settings
 from vesica.materials import Materials
 from vesica.model import Asked, Model, say_expected, tiled
@@ -373,6 +374,26 @@ def test_runs_without_a_model(tmp_path: Path) -> None:
         vesica.load(tmp_path / "nowhere")
     with pytest.raises(DataError, match=r"a folder without plan.json; pass a run's folder"):
         vesica.load(tmp_path)
+
+
+@pytest.mark.parametrize("change", [Path.unlink, lambda path: path.write_bytes(b"half")])
+def test_a_network_that_is_lost_is_said_with_what_trains_it(tmp_path: Path, change: Any) -> None:
+    """Predict and export cannot train: their own command would never bring it back."""
+    run = tmp_path / "run"
+    shutil.copytree(trained_run()[0], run)
+    best = choose(run, Asked()).members[0]
+    change(best.folder / "model.safetensors")
+    advice = rf"(is missing|damaged .*); delete {best.folder} and train it again: vesica run {run}$"
+    with pytest.raises(DataError, match=rf"model.safetensors: {advice}"):
+        vesica.load(run, cache=trained_run()[1])
+    with pytest.raises(DataError, match=advice):
+        export_model(
+            run, tmp_path / "m.safetensors", "safetensors", Asked(), cache=trained_run()[1]
+        )
+    shutil.rmtree(best.folder)
+    other = choose(run, Asked())
+    assert other.members[0].cell.seed != best.cell.seed
+    assert other.why.endswith("; without 1 run of it still to train.")
 
 
 def test_settings_are_not_chosen_between(tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def test_a_damaged_file_is_one_sentence(name: str, materials: Materials, tmp_pat
         run(plan(), tmp_path, materials)
         judge_run(tmp_path, materials.library, 0.005)
 
-    with pytest.raises(DataError, match=rf"{name}: .*damaged .*run the same command again"):
+    with pytest.raises(DataError, match=rf"{name}: damaged .*: vesica run {tmp_path}"):
         again()
 
 

@@ -10,6 +10,7 @@ import errno
 import json
 import os
 import re
+import shlex
 import shutil
 import stat
 import sys
@@ -33,8 +34,8 @@ CHUNK_BYTES = 2**24
 RESULT = "result.json"
 """Where it lies, the files beside it are whole: it is written last."""
 
-PLAN = "plan.json"
-"""What a run is; the run's own command writes it again."""
+PLAN, CELLS = "plan.json", "cells"
+"""What a run is, and the folder of its cells; the run's own command writes both again."""
 
 MAX_BYTES = 2**26
 """Of a file that is read as a whole, where its reader expects no more."""
@@ -267,12 +268,36 @@ def check_all(folder: Path) -> None:
 
 
 def damaged(path: Path, error: object = "its content is not what was written") -> DataError:
-    """What to do about a damaged file: what was computed together is computed again together."""
-    together = path.name != RESULT and (path.parent / RESULT).exists()
-    advice = f"delete {path.parent if together else 'it'} and run the same command again"
+    """What is wrong with a file, and how it comes back."""
+    found = "is missing" if isinstance(error, FileNotFoundError) else f"damaged ({error})"
+    return DataError(f"{path}: {found}; {_remedy(path)}")
+
+
+def train_again(cell: Path) -> str:
+    """What to do about a cell's folder: what was computed together is computed again together."""
+    return f"delete {cell} and train it again: vesica run {_quoted(cell.parent.parent)}"
+
+
+def _remedy(path: Path) -> str:
+    """Names what wrote the file: the command that reads it may be another, such as predict."""
     if path.name == PLAN:
-        advice = "delete it and run the same command again: cells that are done stay so"
-    return DataError(f"{path}: damaged ({error}); {advice}")
+        return "delete it and run the command that made the run again: cells that are done stay so"
+    cell = next((folder for folder in list(path.parents)[:2] if _is_cell(folder)), None)
+    if cell is not None and path.name != RESULT and (cell / RESULT).exists():
+        return train_again(cell)
+    if cell is not None:
+        return f"delete it and train it again: vesica run {_quoted(cell.parent.parent)}"
+    if (path.parent / PLAN).exists():
+        return f"delete it and judge the run again: vesica report {_quoted(path.parent)}"
+    return "delete it and run the same command again"
+
+
+def _is_cell(folder: Path) -> bool:
+    return folder.parent.name == CELLS and (folder.parent.parent / PLAN).exists()
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
 
 
 def is_there(path: Path) -> bool:

@@ -278,5 +278,5 @@ def _say_missing(without: Mapping[str, str], num_cells: int) -> str:
     return (
         f"Only threshold 1/2 is shown: {len(without)} of {num_cells} runs have no histograms.npz "
         f"that belongs to their scores ({reason}). For the other decisions, "
-        f"delete cells/{folder}{more} and run the same command again."
+        f"delete cells/{folder}{more} and run `vesica run` on the folder."
     )

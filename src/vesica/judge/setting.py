@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from vesica import metrics
 from vesica.errors import DataError
+from vesica.files import train_again
 from vesica.judge.histograms import (
     DECISIONS,
     HALF,
@@ -295,7 +296,7 @@ def _read_all(setting: Setting) -> Scores | None:
             folder = scored[place].folder
             raise DataError(
                 f"{folder / 'scores.csv'}: other images than in {scored[other].folder.name}; "
-                f"delete {folder} and run the same command again"
+                f"{train_again(folder)}"
             )
     of_fold = {fold: read[first[fold]] for fold in sorted(first)}
     names = tuple(name for scores in of_fold.values() for name in scores.names)

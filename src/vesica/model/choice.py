@@ -80,6 +80,8 @@ def choose(run: Path, asked: Asked) -> Choice:
         which += ", the best on validation"
     if len(setting.folds) > 1:
         which += f", the average of the networks of {len(setting.folds)} folds"
+    if num_waiting := _num_waiting(setting, loss):  # one of these might be the better one
+        which += f"; without {count_of(num_waiting, 'run')} of it still to train"
     trained = setting.trained_seeds_of(loss)
     peers = tuple(found for seed in trained for found in setting.runs_of(loss, seed))
     return Choice(members, f"{shown(loss)}, {why}; {which}.", peers)
@@ -148,9 +150,9 @@ def _seeds(run: Path, setting: Setting, loss: str, asked: Asked) -> Sequence[int
     """Those to use, of the ones that have learned something in every fold."""
     trained = setting.trained_seeds_of(loss)
     if not trained:
-        num_waiting = sum(cell.loss == loss for cell in setting.waiting)
+        num_waiting = _num_waiting(setting, loss)
         reason = (
-            f"{count_of(num_waiting, 'cell')} of it are still to train: vesica run {run}"
+            f"{count_of(num_waiting, 'cell')} of it still to train: vesica run {run}"
             if num_waiting
             else "all its runs failed, or are no better than a constant mask; pass another --loss"
         )
@@ -165,6 +167,10 @@ def _seeds(run: Path, setting: Setting, loss: str, asked: Asked) -> Sequence[int
             )
         return (asked.seed,)
     return (max(trained, key=lambda seed: _validation(setting.runs_of(loss, seed))),)
+
+
+def _num_waiting(setting: Setting, loss: str) -> int:
+    return sum(cell.loss == loss for cell in setting.waiting)
 
 
 def _validation(runs: Sequence[EndedCell]) -> float:

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from vesica import metrics
 from vesica.errors import DataError, printable
 from vesica.files import (
+    CELLS,
     PLAN,
     RESULT,
     damaged,
@@ -85,7 +86,7 @@ class TestScores:
 
 def cell_folder(run: Path, cell: Cell) -> Path:
     """Where a cell's files are, within the folder of its run."""
-    return run / "cells" / (cell.folder or cell.key)
+    return run / CELLS / (cell.folder or cell.key)
 
 
 def write_model(target: Path, model: Model) -> None:
@@ -219,10 +220,7 @@ def read_scores(found: EndedCell) -> TestScores:
     except DataError:
         raise
     except (OSError, ValueError, KeyError, OverflowError) as error:
-        raise DataError(
-            f"{path}: missing or damaged ({error}); delete {path.parent} and run the same "
-            "command again"
-        ) from None
+        raise damaged(path, error) from None
 
 
 def _parse_scores(rows: list[dict[str, str]]) -> TestScores:
