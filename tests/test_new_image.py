@@ -8,7 +8,7 @@ from scipy.stats import t as student_t
 
 from vesica import metrics
 from vesica.results import EndedCell, read_cell, read_plan, read_scores
-from vesica.statistics import expect_of_new
+from vesica.statistics import MIN_FOR_LIMIT, expect_of_new, limit_of_new
 from vesica.statistics.new_image import RANGE_LEVEL
 
 CRACKS = Path(__file__).parents[1] / "docs" / "results" / "eight" / "cracks"
@@ -46,6 +46,39 @@ def test_groups_of_one_and_repeated_images() -> None:
     assert (repeated.least, repeated.most) == (once.least, once.most)
     assert repeated.low == pytest.approx(once.low)
     assert repeated.high == pytest.approx(once.high)
+
+
+def test_the_limit_by_hand() -> None:
+    values = np.random.default_rng(0).permutation(np.arange(1, 30))
+    # k = 0.9 * 30 = 27 of 29: a new value is the 28th, 29th or 30th of 30 in a tenth of the cases.
+    assert limit_of_new(values, alone(29)) == 27
+    assert limit_of_new(values[:9], alone(9)) == values[:9].max()  # k = 0.9 * 10
+    assert limit_of_new(np.repeat(values, 4), np.repeat(alone(29), 4)) == 27
+
+
+def test_too_few_images_give_no_limit() -> None:
+    assert limit_of_new(np.linspace(0, 1, 8), alone(8)) is None
+    assert limit_of_new(np.linspace(0, 1, 40), np.repeat(alone(8), 5)) is None
+    assert limit_of_new(np.linspace(0, 1, 9), alone(9)) == 1.0
+
+
+@pytest.mark.parametrize("num", [MIN_FOR_LIMIT, 12, 18, 20, 53])
+@pytest.mark.parametrize("kind", ["skewed", "with zeros"])
+def test_at_most_a_tenth_of_new_images_is_beyond_the_limit(kind: str, num: int) -> None:
+    rng = np.random.default_rng(num)
+    beyond = []
+    for _ in range(3000):
+        values = rng.lognormal(0, 2, num + 20)
+        if kind == "with zeros":
+            values[rng.random(num + 20) < 0.7] = 0
+        limit = limit_of_new(values[:num], alone(num))
+        assert limit is not None
+        beyond.append(np.mean(values[num:] > limit))
+    # k of n leave out (n + 1 - k) / (n + 1), of which ties are none.
+    share = ((num + 1) // 10) / (num + 1)
+    assert np.mean(beyond) <= share + 0.01
+    if kind == "skewed":
+        assert np.mean(beyond) == pytest.approx(share, abs=0.01)
 
 
 def coverage(scores: np.ndarray, seed: int, num_tries: int = 400) -> float:

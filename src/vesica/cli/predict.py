@@ -82,7 +82,7 @@ def predict(
     Example: vesica predict runs/photos-2026-01-31 new/ --out masks --overlay
     """
     from vesica.errors import printable
-    from vesica.model import load, say_expected
+    from vesica.model import load, say_expected, say_unmarked
     from vesica.predict import BLACK, plan_job, predict_folder
     from vesica.words import count_of
 
@@ -104,6 +104,8 @@ def predict(
     done += f"; of {len(outcome.skipped)} they were there" * bool(outcome.skipped)
     say(f"{done}: {job.out}")
     say(say_expected(loaded.traits))
+    if unmarked := say_unmarked(loaded.traits):
+        say(unmarked)
     if outcome.unusual:
         say(
             f"{len(outcome.unusual)} of {len(job.images)} images are unlike those of training, or "
@@ -118,7 +120,7 @@ def predict(
             "12 bits in files of 16 look so: save them with 8 bits.",
             "yellow",
         )
-    if loaded.traits.num_members == 1:
+    if loaded.traits.num_members == 1 and not unmarked:
         say(
             "One network alone does not know images of another kind: with several (--average, or "
             "folds) those on which they disagree are marked.",

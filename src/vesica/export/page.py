@@ -22,15 +22,12 @@ def write_page(target: Path, onnx_file: Path, traits: Traits, runtime: Runtime) 
 
     environment = Environment(loader=PackageLoader("vesica.export", "."), autoescape=True)
     template = environment.get_template("page.html.jinja")
-    expected = traits.expected
-    above = expected.unusual_above if expected and traits.num_members > 1 else None
-    below = expected.unusual_below if expected and above is None else None
     shown = {
         "threshold": traits.threshold,
         "classes": traits.classes,
         "isExclusive": traits.is_exclusive,
-        "unusualBelow": below,
-        "unusualAbove": above,
+        "unusualBelow": traits.unusual_below,
+        "unusualAbove": traits.unusual_above,
     }
     page = template.render(
         title=f"{', '.join(traits.classes)} in your images",

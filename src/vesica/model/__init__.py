@@ -9,7 +9,7 @@ from vesica.errors import DataError
 from vesica.files import PLAN, expand
 from vesica.model.choice import Asked
 from vesica.model.prediction import Model, Prediction, tiled
-from vesica.model.traits import Expected, Traits, say_expected
+from vesica.model.traits import Expected, Traits, say_expected, say_unmarked
 
 __all__ = [
     "Asked",
@@ -20,6 +20,7 @@ __all__ = [
     "is_run",
     "load",
     "say_expected",
+    "say_unmarked",
     "tiled",
 ]
 

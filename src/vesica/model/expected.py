@@ -15,10 +15,7 @@ from vesica.metrics.decision import BIN_PROBS
 from vesica.metrics.threshold import NUM_BINS
 from vesica.model.traits import Expected
 from vesica.results import EndedCell, TestScores, read_masks, read_scores
-from vesica.statistics import expect_of_new
-
-UNUSUAL_SHARE = 0.1
-"""Of the test images: those that the model was least sure of."""
+from vesica.statistics import expect_of_new, limit_of_new
 
 SURE_BELOW, SURE_FROM = 1 / NUM_BINS, 1 - 1 / NUM_BINS
 """Probabilities out here count as 0 and 1: an image has so many background pixels that each one's
@@ -135,10 +132,9 @@ def _expect(members: Sequence[EndedCell], tested: Sequence[_Tested]) -> Expected
         by_fold.setdefault(found.cell.data.fold or 0, []).append(own)
     iou = np.concatenate([np.mean([own.iou for own in fold], axis=0) for fold in by_fold.values()])
     iou = metrics.of_images(iou, num_classes)
-    groups = [g for fold in by_fold.values() for g in fold[0].scores.groups[::num_classes]]
+    groups = _numbered([fold[0].scores for fold in by_fold.values()], num_classes)
     is_known = ~np.isnan(iou)
-    iou, groups = iou[is_known], [g for g, known in zip(groups, is_known, strict=True) if known]
-    known: dict[str, Any] = vars(expect_of_new(iou, np.unique(groups, return_inverse=True)[1]))
+    known: dict[str, Any] = vars(expect_of_new(iou[is_known], _renumbered(groups[is_known])))
     unusual = None
     if all(own.confidence is not None for own in tested):
         confidence = np.concatenate(
@@ -147,22 +143,36 @@ def _expect(members: Sequence[EndedCell], tested: Sequence[_Tested]) -> Expected
                 for fold in by_fold.values()
             ]
         )
-        unusual = float(np.quantile(metrics.of_images(confidence, num_classes), UNUSUAL_SHARE))
+        limit = limit_of_new(-metrics.of_images(confidence, num_classes), groups)
+        unusual = None if limit is None else -limit
     return Expected(**known, unusual_below=unusual, empty_iou=empty_iou)
 
 
+def _numbered(scores: Sequence[TestScores], num_classes: int) -> NDArray[np.intp]:
+    """The group of each image, fold by fold; a group is in one fold alone."""
+    return _renumbered(np.array([g for own in scores for g in own.groups[::num_classes]]))
+
+
+def _renumbered(groups: NDArray[Any]) -> NDArray[np.intp]:
+    return np.asarray(np.unique(groups, return_inverse=True)[1])
+
+
 def _disagreement_limit(peers: Sequence[EndedCell]) -> float | None:
-    """What a tenth of the test images have more of; None where no two seeds' masks are kept."""
+    """What a tenth of new images have more of; None where no two seeds' masks are kept, or too few
+    images were tested."""
     by_fold: dict[int, list[EndedCell]] = {}
     for found in peers:
         if is_there(found.folder / "masks.npz"):
             by_fold.setdefault(found.cell.data.fold or 0, []).append(found)
-    pairs = [
+    folds = [fold for fold in by_fold.values() if len(fold) > 1]
+    if not folds:
+        return None
+    values = [
         np.mean([_disagreement(*pair) for pair in itertools.combinations(fold, 2)], axis=0)
-        for fold in by_fold.values()
-        if len(fold) > 1
+        for fold in folds
     ]
-    return float(np.quantile(np.concatenate(pairs), 1 - UNUSUAL_SHARE)) if pairs else None
+    scores = [read_scores(fold[0]) for fold in folds]
+    return limit_of_new(np.concatenate(values), _numbered(scores, folds[0][0].result.num_classes))
 
 
 def _disagreement(one: EndedCell, other: EndedCell) -> Row:

@@ -98,12 +98,10 @@ class Model(ABC):
         return Answer(probs, float(np.mean(confidences)), disagreement)
 
     def _is_unusual(self, found: Answer) -> bool | None:
-        expected = self.traits.expected
-        if expected and found.disagreement is not None and expected.unusual_above is not None:
-            return found.disagreement > expected.unusual_above
-        if expected and expected.unusual_below is not None:
-            return found.confidence < expected.unusual_below
-        return None
+        above, below = self.traits.unusual_above, self.traits.unusual_below
+        if found.disagreement is not None and above is not None:
+            return found.disagreement > above
+        return None if below is None else found.confidence < below
 
 
 def tiled(predict: Callable[[Pixels], Maps], image: Pixels, tile_px: int, overlap_px: int) -> Maps:

@@ -9,6 +9,7 @@ from vesica.data.pixels import FULL_DEPTH
 from vesica.errors import DataError
 from vesica.results import Model
 from vesica.results.kept import Text, Versions
+from vesica.statistics import MIN_FOR_LIMIT
 
 SCHEMA = 1
 KEY = "vesica"
@@ -24,8 +25,9 @@ class Expected(Model):
     Attributes:
         mean, low, high: Of per-image IoU, with the interval of the mean.
         least, most: The range of nine new images in ten; None: too few were tested.
-        unusual_below: The confidence below which a tenth of the test images were.
-        unusual_above: The disagreement of seeds above which a tenth of them were.
+        unusual_below: The confidence below which a tenth of new images are.
+        unusual_above: The disagreement of seeds above which a tenth of them are. Both None where
+            it is not kept, or too few were tested.
         empty_iou: Mean IoU of test images whose masks came out empty, 0 where there were none.
     """
 
@@ -86,6 +88,18 @@ class Traits(Model):
     command: Text = ""
     versions: Versions = Field(default_factory=dict, max_length=1000)
 
+    @property
+    def unusual_above(self) -> float | None:
+        """The disagreement above which an image is unusual; one network has none."""
+        return self.expected.unusual_above if self.expected and self.num_members > 1 else None
+
+    @property
+    def unusual_below(self) -> float | None:
+        """Where no disagreement is known, the confidence below which it is."""
+        if self.expected is None or self.unusual_above is not None:
+            return None
+        return self.expected.unusual_below
+
     def to_text(self) -> str:
         """As it is in a file's metadata."""
         return self.model_dump_json(by_alias=True)
@@ -117,6 +131,19 @@ def read_traits(metadata: Any, where: str) -> Traits:
             f"{where}: its metadata {KEY!r} cannot be read ({' '.join(first[:3])[:300]}); export "
             "the model again, with this version"
         ) from None
+
+
+def say_unmarked(traits: Traits) -> str:
+    """Why no image can be marked as unusual, in a sentence; "" where some can."""
+    if traits.unusual_above is not None or traits.unusual_below is not None:
+        return ""
+    found = traits.expected
+    if found is None or found.num_units >= MIN_FOR_LIMIT:
+        return "No image is marked as unusual: what the run's test images had is not kept."
+    return (
+        f"No image is marked as unusual: what nine new images in ten have takes {MIN_FOR_LIMIT} "
+        f"test images, or groups of them, and there are {found.num_units}."
+    )
 
 
 def say_expected(traits: Traits) -> str:

@@ -6,7 +6,12 @@ what adding seeds until the verdict is clear costs, `trend` how a difference mov
 """
 
 from vesica.statistics.looks import LOOKS, Shares, share_interval, shares_at, spent
-from vesica.statistics.new_image import NewImage, expect_of_new
+from vesica.statistics.new_image import (
+    MIN_FOR_LIMIT,
+    NewImage,
+    expect_of_new,
+    limit_of_new,
+)
 from vesica.statistics.paired import holm, paired_t, sign_flip, sign_test, signed_rank
 from vesica.statistics.power import (
     POWER,
@@ -40,6 +45,7 @@ __all__ = [
     "LEVEL",
     "LOOKS",
     "MARGIN",
+    "MIN_FOR_LIMIT",
     "MIN_SEEDS",
     "MIN_UNITS",
     "POWER",
@@ -59,6 +65,7 @@ __all__ = [
     "images_needed",
     "limit_at",
     "limit_of_images",
+    "limit_of_new",
     "paired_t",
     "power_at",
     "reach",

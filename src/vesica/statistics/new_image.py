@@ -11,6 +11,12 @@ MEAN_LEVEL = 0.95
 RANGE_LEVEL = 0.9
 """Of the interval of the mean, and of the share of new images within the range."""
 
+UNUSUAL_SHARE = 0.1
+MIN_FOR_LIMIT = 9
+"""Of new images those beyond a limit, and groups that a limit takes: of 8 values and a new one none
+is beyond the others with a tenth. The share that a limit leaves out is a tenth on average, with a
+standard deviation of 9 points of nine groups, 6 of 20, 3 of 100 (a beta distribution's)."""
+
 
 @dataclass(frozen=True)
 class NewImage:
@@ -69,6 +75,24 @@ def expect_of_new(scores: NDArray[np.float64], groups: NDArray[np.intp]) -> NewI
         num_images=len(scores),
         num_units=num,
     )
+
+
+def limit_of_new(values: NDArray[np.float64], groups: NDArray[np.intp]) -> float | None:
+    """What a new image's value exceeds with at most `UNUSUAL_SHARE`; None: too few groups.
+
+    The k-th smallest of n values, with k = ceil((n + 1) (1 - share)): as in `expect_of_new`, it
+    holds for any distribution. A quantile of few values would be exceeded far more often.
+
+    Args:
+        values: One per image.
+        groups: As in `expect_of_new`.
+    """
+    sizes = np.bincount(groups)
+    num = len(sizes)
+    if num < MIN_FOR_LIMIT:
+        return None
+    inside = math.ceil((num + 1) * (1 - UNUSUAL_SHARE) - 1e-9)
+    return _quantile(values, 1 / (num * sizes[groups]), inside / num)
 
 
 def _quantile(values: NDArray[np.float64], weights: NDArray[np.float64], share: float) -> float:
