@@ -245,7 +245,7 @@ def test_with_too_few_test_images_none_is_unusual(monkeypatch: pytest.MonkeyPatc
         model = load(loss="bce", **options)
         assert model.predict(faces(1)[0]).is_unusual is None
         assert say_unmarked(model.traits) == (
-            "No image is marked as unusual: what nine new images in ten have takes 17 test images, "
+            "Which images are unusual is not known: a limit for one in ten takes 17 test images, "
             "or groups of them, and there are 16."
         )
 

@@ -234,8 +234,27 @@ def test_an_image_that_is_as_good_as_black_is_said(tmp_path: Path) -> None:
     bits_12 = np.full((20, 20), 4095, np.uint16)
     Image.fromarray(bits_12).save(tmp_path / "a/x.png")
     save(tmp_path / "a/y.png", 1)
-    outcome = predict_folder(Bright(), plan_job([str(tmp_path / "a")], tmp_path / "out"))
-    assert outcome.black == ["x.png"]
+    job = plan_job([str(tmp_path / "a")], tmp_path / "out")
+    outcome = predict_folder(Bright(), job)
+    assert outcome.black == outcome.unusual == ["x.png"]
+    assert predict_folder(Bright(), job).black == ["x.png"]  # it is skipped, and said again
+
+
+@pytest.mark.parametrize("tile_px", [None, 100])
+@pytest.mark.parametrize(("height", "width"), [(60, 80), (3000, 4000)])
+def test_a_black_image_is_unusual_though_its_networks_agree(
+    height: int, width: int, tile_px: int | None
+) -> None:
+    """Of any size: with a hot pixel and noise, too, as networks see neither."""
+    black = np.zeros((height, width, 3), np.uint8)
+    hot = np.random.default_rng(0).poisson(1.0, black.shape).astype(np.uint8)
+    hot[height // 2, width // 2] = 255
+    dark = black.copy()
+    dark[: height // 2] = 40
+    model = Bright()
+    for image, is_black in ((black, True), (hot, height > 100), (dark, False)):
+        found = model.predict(image, tile_px=tile_px)
+        assert (found.is_black, found.is_unusual) == (is_black, is_black or None)
 
 
 class Stopping(Bright):

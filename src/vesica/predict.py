@@ -30,14 +30,11 @@ from vesica.results import read_table, write_table
 
 MADE_BY, TABLE = "model.json", "predictions.csv"
 COLUMNS = (
-    *("name", "height_px", "width_px", "foreground", "confidence", "disagreement", "unusual"),
-    *("output", "image_sum", "output_sum"),
+    *("name", "height_px", "width_px", "foreground", "confidence", "disagreement"),
+    *("unusual", "black", "output", "image_sum", "output_sum"),
 )
 """The last three: the outputs' name without a suffix, and CRC-32 of the image and of the masks, by
 which the next run knows what is done."""
-
-BLACK = 17
-"""Of 256: an image without such a value is as good as black; one of 12 bits in a file of 16 is."""
 
 MAX_SHOWN = 10
 """Images that could not be read."""
@@ -155,7 +152,8 @@ def predict_folder(
         raise DataError(f"no image could be read: {'; '.join(outcome.unreadable[:MAX_SHOWN])}")
     progress(len(names), len(names))
     labels = {show(job.root, image) for image in job.images}
-    outcome.unusual = [n for n, row in rows.items() if row["unusual"] == "yes" and n in labels]
+    for kind in ("unusual", "black"):  # also of what was there already
+        setattr(outcome, kind, [n for n, row in rows.items() if row[kind] == "yes" and n in labels])
     return outcome
 
 
@@ -179,8 +177,6 @@ def _predict_one(
     found = model.predict(pixels, tile_px=job.tile_px)
     _write(found, pixels, targets, model.traits)
     outcome.predicted.append(label)
-    if pixels.max() < BLACK:
-        outcome.black.append(label)
     height, width = pixels.shape[:2]
     foreground = "" if model.traits.is_exclusive else f"{_foreground(found.mask).mean():.6f}"
     unusual = {None: "", True: "yes", False: "no"}[found.is_unusual]
@@ -192,6 +188,7 @@ def _predict_one(
         f"{found.confidence:.4f}",
         "" if found.disagreement is None else f"{found.disagreement:.4f}",
         unusual,
+        "yes" if found.is_black else "no",
         name.as_posix(),
         _sum_of(image),
         _sum_of(*_masks(targets)),

@@ -82,8 +82,8 @@ def predict(
     Example: vesica predict runs/photos-2026-01-31 new/ --out masks --overlay
     """
     from vesica.errors import printable
-    from vesica.model import load, say_expected, say_unmarked
-    from vesica.predict import BLACK, plan_job, predict_folder
+    from vesica.model import BLACK, load, say_expected, say_unmarked
+    from vesica.predict import plan_job, predict_folder
     from vesica.words import count_of
 
     console = Console(highlight=False, emoji=False)
@@ -115,9 +115,9 @@ def predict(
         )
     if outcome.black:
         say(
-            f"{count_of(len(outcome.black), 'image')} as good as black as read (no value above "
-            f"{BLACK - 1} of 255), such as {outcome.black[0]}; their masks mean little. Images of "
-            "12 bits in files of 16 look so: save them with 8 bits.",
+            f"{count_of(len(outcome.black), 'image')} as good as black, as the network sees them "
+            f"(no value above {BLACK - 1} of 255), such as {outcome.black[0]}; their masks mean "
+            "little. Images of 12 bits in files of 16 look so: save them with 8 bits.",
             "yellow",
         )
     if loaded.traits.num_members == 1 and not unmarked:

@@ -8,10 +8,12 @@ from pathlib import Path
 from vesica.errors import DataError
 from vesica.files import PLAN, expand
 from vesica.model.choice import Asked
+from vesica.model.images import BLACK
 from vesica.model.prediction import Model, Prediction, tiled
 from vesica.model.traits import Expected, Traits, say_expected, say_unmarked
 
 __all__ = [
+    "BLACK",
     "Asked",
     "Expected",
     "Model",

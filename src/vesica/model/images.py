@@ -8,6 +8,9 @@ from PIL import Image
 from vesica.data.pixels import FULL_DEPTH
 from vesica.data.sample import Pixels
 
+BLACK = 17
+"""Of 256: an image without such a value is as good as black; one of 12 bits in a file of 16 is."""
+
 SIXTEEN_BITS = ("I", "I;16", "I;16L", "I;16B")
 
 
@@ -32,6 +35,17 @@ def to_pixels(image: Any, depth: int = FULL_DEPTH) -> Pixels:
             "(height, width), (height, width, 3), or a PIL image"
         )
     return np.ascontiguousarray(pixels[..., :3])
+
+
+def is_black(pixels: Pixels, height: int, width: int) -> bool:
+    """Whether an image is as good as black at the size that a network sees it at: a hot pixel of a
+    camera, or some text, is not there any more."""
+    if pixels.max() < BLACK:
+        return True
+    if pixels.mean() >= BLACK:  # nearly all are, and no resizing changes it
+        return False
+    small = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR)
+    return bool(np.asarray(small).max() < BLACK)
 
 
 def _from_pil(image: Image.Image, depth: int) -> Pixels:

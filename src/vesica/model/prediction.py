@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vesica.data.sample import Pixels
-from vesica.model.images import to_pixels
+from vesica.model.images import is_black, to_pixels
 from vesica.model.traits import Traits
 
 Maps = NDArray[np.float32]
@@ -26,8 +26,10 @@ class Prediction:
         probs: Its calibrated probabilities, of the same shape.
         confidence: The IoU that the model itself expects of the mask.
         disagreement: Mean of 1 - IoU over pairs of its networks, at 1/2; None where it has one.
-        is_unusual: Whether its networks disagree more than on nine test images in ten, or, where
-            that is not known, it is less sure than of nine; None: neither is known.
+        is_unusual: Whether its networks disagree more than on nine images in ten, or, where that is
+            not known, it is less sure than of nine; None: neither is known. What is black always
+            is: networks may agree on it that there is nothing.
+        is_black: Whether the image is as good as black, as the networks see it.
     """
 
     mask: NDArray[np.bool_]
@@ -35,6 +37,7 @@ class Prediction:
     confidence: float
     disagreement: float | None
     is_unusual: bool | None
+    is_black: bool = False
 
     def to_pil(self) -> Image.Image:
         """The mask of one class as a picture, 0 and 255."""
@@ -79,8 +82,17 @@ class Model(ABC):
             mask = np.arange(len(probs))[:, None, None] == probs.argmax(axis=0)
         if len(probs) == 1:
             mask, probs = mask[0], probs[0]
-        is_unusual = self._is_unusual(found)
-        return Prediction(mask, probs, found.confidence, found.disagreement, is_unusual)
+        black = is_black(pixels, *self._seen_size(pixels, tile_px))
+        is_unusual = True if black else self._is_unusual(found)
+        return Prediction(mask, probs, found.confidence, found.disagreement, is_unusual, black)
+
+    def _seen_size(self, pixels: Pixels, tile_px: int | None) -> tuple[int, int]:
+        """Height and width that networks see an image at, all pieces together."""
+        side = self.traits.long_side_px or self.traits.size_px
+        if tile_px is None:
+            return side, side
+        height, width = pixels.shape[:2]
+        return (-(-height * side // min(tile_px, height)), -(-width * side // min(tile_px, width)))
 
     def _in_tiles(self, pixels: Pixels, tile_px: int) -> Answer:
         """Of all tiles the mean of how sure it is."""

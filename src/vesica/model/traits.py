@@ -134,15 +134,15 @@ def read_traits(metadata: Any, where: str) -> Traits:
 
 
 def say_unmarked(traits: Traits) -> str:
-    """Why no image can be marked as unusual, in a sentence; "" where some can."""
+    """Why no limit says which images are unusual, in a sentence; "" where one does."""
     if traits.unusual_above is not None or traits.unusual_below is not None:
         return ""
     found = traits.expected
     if found is None or found.num_units >= MIN_FOR_LIMIT:
-        return "No image is marked as unusual: what the run's test images had is not kept."
+        return "Which images are unusual is not known: what the test images had is not kept."
     return (
-        f"No image is marked as unusual: what nine new images in ten have takes {MIN_FOR_LIMIT} "
-        f"test images, or groups of them, and there are {found.num_units}."
+        f"Which images are unusual is not known: a limit for one in ten takes {MIN_FOR_LIMIT} test "
+        f"images, or groups of them, and there are {found.num_units}."
     )
 
 
