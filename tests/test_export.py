@@ -114,6 +114,7 @@ def test_the_header_says_what_a_stranger_must_know(tmp_path: Path) -> None:
 def damage(path: Path, change: Callable[[dict[str, Any], dict[str, str]], None]) -> None:
     with safe_open(path, framework="pt") as file:
         metadata = dict(file.metadata())
+    del metadata["sha256"]  # who means harm writes another one
     tensors = dict(load_file(path))
     change(tensors, metadata)
     save_file(tensors, path, metadata)
@@ -177,6 +178,38 @@ def test_truncated_files(tmp_path: Path, onnx_file: Path) -> None:
             cut.write_bytes(content[:num])
             with pytest.raises(DataError, match=r"cut\.\w+: (not a whole|no model that)"):
                 vesica.load(cut)
+
+
+def test_one_changed_bit_is_noticed(tmp_path: Path, onnx_file: Path) -> None:
+    """In metadata, graph and tensors: no format has a sum of its own."""
+    write_whole(tmp_path / "model.safetensors", load())
+    for path in (tmp_path / "model.safetensors", onnx_file):
+        whole = path.read_bytes()
+        threshold = whole.index(b'"threshold":') + 15
+        for place in (9, threshold, *range(200, len(whole), len(whole) // 7), len(whole) - 1):
+            content = bytearray(whole)
+            content[place] ^= 1
+            changed = tmp_path / f"changed{path.suffix}"
+            changed.write_bytes(content)
+            with pytest.raises(DataError, match=r"changed\.\w+: not a whole file, as its"):
+                vesica.load(changed)
+
+
+def test_files_of_earlier_versions_have_no_digest(tmp_path: Path, onnx_file: Path) -> None:
+    import onnx
+
+    path = tmp_path / "model.safetensors"
+    write_whole(path, load())
+    digest = vesica.load(path).digest
+    damage(path, lambda tensors, metadata: None)
+    assert vesica.load(path).digest == digest
+    proto = onnx.load(onnx_file)
+    kept = [entry for entry in proto.metadata_props if entry.key != "sha256"]
+    assert len(kept) == len(proto.metadata_props) - 1
+    del proto.metadata_props[:]
+    proto.metadata_props.extend(kept)
+    onnx.save(proto, tmp_path / "model.onnx")
+    assert vesica.load(tmp_path / "model.onnx").traits == vesica.load(onnx_file).traits
 
 
 def test_a_runs_own_tensors_are_no_model() -> None:

@@ -13,6 +13,7 @@ from vesica.errors import DataError
 from vesica.files import replacing
 from vesica.model.network import NetworkModel
 from vesica.model.onnx import INSTALL
+from vesica.model.seal import seal
 from vesica.own import say_error
 
 OPSET = 18
@@ -47,8 +48,9 @@ def write_graph(target: Path, model: NetworkModel) -> None:
     onnx.helper.set_model_props(proto, model.traits.to_metadata())
     proto.producer_name = "vesica"
     content = proto.SerializeToString()
-    with replacing(target, len(content)) as path:
+    with replacing(target, len(content), has_sum=False) as path:
         path.write_bytes(content)
+        seal(path)
 
 
 def _trace(model: NetworkModel) -> Any:

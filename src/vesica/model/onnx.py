@@ -9,6 +9,7 @@ import numpy as np
 from vesica.data.sample import Pixels
 from vesica.errors import DataError
 from vesica.model.prediction import Answer, Model
+from vesica.model.seal import check_seal
 from vesica.model.traits import read_traits
 
 INSTALL = "pip install 'vesica[onnx]'"
@@ -26,6 +27,7 @@ class OnnxModel(Model):
     def __init__(self, path: Path) -> None:
         runtime = import_runtime()
         content = _read(path)
+        check_seal(path)  # a damaged graph may take the runtime down
         options = runtime.SessionOptions()
         options.log_severity_level = 3
         try:

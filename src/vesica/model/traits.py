@@ -7,6 +7,7 @@ from pydantic import Field, ValidationError
 
 from vesica.data.pixels import FULL_DEPTH
 from vesica.errors import DataError
+from vesica.model import seal
 from vesica.results import Model
 from vesica.results.kept import Text, Versions
 from vesica.statistics import MIN_FOR_LIMIT
@@ -105,10 +106,11 @@ class Traits(Model):
         return self.model_dump_json(by_alias=True)
 
     def to_metadata(self) -> dict[str, str]:
-        """Of a file: what is read again, and what people look for by name."""
+        """Of a file that is sealed then: what is read again, and what people look for by name."""
         plain = {name: getattr(self, name) for name in ("network", "data", "licence", "command")}
         figures = {name: str(getattr(self, name)) for name in ("size_px", "threshold")}
-        return {KEY: self.to_text(), **plain, **figures, "classes": ", ".join(self.classes)}
+        named = {KEY: self.to_text(), **plain, **figures, "classes": ", ".join(self.classes)}
+        return named | {seal.KEY: seal.UNSEALED}
 
 
 def read_traits(metadata: Any, where: str) -> Traits:

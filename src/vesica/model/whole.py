@@ -6,13 +6,15 @@ from typing import Literal, get_args, get_origin
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from vesica import spelling
-from vesica.checkpoint import write_tensors
 from vesica.errors import DataError
 from vesica.features import is_frozen
+from vesica.files import replacing
 from vesica.model.network import NetworkModel
+from vesica.model.seal import check_seal, seal
 from vesica.model.traits import Traits, read_traits
 from vesica.networks import (
     NETWORKS,
@@ -38,7 +40,11 @@ def write_whole(target: Path, model: NetworkModel) -> None:
             f"{spelling.shown(model.traits.network)}: a network of your own cannot be built from a "
             "file of tensors alone; pass --format onnx, which holds what it computes"
         )
-    write_tensors(target, dict(_join(model.members)), model.traits.to_metadata())
+    tensors = {name: tensor.cpu() for name, tensor in _join(model.members)}
+    num_bytes = sum(tensor.nbytes for tensor in tensors.values())
+    with replacing(target, num_bytes, has_sum=False) as path:
+        save_file(tensors, path, model.traits.to_metadata())
+        seal(path)
 
 
 def read_whole(path: Path) -> NetworkModel:
@@ -47,6 +53,7 @@ def read_whole(path: Path) -> NetworkModel:
     Raises:
         DataError: If it is damaged, of another kind, or its tensors do not fit its network.
     """
+    check_seal(path)
     try:
         with safe_open(path, framework="pt") as file:
             traits = read_traits(file.metadata(), str(path))
