@@ -317,6 +317,25 @@ def test_agreement_is_asked_of_the_test_images() -> None:
     assert len({image.shape for image in others}) == 4
 
 
+def test_where_the_images_are_gone_it_is_asked_of_generated_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, cache = trained_run()
+
+    def gone(*_: object) -> None:
+        raise DataError("photos/: no such folder; check the path\nor pass --images")
+
+    monkeypatch.setattr("vesica.data.library.Library.dataset", gone)
+    target = tmp_path / "model.safetensors"
+    done = run_export(run, "--format", "safetensors", "--out", target, "--cache", cache)
+    assert done.exit_code == 0, done.output
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("Checked")]
+    assert line == (
+        "Checked against PyTorch: 100.0000 % of the pixels of 8 generated images (the run's own "
+        "are not there as they were) are equal (100.000 % in the worst one)."
+    )
+
+
 # The command
 
 
