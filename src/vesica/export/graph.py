@@ -12,7 +12,7 @@ import torch
 from vesica.errors import DataError
 from vesica.files import replacing
 from vesica.model.network import NetworkModel
-from vesica.model.onnx import INSTALL
+from vesica.model.onnx import INPUTS, INSTALL, OUTPUTS
 from vesica.model.seal import seal
 from vesica.own import say_error
 
@@ -67,8 +67,8 @@ def _trace(model: NetworkModel) -> Any:
                 (image,),
                 dynamo=True,
                 dynamic_shapes={"image": dynamic},
-                input_names=["image"],
-                output_names=["probability", "confidence", "disagreement"],
+                input_names=list(INPUTS),
+                output_names=list(OUTPUTS),
                 opset_version=OPSET,
                 verbose=False,
             )

@@ -12,6 +12,9 @@ from vesica.model.prediction import Answer, Model
 from vesica.model.seal import check_seal
 from vesica.model.traits import read_traits
 
+INPUTS, OUTPUTS = ("image",), ("probability", "confidence", "disagreement")
+"""Of a graph, by name."""
+
 INSTALL = "pip install 'vesica[onnx]'"
 MAX_FILE_BYTES = 2**31
 """No ONNX file is larger without others beside it."""
@@ -34,13 +37,21 @@ class OnnxModel(Model):
             self.session = runtime.InferenceSession(
                 content, options, providers=["CPUExecutionProvider"]
             )
+            metadata = self.session.get_modelmeta().custom_metadata_map
+            ends = (self.session.get_inputs(), self.session.get_outputs())
+            names = [[one.name for one in found] for found in ends]
         except Exception as error:  # its own errors share no class
             reason = " ".join(str(error).split())[:200]
             raise DataError(
                 f"{path}: not a whole ONNX file ({reason}); copy or export it again"
             ) from None
-        metadata = self.session.get_modelmeta().custom_metadata_map
         self.traits = read_traits(metadata, str(path))
+        if names != [list(INPUTS), list(OUTPUTS)]:
+            taken, given = (", ".join(found[:3]) for found in names)
+            raise DataError(
+                f"{path}: not exported by vesica (its graph takes {taken} and gives {given}); pass "
+                "a file that `vesica export` wrote"
+            )
         self.digest = hashlib.sha256(content).hexdigest()[:16]
 
     def answer(self, image: Pixels) -> Answer:

@@ -16,7 +16,10 @@ SCHEMA = 1
 KEY = "vesica"
 """Of the metadata of a safetensors or ONNX file."""
 
-MAX_PIXELS = 10**9
+OF_A_CELL = "weights_digest"
+"""Of the metadata of a cell's own tensors."""
+
+MAX_NAMES = 6
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -119,20 +122,32 @@ def read_traits(metadata: Any, where: str) -> Traits:
     Raises:
         DataError: If the file is no model that `vesica export` wrote.
     """
-    text = (metadata or {}).get(KEY)
-    if text is None:
-        raise DataError(
-            f"{where}: no model that `vesica export` wrote (its metadata has no {KEY!r}); a run's "
-            "own model.safetensors has the trained tensors alone: pass the run's folder"
-        )
+    metadata = metadata or {}
+    if OF_A_CELL in metadata and KEY not in metadata:
+        raise DataError(f"{where}: has a run's trained tensors alone; pass the run's folder")
     try:
-        return Traits.model_validate(json.loads(text))
-    except (ValidationError, ValueError, RecursionError) as error:
-        first = str(error).splitlines()
-        raise DataError(
-            f"{where}: its metadata {KEY!r} cannot be read ({' '.join(first[:3])[:300]}); export "
-            "the model again, with this version"
-        ) from None
+        return Traits.model_validate(json.loads(metadata[KEY]))
+    except KeyError:
+        problem = "is missing"
+    except ValidationError as error:
+        problem = _say_problem(error)
+    except (ValueError, RecursionError):
+        problem = "is no JSON"
+    raise DataError(
+        f"{where}: not exported by vesica, or by a later version (its metadata {KEY!r} {problem}); "
+        f"pass a run's folder, or a file that `vesica export` of this version wrote"
+    )
+
+
+def _say_problem(error: ValidationError) -> str:
+    """By the names of fields alone: what pydantic says is for who wrote the file."""
+    found = error.errors()
+    missing = [".".join(map(str, one["loc"])) for one in found if one["type"] == "missing"]
+    others = [".".join(map(str, one["loc"])) for one in found if one["type"] != "missing"]
+    if not any(missing + others):
+        return "is no JSON object"
+    names = ", ".join((missing or others)[:MAX_NAMES])
+    return f"lacks {names}" if missing else f"has an unknown value of {names}"
 
 
 def say_unmarked(traits: Traits) -> str:
