@@ -14,7 +14,6 @@ from trained import faces, trained_run
 from typer.testing import CliRunner
 
 import vesica
-from vesica import predict
 from vesica.cli import app
 from vesica.data.sample import Pixels
 from vesica.errors import DataError
@@ -22,7 +21,7 @@ from vesica.export.graph import write_graph
 from vesica.model import Model, Traits
 from vesica.model.network import NetworkModel
 from vesica.model.prediction import Answer
-from vesica.predict import draw_overlay, plan_job, predict_folder
+from vesica.predict import draw_overlay, folder, plan_job, predict_folder
 from vesica.results import read_table
 
 
@@ -198,7 +197,7 @@ def test_where_no_image_can_be_read_nothing_is_left(tmp_path: Path) -> None:
 def test_the_first_images_are_unreadable_and_the_run_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predict, "SAVE_EVERY", 1)
+    monkeypatch.setattr(folder, "SAVE_EVERY", 1)
     (tmp_path / "a").mkdir()
     (tmp_path / "a/x.png").write_text("no image")
     save(tmp_path / "a/y.png", 1)

@@ -1,0 +1,120 @@
+"""What is asked: which images, and what is to be written of each."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vesica.data.listing import IMAGE_SUFFIXES
+from vesica.data.pixels import is_hidden
+from vesica.errors import DataError
+from vesica.files import expand
+from vesica.model import Traits
+
+Targets = Mapping[tuple[str, int], Path]
+"""Files to write, by what is in them and the number of the class."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Images, and what is to be made of them.
+
+    Attributes:
+        root: Above all of them; their names begin here.
+        images: Files.
+        out: The folder of the output.
+        probabilities: Whether to write them, 16 bits a pixel.
+        overlays: Whether to draw the outline of each mask on its image.
+        tile_px: As in `Model.predict`.
+    """
+
+    root: Path
+    images: tuple[Path, ...]
+    out: Path
+    probabilities: bool = False
+    overlays: bool = False
+    tile_px: int | None = None
+
+
+def plan_job(images: Sequence[str], out: str | Path, **options: Any) -> Job:
+    """Find the images that a user names by folders, files and globs.
+
+    Raises:
+        DataError: If there is none, or the output would lie among them.
+    """
+    folder = expand(out).absolute()
+    found: dict[Path, None] = {}
+    roots: list[Path] = []
+    for text in images:
+        path = expand(text).absolute()
+        if path.is_dir():
+            path = path.resolve()  # no `..` may come into the names of what is written
+            if folder.resolve().is_relative_to(path):
+                raise DataError(
+                    f"--out {out}: lies within {text}, where the next run would take the masks for "
+                    "images; pass a folder beside it"
+                )
+            roots.append(path)
+            found |= dict.fromkeys(_images_below(path))
+            continue
+        files = [path] if path.is_file() else sorted(_matching(path))
+        files = [file.parent.resolve() / file.name for file in files if file.is_file()]
+        if not files:
+            raise DataError(f"{text}: no such file or folder, and no file fits it as a pattern")
+        roots += [file.parent for file in files]
+        found |= dict.fromkeys(files)
+    if not found:
+        suffixes = " ".join(sorted(IMAGE_SUFFIXES))
+        raise DataError(
+            f"{', '.join(images)}: no images below; expected files that end in {suffixes}"
+        )
+    if inside := [file for file in found if file.resolve().is_relative_to(folder.resolve())]:
+        raise DataError(f"{inside[0]}: an image within --out {out}; pass another folder")
+    return Job(Path(os.path.commonpath(roots)), tuple(found), folder, **options)
+
+
+def names_of(job: Job) -> list[Path]:
+    """Of each image's outputs, without a suffix; with the image's, where two differ in it alone."""
+    whole = [image.relative_to(job.root) for image in job.images]
+    names = [name.with_suffix("") for name in whole]
+    while len(num := Counter(names)) < len(names):  # again: `x.jpg`, whole, is `x.jpg.bmp` without
+        names = [w if num[name] > 1 else name for w, name in zip(whole, names, strict=True)]
+    return names
+
+
+def targets_of(job: Job, name: Path, traits: Traits) -> Targets:
+    """The files of an image's outputs, which have this name."""
+    kinds = ["masks", *(["probabilities"] * job.probabilities)]
+    targets: dict[tuple[str, int], Path] = {}
+    classes = traits.classes
+    if traits.is_exclusive:
+        path = job.out / "masks" / name
+        targets["indices", 0] = path.with_name(f"{path.name}.png")
+        kinds.remove("masks")
+    for kind in kinds:
+        for number, label in enumerate(classes):
+            of_class = f".{label.replace('/', '-')}" if len(classes) > 1 else ""
+            path = job.out / kind / name
+            targets[kind, number] = path.with_name(f"{path.name}{of_class}.png")
+    if job.overlays:
+        path = job.out / "overlays" / name
+        targets["overlays", 0] = path.with_name(f"{path.name}.jpg")
+    return targets
+
+
+def _images_below(folder: Path) -> Iterator[Path]:
+    """Sorted by name, folder by folder; what an operating system put there is passed over."""
+    for child in sorted(folder.iterdir()):
+        if is_hidden(child):
+            continue
+        if child.is_dir() and not child.is_symlink():  # a link may lead in a circle
+            yield from _images_below(child)
+        elif child.suffix.lower() in IMAGE_SUFFIXES:
+            yield child
+
+
+def _matching(pattern: Path) -> Iterator[Path]:
+    """Files that fit a pattern; `**` stands for any folders."""
+    yield from Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))
