@@ -207,9 +207,8 @@ def _sum_of(*files: Path) -> str:
 
 def _remove(job: Job, name: Path, traits: Traits) -> None:
     """What was written of an image."""
-    for target in targets_of(
-        replace(job, probabilities=True, overlays=True), name, traits
-    ).values():
+    everything = replace(job, probabilities=True, overlays=True)
+    for target in targets_of(everything, name, traits).values():
         target.unlink(missing_ok=True)
 
 
