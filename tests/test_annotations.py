@@ -285,7 +285,7 @@ def test_broken_json_is_named_with_its_line(format: str, tmp_path: Path) -> None
     file.write_text(text[: text.rindex('"', 0, -40)])  # cut off, as a download
     message = failure(open_dataset, root)
     assert f"{file.name}: no valid JSON (" in message
-    assert "line 1 column" in message
+    assert "it is cut off behind line 1, column" in message
 
 
 @pytest.mark.parametrize("format", ["coco", "labelme"])

@@ -43,6 +43,12 @@ def say_p(p: float | None) -> str:
     return f"{p:.1e}" if p < 0.001 else f"{p:.3f}"
 
 
+def say_first(values: Sequence[object], most: int = 3) -> str:
+    """The first few of many, and how many more there are."""
+    more = len(values) - most
+    return ", ".join(map(str, values[:most])) + (f" and {more:,} more" if more > 0 else "")
+
+
 def say_list(values: Sequence[object]) -> str:
     """Words with commas and an "and"."""
     words = [str(value) for value in values]

@@ -9,6 +9,7 @@ from typing import Any
 
 from vesica import spelling
 from vesica.data import coco, folder, helen, labelme, lfw, yolo
+from vesica.data.damage import say_damage
 from vesica.data.derived import DERIVED, is_derived, open_derived
 from vesica.data.listed import LIST_SUFFIXES
 from vesica.data.pairs import explain
@@ -253,6 +254,8 @@ def _recognise(path: Path) -> str:
     for name, candidate in DATASETS.items():
         if candidate.recognise(path):
             return name
+    if damage := say_damage(path):
+        raise DataError(damage)
     raise DataError(f"{path}: no known layout: {explain(path)} Or have one of: {_layouts()}.")
 
 
@@ -263,6 +266,8 @@ def _check_format(path: Path, name: str, given: Mapping[str, object]) -> str:
         raise DataError(f"{path}: a file, expected a folder. Pass its folder, or another format.")
     is_described = path.is_file() or (name == "folder" and DESCRIBED & given.keys())
     if not is_described and not DATASETS[name].recognise(path):
+        if damage := say_damage(path):
+            raise DataError(damage)
         others = [other for other in DATASETS if DATASETS[other].recognise(path)]
         found = f"It has that of {others[0]}: pass it as that" if others else "Check the path"
         raise DataError(

@@ -16,7 +16,7 @@ from vesica.data.pixels import read_image, show
 from vesica.data.polygons import Outline
 from vesica.data.sample import Dataset, Mask, Pixels, Sample, fingerprint_files
 from vesica.errors import DataError, join_lines
-from vesica.words import count_of
+from vesica.words import count_of, say_first
 
 ALL = "all"
 """The target that is every category together, where no category has this name."""
@@ -184,8 +184,7 @@ def _list_categories(
         f"{name} ({count_of(counts[name], 'object')} in {count_of(num_images[name], 'image')})"
         for name in sorted(categories, key=lambda name: -counts[name])
     ]
-    more = len(listed) - MAX_CATEGORIES_SHOWN
-    return ", ".join(listed[:MAX_CATEGORIES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return say_first(listed, MAX_CATEGORIES_SHOWN)
 
 
 def _outlines(image: Labelled, chosen: frozenset[str], problems: list[str]) -> list[Outline]:

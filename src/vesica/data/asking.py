@@ -10,7 +10,7 @@ from vesica.data.rules import Item
 from vesica.data.tally import Tally
 from vesica.words import count_of
 
-NAMES_SHOWN, CHOICES_SHOWN = 3, 3
+CHOICES_SHOWN = 3
 MAX_CLASSES = 40
 """Different numbers; where there are more, each object may have its own."""
 
@@ -63,12 +63,6 @@ def say_held(tally: Tally, heaps: Sequence[float]) -> str:
         f"The masks hold {len(heaps)} {kind} (share of pixels, and in how many of"
         f" {count_of(tally.num_masks, 'mask')}): {tally.say(heaps)}."
     )
-
-
-def names(listed: Sequence[str]) -> str:
-    """The first few of many files."""
-    more = len(listed) - NAMES_SHOWN
-    return ", ".join(listed[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def quote(item: Item) -> str:

@@ -11,6 +11,7 @@ from vesica.data.listing import IMAGE_SUFFIXES
 from vesica.data.pixels import show
 from vesica.data.polygons import Outline, Polygons, check_near, read_ring, read_runs
 from vesica.data.sample import Dataset, Sample
+from vesica.data.texts import why_no_text
 from vesica.errors import DataError
 
 LISTS = ("images", "annotations", "categories")
@@ -41,7 +42,7 @@ def open_coco(path: Path, target: str | None, *, group: str | None = None) -> Da
     if any(file.stem.startswith("instances") for file in files):
         files = [file for file in files if not file.stem.startswith(OTHER_TASKS)]
     images = ImageFiles(path)
-    problems: list[str] = []
+    problems = list(_damaged(path))
     labelled: list[Labelled] = []
     categories: list[str] = []
     for file in files:
@@ -63,13 +64,27 @@ def open_coco(path: Path, target: str | None, *, group: str | None = None) -> Da
 
 
 def _annotation_files(path: Path) -> Iterator[Path]:
+    # One that was cut off may have lost its categories, which come last.
+    return (file for file in _json_files(path) if holds_words(file, LISTS[:2]))
+
+
+def _json_files(path: Path) -> Iterator[Path]:
     files = find_files(path, {".json"})
     images = {file.with_suffix("") for file in find_files(path, IMAGE_SUFFIXES)} if files else set()
-    for file in files:
-        # A file beside its image is labelme's, and large where it holds the image itself. One that
-        # was cut off may have lost its categories, which come last.
-        if file.with_suffix("") not in images and holds_words(file, LISTS[:2]):
-            yield file
+    # A file beside its image is labelme's, and large where it holds the image itself.
+    return (file for file in files if file.is_file() and file.with_suffix("") not in images)
+
+
+def _damaged(path: Path) -> Iterator[str]:
+    """What is wrong with files that may have been one of several, and are not known as one."""
+    for file in _json_files(path):
+        is_known = holds_words(file, LISTS[:2])
+        is_suspect = not file.stat().st_size or why_no_text(file) or holds_words(file, LISTS[:1])
+        if is_suspect and not is_known:
+            try:
+                read_json(path, file)
+            except DataError as error:
+                yield str(error)
 
 
 def _read_lists(root: Path, file: Path, problems: list[str]) -> dict[str, list[Any]]:

@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 from vesica.data.arrays import Arrays
 from vesica.data.sample import Dataset
 from vesica.data.split import Split
-from vesica.words import count_of
-
-NAMES_SHOWN = 3
+from vesica.words import count_of, say_first
 
 
 @dataclass(frozen=True)
@@ -92,8 +90,7 @@ def say_copies(counts: Counts, split: Split | None, dataset: Dataset) -> list[st
     shown = [
         " = ".join(dataset.samples[row].name for row in rows) for rows in (divided or counts.copies)
     ]
-    more = f" and {len(shown) - NAMES_SHOWN} more" if len(shown) > NAMES_SHOWN else ""
-    listed = f"({', '.join(shown[:NAMES_SHOWN])}{more})"
+    listed = f"({say_first(shown)})"
     if not divided:
         return [f"{twice} more than once {listed}, and no copy in another part of the split."]
     where = "fold" if split is None else "part of the split"

@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-from vesica.data.asking import names
 from vesica.data.pixels import FULL_DEPTH
 from vesica.data.survey import ImageLook, Look, Survey
 from vesica.errors import DataError, join_lines
-from vesica.words import count_of
+from vesica.words import count_of, say_first
 
 DEPTHS = (8, 10, 12, 14)
 """Of cameras and detectors whose files have 16 bits."""
@@ -42,9 +41,9 @@ def judge_turned(found: Survey) -> list[str]:
         )
     if unknown:
         notes.append(
-            f"{len(unknown)} of {total} are turned by their EXIF orientation ({names(unknown)}):"
-            " masks that were drawn on the pixels as stored would not fit. If yours were, pass"
-            " --as-stored."
+            f"{len(unknown)} of {total} are turned by their EXIF orientation"
+            f" ({say_first(unknown)}): masks that were drawn on the pixels as stored would not fit."
+            " If yours were, pass --as-stored."
         )
     return notes
 
@@ -66,7 +65,7 @@ def judge_sizes(found: Survey, fit_masks: bool, as_stored: bool) -> list[str]:
     if fit_masks:
         notes = [f"{len(alike)} of {total} masks are resized to their images."] if alike else []
         if others:
-            stretched = names([mask.name for _, mask in others])
+            stretched = say_first([mask.name for _, mask in others])
             notes.append(
                 f"{len(others)} of {total} masks are stretched to their images: {stretched}."
             )
@@ -103,4 +102,4 @@ def _say(pairs: Sequence[tuple[ImageLook, Look]]) -> str:
     image, mask = pairs[0]
     sizes = [f"{look.name} {look.shape[1]} x {look.shape[0]}" for look in (mask, image)]
     rest = [mask.name for _, mask in pairs[1:]]
-    return " and ".join(sizes) + (f"; also {names(rest)}" if rest else "")
+    return " and ".join(sizes) + (f"; also {say_first(rest)}" if rest else "")

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from vesica.data.asking import IsBorder, ask, names, say_held
+from vesica.data.asking import IsBorder, ask, say_held
 from vesica.data.rules import ALPHA, PLAIN, PLAIN_TOPS, Item, Rule, is_plain
 from vesica.data.survey import Look
 from vesica.data.tally import OUTER, Tally
 from vesica.errors import DataError
+from vesica.words import say_first
 
 MIN_LARGE = 100
 """Numbers from here on are grey levels and not classes."""
@@ -24,7 +25,8 @@ def check(
         return rule, _check_plain(looks, rule)
     if rule.has_colours and (deep := [look.name for look in looks if look.colours is None]):
         raise DataError(
-            f"--foreground {rule.spelled}: {names(deep)} hold numbers and no colours. Pass numbers."
+            f"--foreground {rule.spelled}: {say_first(deep)} hold numbers and no colours. Pass"
+            " numbers."
         )
     if not rule.has_colours:
         _refuse_colours(looks, rule, is_border)
@@ -53,7 +55,7 @@ def _check_plain(looks: Sequence[Look], rule: Rule) -> list[str]:
     odd = [look.name for look in others if not is_plain(look.values, look.white)]
     if odd:
         raise DataError(
-            f"--foreground {rule.spelled}: {names(odd)} hold other values than 0 with 1 or with"
+            f"--foreground {rule.spelled}: {say_first(odd)} hold other values than 0 with 1 or with"
             " 255. Leave it out to see which."
         )
     if by_alpha and others:
@@ -96,7 +98,9 @@ def settle_ignored(looks: Sequence[Look], rule: Rule, notes: list[str]) -> Rule:
     ]
     if unfit:
         other = "numbers, such as 255" if is_colour else "colours, such as '#e0e0c0'"
-        raise DataError(f"--ignore {rule.spelled}: {names(unfit)} hold none such. Pass {other}.")
+        raise DataError(
+            f"--ignore {rule.spelled}: {say_first(unfit)} hold none such. Pass {other}."
+        )
     tally = Tally.of(looks, is_colour=is_colour)
     if tally.is_rough:
         rule, _ = _snap(looks, tally, rule)
@@ -111,7 +115,8 @@ def _refuse_colours(looks: Sequence[Look], rule: Rule, is_border: IsBorder) -> N
         tally = Tally.of([look for look in looks if look.colours is not None], is_colour=True)
         asked = ask(tally, tally.centres, is_border)
         raise DataError(
-            f"--foreground {rule.spelled}: {names(coloured)} hold colours and no numbers. {asked}"
+            f"--foreground {rule.spelled}: {say_first(coloured)} hold colours and no numbers."
+            f" {asked}"
         )
     for index, colours in mixed_indices(looks).items():
         if rule.holds(np.array([index])).any():
@@ -148,7 +153,8 @@ def refuse_other_scale(looks: Sequence[Look], rule: Rule) -> None:
     what = "Leave --foreground out, which reads both" if plain else f"Pass --foreground {both}"
     raise DataError(
         f"{len(wrong)} of {len(looks)} masks hold {kinds} and nothing that is"
-        f" {str(rule.unnamed).removeprefix('=')}, and would be empty: {names(wrong)}. {what}{void}."
+        f" {str(rule.unnamed).removeprefix('=')}, and would be empty: {say_first(wrong)}."
+        f" {what}{void}."
     )
 
 

@@ -1,6 +1,5 @@
 """Files of labels and the images that they name, wherever these lie below a folder."""
 
-import json
 import mmap
 import os
 import re
@@ -12,6 +11,7 @@ from typing import Any
 from vesica.data.listing import IMAGE_SUFFIXES
 from vesica.data.names import PARTS
 from vesica.data.pixels import is_hidden, show
+from vesica.data.texts import parse_json
 from vesica.errors import DataError
 
 
@@ -53,10 +53,9 @@ def read_json(root: Path, file: Path) -> dict[str, Any]:
         DataError: If it is broken, or no object.
     """
     try:
-        value = json.loads(file.read_bytes())
-    except (ValueError, RecursionError) as error:
-        reason = "too deep" if isinstance(error, RecursionError) else str(error)
-        raise DataError(f"{show(root, file)}: no valid JSON ({reason}). Export it again.") from None
+        value = parse_json(file.read_bytes())
+    except ValueError as error:
+        raise DataError(f"{show(root, file)}: {error}") from None
     if not isinstance(value, dict):
         raise DataError(f"{show(root, file)}: no JSON object of annotations. Export it again.")
     return value

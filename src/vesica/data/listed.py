@@ -4,14 +4,16 @@ import csv
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from vesica.data.listing import IMAGE_SUFFIXES
 from vesica.data.names import PARTS, common_start, words_of
 from vesica.data.pairs import Pair, Pairing
 from vesica.data.pixels import is_hidden
-from vesica.errors import DataError, escaped
+from vesica.data.texts import why_no_text
+from vesica.errors import DataError, escaped, join_lines
 from vesica.words import count_of
 
 LIST_SUFFIXES = (".csv", ".tsv", ".txt")
@@ -34,8 +36,14 @@ FIRST_TWO = {"image": 0, "mask": 1}
 DELIMITERS = ("\t", ";", ",")
 """Tried in this order; where a line has none of them, columns are divided by spaces."""
 
+NAMES_IMAGES = re.compile("|".join(map(re.escape, IMAGE_SUFFIXES)).encode(), re.IGNORECASE)
+
 Row = tuple[int, list[str]]
 """The number of the line, and its cells."""
+
+
+class NoTextError(DataError):
+    """A file with the name of a list, and nothing that could be one."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +72,13 @@ class Table:
 
 def find_lists(folder: Path) -> list[Path]:
     """The lists at the root of a folder whose first row names two files that exist."""
-    files = (f for f in sorted(folder.iterdir()) if f.suffix.lower() in LIST_SUFFIXES)
-    return [file for file in files if not is_hidden(file) and _names_files(file)]
+    return [file for file in files_of_lists(folder) if _names_files(file)]
+
+
+def files_of_lists(folder: Path) -> list[Path]:
+    """The files at the root of a folder that may be lists, by their names."""
+    files = (file for file in sorted(folder.iterdir()) if file.suffix.lower() in LIST_SUFFIXES)
+    return [file for file in files if file.is_file() and not is_hidden(file)]
 
 
 def _names_files(file: Path) -> bool:
@@ -73,10 +86,36 @@ def _names_files(file: Path) -> bool:
         table = _read_table(file, most=2)
     except DataError:
         return False
-    return bool(table.rows) and all(
-        table.cell(table.rows[0], column) and _is_file(table.path(table.rows[0], column))
-        for column in ("image", "mask")
-    )
+    return bool(table.rows) and not _absent(table, table.rows[0])
+
+
+def why_no_list(file: Path) -> str:
+    """What is wrong with a file that may be meant as a list; "" where it is some other text."""
+    with file.open("rb") as stream:
+        names_images = NAMES_IMAGES.search(stream.readline() + stream.readline()) is not None
+    try:
+        table = _read_table(file, most=2)
+        if not table.rows:
+            return _say_empty(file)
+        is_list = names_images and _absent(table, table.rows[0])
+        return join_lines(_read_list(file, None, False).problems) if is_list else ""
+    except NoTextError as error:
+        return str(error)
+    except DataError as error:
+        return str(error) if names_images else ""
+
+
+def damaged_parts(folder: Path) -> list[str]:
+    """What is wrong with lists that are named as a part of the split and hold nothing to read."""
+    files = [file for file in files_of_lists(folder) if file.stem.lower() in PARTS]
+    return [why for file in files if (why := _why_damaged(file))]
+
+
+def _why_damaged(file: Path) -> str:
+    try:
+        return "" if any(True for _ in _rows(file)) else _say_empty(file)
+    except DataError as error:
+        return str(error)
 
 
 def _is_file(path: Path) -> bool:
@@ -117,7 +156,7 @@ def _read_list(file: Path, part: str | None, skip_unpaired: bool) -> Pairing:
         if text and text.lower() not in PARTS
     ]
     if not table.rows:
-        problems.append(f"{name}: no pairs. Add lines such as images/1.jpg,masks/1.png.")
+        problems.append(_say_empty(file))
     notes = [f"Used the pairs in {name}."]
     blank = [number for number, text in said.items() if not text]
     if 0 < len(blank) < len(said):
@@ -147,6 +186,10 @@ def _read_list(file: Path, part: str | None, skip_unpaired: bool) -> Pairing:
     return Pairing(pairs, notes, problems)
 
 
+def _say_empty(file: Path) -> str:
+    return f"{escaped(file.name)}: no pairs. Add lines such as images/1.jpg,masks/1.png."
+
+
 def _absent(table: Table, row: Row) -> str:
     """What a row lacks; "" where both files are there."""
     absent = []
@@ -158,10 +201,7 @@ def _absent(table: Table, row: Row) -> str:
 
 
 def _read_table(file: Path, most: int | None = None) -> Table:
-    try:
-        rows = list(itertools.islice(_rows(file), most))
-    except csv.Error as error:
-        raise DataError(f"{file}: no table of text ({error}). Pass a CSV file.") from None
+    rows = list(itertools.islice(_rows(file), most))
     header = _columns(rows[0][1]) if rows else {}
     columns = header or FIRST_TWO
     if header:
@@ -174,18 +214,35 @@ def _read_table(file: Path, most: int | None = None) -> Table:
 
 
 def _rows(file: Path) -> Iterator[Row]:
+    if why := why_no_text(file):
+        raise NoTextError(f"{escaped(file.name)}: {why}")
     # Bytes that are no UTF-8 come back as the same bytes in the names of files.
     with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
         first = lines.readline()
         lines.seek(0)
         delimiter = next((sign for sign in DELIMITERS if sign in first), None)
         if delimiter is not None:
-            reader = csv.reader(lines, delimiter=delimiter)
-            yield from ((reader.line_num, row) for row in reader if any(map(str.strip, row)))
+            yield from _quoted_rows(file, lines, delimiter)
             return
         for number, line in enumerate(lines, 1):
             if cells := line.split():
                 yield number, cells
+
+
+def _quoted_rows(file: Path, lines: Iterable[str], delimiter: str) -> Iterator[Row]:
+    # Strict, as a quote that is never closed would swallow all lines behind it without a word.
+    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
+    begins = 1
+    try:
+        for row in reader:
+            if any(map(str.strip, row)):
+                yield reader.line_num, row
+            begins = reader.line_num + 1
+    except csv.Error:
+        raise DataError(
+            f'{escaped(file.name)}, line {begins}: a quote (") that is not closed, or with text'
+            " behind it. Mend the line."
+        ) from None
 
 
 def _columns(header: Sequence[str]) -> dict[str, int]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from vesica.data.asking import IsBorder, ask, names
+from vesica.data.asking import IsBorder, ask
 from vesica.data.given import (
     check,
     middle_of,
@@ -24,6 +24,7 @@ from vesica.data.rules import ALPHA, PLAIN, Item, Rule, is_plain
 from vesica.data.survey import Look
 from vesica.data.tally import OUTER, Tally
 from vesica.errors import DataError
+from vesica.words import say_first
 
 VOC_VOID, VOC_INDEX = 0xE0E0C0, 255
 """The colour and index of what Pascal VOC leaves out: a border, and what nobody could name."""
@@ -84,7 +85,7 @@ def prepare(
     if foreground is None or foreground.test != ALPHA:
         _refuse_alpha(looks)
     if broken := [look.name for look in looks if look.has_nan]:
-        raise DataError(f"{names(broken)}: pixels that are no number (NaN). Save them as 0.")
+        raise DataError(f"{say_first(broken)}: pixels that are no number (NaN). Save them as 0.")
     return [_without_silent_palette(look) for look in looks], ignore, notes
 
 
@@ -95,7 +96,8 @@ def _choose(looks: Sequence[Look], is_border: IsBorder) -> tuple[Rule, list[str]
         return _choose_number(looks, is_border)
     if deep := [look.name for look in looks if look.colours is None]:
         raise DataError(
-            f"{names(deep)}: numbers, where other masks hold colours. Save all masks as one kind."
+            f"{say_first(deep)}: numbers, where other masks hold colours. Save all masks as one"
+            " kind."
         )
     tally = Tally.of(looks, is_colour=True)
     centres = tally.centres
@@ -142,8 +144,8 @@ def _refuse_odd(looks: Sequence[Look], white: float, rule: Rule) -> None:
     if odd:
         raise DataError(
             f"{len(odd)} of {len(looks)} masks hold mostly values that are neither background nor"
-            f" object: {names(odd)}. Mend them, or pass --foreground '{rule.spelled}' to cut them"
-            " like the others."
+            f" object: {say_first(odd)}. Mend them, or pass --foreground '{rule.spelled}' to cut"
+            " them like the others."
         )
 
 
@@ -188,8 +190,8 @@ def _refuse_alpha(looks: Sequence[Look]) -> None:
     if hidden:
         raise DataError(
             f"{len(hidden)} of {len(looks)} masks have one value throughout and an object in their"
-            f" alpha channel alone: {names(hidden)}. Pass --foreground alpha to read that channel"
-            " where a mask has one, or save them without it."
+            f" alpha channel alone: {say_first(hidden)}. Pass --foreground alpha to read that"
+            " channel where a mask has one, or save them without it."
         )
 
 

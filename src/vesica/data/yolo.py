@@ -15,10 +15,14 @@ from vesica.data.pixels import show
 from vesica.data.plain_yaml import Value, read_plain_yaml
 from vesica.data.polygons import Outline, Points, fill_ring, read_ring
 from vesica.data.sample import Dataset, Mask, Sample
+from vesica.data.texts import why_no_text
 from vesica.errors import DataError
 
 PARTS = ("train", "val", "test")
 KEYS = frozenset({*PARTS, "names", "path"})
+SETTINGS = ("data", "dataset")
+"""What the YAML file is usually called."""
+
 CLASSES = "classes.txt"
 """A file of names, a line each, where no YAML has them."""
 
@@ -43,7 +47,7 @@ class SharePolygon:
 
 def recognise(path: Path) -> bool:
     """Whether text files in a folder `labels` hold numbers, a class and more in each line."""
-    files = itertools.islice(_label_files(path), NUM_TRIED)
+    files = itertools.islice(label_files(path), NUM_TRIED)
     return any(re.match(rb"\s*\d+(\.0+)?(\s+[-+.\de]+){4}", file.read_bytes()) for file in files)
 
 
@@ -64,7 +68,7 @@ def open_yolo(path: Path, target: str | None, *, group: str | None = None) -> Da
     names = _read_names(path, source, settings, problems)
     parts = _read_parts(path, source, settings, images, problems)
     parts = parts or _parts_of_folders(path, images)
-    labels = {_key(path, file): file for file in _label_files(path)}
+    labels = {_key(path, file): file for file in label_files(path)}
     labelled = []
     for image, part in parts.items():
         file = labels.get(_key(path, image))
@@ -92,7 +96,8 @@ def open_yolo(path: Path, target: str | None, *, group: str | None = None) -> Da
     )
 
 
-def _label_files(path: Path) -> Iterator[Path]:
+def label_files(path: Path) -> Iterator[Path]:
+    """The text files of labels, in folders of that name."""
     for file in find_files(path, {".txt"}):
         if "labels" in file.relative_to(path).parts[:-1] and file.name != CLASSES:
             yield file
@@ -109,12 +114,17 @@ def _key(root: Path, file: Path) -> tuple[str, ...]:
 
 def _read_settings(root: Path, problems: list[str]) -> tuple[str, Settings]:
     """The name of the YAML file that names classes, and what it says."""
+    problems += [
+        f"{show(root, file)}: {why}"
+        for file in find_files(root, {".yaml", ".yml"})
+        if file.stem in SETTINGS and (why := why_no_text(file))
+    ]
     texts = {
         file: file.read_text(encoding="utf-8", errors="replace")
         for file in find_files(root, {".yaml", ".yml"})
     }
     found = [file for file, text in texts.items() if re.search("^names *:", text, re.MULTILINE)]
-    found = [file for file in found if file.stem in ("data", "dataset")] or found
+    found = [file for file in found if file.stem in SETTINGS] or found
     if not found:
         return "", {}
     name = show(root, found[0])
@@ -220,6 +230,9 @@ def _read_labels(
     root: Path, file: Path, names: dict[int, str], problems: list[str]
 ) -> Iterator[Region]:
     """The objects of one image, a line each."""
+    if why := why_no_text(file):
+        problems.append(f"{show(root, file)}: {why}")
+        return
     lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
     for number, line in enumerate(lines, 1):
         where = f"{show(root, file)}: line {number}"
