@@ -415,8 +415,10 @@ def test_folder_groups(tmp_path: Path) -> None:
     assert groups(r"^p\d") == ["p1", "p2"]
     assert [sample.group for sample in open_dataset(root).samples] == ["p1_a", "p22_b"]
     message = failure(groups, "p1")
-    assert message == "p22_b: no match for --group p1.\nChange the expression, or the names."
-    assert "p22_b: no match" in failure(groups, "p(1)?")
+    assert message == (
+        "1 of 2 images has no match for --group p1: p22_b. Change the expression, or the names."
+    )
+    assert "no match for --group p(1)?: p22_b." in failure(groups, "p(1)?")
     assert "--group p(: no regular expression" in failure(groups, "p(")
 
 

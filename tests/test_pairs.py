@@ -702,11 +702,23 @@ def test_a_list_may_lead_elsewhere(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "messages"),
     [
-        ("image,mask\n1.png,gone.png\n", ["pairs.csv, line 2: no file gone.png. Mend it"]),
-        ("image,mask\n1.png\n", ["line 2: no mask. Mend it, or remove the line."]),
-        ("image,mask\nx.png,y.png\n", ["line 2: no file x.png and no file y.png."]),
-        ("image,mask,split\n1.png,2.png,holdout\n", ["the part holdout, expected train, val or"]),
-        ("1.png,2.png\n1.png,3.png\n", ["1: 2 lines have this image. Keep one."]),
+        (
+            "image,mask\n1.png,gone.png\n",
+            ["1 line of pairs.csv without an image or a mask: line 2 (no file gone.png). Mend"],
+        ),
+        (
+            "image,mask\n1.png\n",
+            ["line 2 (no mask). Mend or remove such lines, or leave them out with --skip"],
+        ),
+        ("image,mask\nx.png,y.png\n", ["line 2 (no file x.png and no file y.png)."]),
+        (
+            "image,mask,split\n1.png,2.png,holdout\n",
+            ["pairs.csv, line 2: the part holdout, expected train, val or"],
+        ),
+        (
+            "1.png,2.png\n1.png,3.png\n",
+            ["1 image stands in several lines: 1. Keep one line of each."],
+        ),
         ("image,mask\n", ["pairs.csv: no pairs. Add lines such as images/1.jpg,masks/1.png."]),
         ("", ["pairs.csv: no pairs."]),
         ("1.png\n2.png\n", ["expected two columns, such as image,mask."]),
@@ -719,6 +731,20 @@ def test_what_is_wrong_with_a_list(text: str, messages: list[str], tmp_path: Pat
     (tmp_path / "pairs.csv").write_text(text)
     found = problem_of(tmp_path / "pairs.csv")
     assert all(message in found for message in messages), found
+
+
+def test_one_mistake_in_many_lines_is_one_line(tmp_path: Path) -> None:
+    save(tmp_path, *(f"{n}.png" for n in range(10)))
+    rows = [f"{n}.png,{n}.png,{part}" for n in range(10) for part in ("holdout", "train")]
+    lacking = [f"x{n}.png,0.png,train" for n in range(5)]
+    (tmp_path / "pairs.csv").write_text("\n".join(["image,mask,split", *rows, *lacking]))
+    assert problem_of(tmp_path / "pairs.csv").splitlines() == [
+        "pairs.csv, lines 2, 4, 6 and 7 more: the part holdout, expected train, val or test.",
+        "5 lines of pairs.csv without an image or a mask: line 22 (no file x0.png), line 23 (no"
+        " file x1.png), line 24 (no file x2.png) and 2 more. Mend or remove such"
+        " lines, or leave them out with --skip-unpaired.",
+        "10 images stand in several lines: 0, 1, 2 and 7 more. Keep one line of each.",
+    ]
 
 
 def test_lines_without_files_may_be_left_out(tmp_path: Path) -> None:

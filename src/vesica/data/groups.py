@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from vesica.data.match import match_names
 from vesica.data.sample import Sample
-from vesica.errors import DataError, join_lines
+from vesica.errors import DataError
+from vesica.words import count_of, say_first
 
 
 def with_groups(samples: list[Sample], group: str | None) -> list[Sample]:
@@ -26,11 +27,11 @@ def with_groups(samples: list[Sample], group: str | None) -> list[Sample]:
         raise DataError(
             rf"--group {group[:80]}: {problem}. Mend it, for example --group '^(patient\d+)_'."
         ) from None
-    unmatched = [
-        f"{sample.name}: no match for --group {group}."
-        for sample, name in zip(samples, groups, strict=True)
-        if not name
-    ]
+    unmatched = [s.name for s, name in zip(samples, groups, strict=True) if not name]
     if unmatched:
-        raise DataError(join_lines(unmatched) + "\nChange the expression, or the names.")
+        have = "has" if len(unmatched) == 1 else "have"
+        raise DataError(
+            f"{len(unmatched)} of {count_of(len(samples), 'image')} {have} no match for --group"
+            f" {group}: {say_first(unmatched)}. Change the expression, or the names."
+        )
     return [replace(sample, group=str(name)) for sample, name in zip(samples, groups, strict=True)]

@@ -4,7 +4,7 @@ import csv
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from vesica.data.pairs import Pair, Pairing
 from vesica.data.pixels import is_hidden
 from vesica.data.texts import why_no_text
 from vesica.errors import DataError, escaped, join_lines
-from vesica.words import count_of
+from vesica.words import count_of, say_first
 
 LIST_SUFFIXES = (".csv", ".tsv", ".txt")
 
@@ -150,11 +150,7 @@ def _read_list(file: Path, part: str | None, skip_unpaired: bool) -> Pairing:
     lacking = {row[0]: absent for row in table.rows if (absent := _absent(table, row))}
     whole = [row for row in table.rows if row[0] not in lacking]
     said = {row[0]: table.cell(row, "part") for row in whole}
-    problems = [
-        f"{name}, line {number}: the part {escaped(text)}, expected train, val or test."
-        for number, text in said.items()
-        if text and text.lower() not in PARTS
-    ]
+    problems = _say_other_parts(name, said)
     if not table.rows:
         problems.append(_say_empty(file))
     notes = [f"Used the pairs in {name}."]
@@ -168,11 +164,10 @@ def _read_list(file: Path, part: str | None, skip_unpaired: bool) -> Pairing:
     if lacking and skip_unpaired:
         notes.append(f"Left out {lines}.")
     elif lacking:
-        problems.append(f"{lines} (left out with --skip-unpaired):")
-        problems += [
-            f"{name}, line {number}: {absent}. Mend it, or remove the line."
-            for number, absent in lacking.items()
-        ]
+        first = say_first([f"line {number} ({absent})" for number, absent in lacking.items()])
+        problems.append(
+            f"{lines}: {first}. Mend or remove such lines, or leave them out with --skip-unpaired."
+        )
     pairs = [
         Pair(
             "",
@@ -184,6 +179,19 @@ def _read_list(file: Path, part: str | None, skip_unpaired: bool) -> Pairing:
         for row in whole
     ]
     return Pairing(pairs, notes, problems)
+
+
+def _say_other_parts(name: str, said: Mapping[int, str]) -> list[str]:
+    """What is no part of the split, with the lines where it stands."""
+    lines: dict[str, list[int]] = {}
+    for number, text in said.items():
+        if text and text.lower() not in PARTS:
+            lines.setdefault(text, []).append(number)
+    return [
+        f"{name}, line{'s' * (len(numbers) > 1)} {say_first(numbers)}: the part {escaped(text)},"
+        " expected train, val or test."
+        for text, numbers in lines.items()
+    ]
 
 
 def _say_empty(file: Path) -> str:
@@ -271,8 +279,8 @@ def _named(pairs: Sequence[Pair]) -> list[Pair]:
 
 def _several(pairs: Sequence[Pair]) -> list[str]:
     counts = Counter(pair.name for pair in pairs)
-    return [
-        f"{name}: {count} lines have this image. Keep one."
-        for name, count in counts.items()
-        if count > 1
-    ]
+    several = [name for name, count in counts.items() if count > 1]
+    if not several:
+        return []
+    has = "image stands" if len(several) == 1 else "images stand"
+    return [f"{len(several)} {has} in several lines: {say_first(several)}. Keep one line of each."]
