@@ -483,19 +483,57 @@ def test_all_that_is_wrong_with_a_coco_file_is_one_message(tmp_path: Path) -> No
     write(tmp_path / "annotations.json", content | {"images": entries, "annotations": objects})
     lines = failure(open_dataset, tmp_path).splitlines()
     for place, problem in (
-        ("images[1]", "has the id 10 of another"),
+        ("images[1] (10)", "the id of another"),
         ("images[2]", "no id"),
         ("images[3]", "no file_name"),
         ("images[4]", "no image gone.png. Add it, or remove its labels"),
-        ("annotations[1]", "no image has the id '99'"),
-        ("annotations[2]", "no category has the id '[]'"),
-        ("annotations[3]", "no image has the id 'None'"),
+        ("no category has the id of", "annotations[2] ('[]'), annotations[3] ('None'). Export"),
         ("annotations[4]", "no outline, at most a box"),
     ):
-        assert any(line.startswith(f"annotations.json: {place}: {problem}") for line in lines), (
-            place
-        )
+        start = f"annotations.json: {place}{':' * (place[-1] in '])')} {problem}"
+        assert any(line.startswith(start) for line in lines), place
     assert any("images/0.png: is labelled by annotations.json: images[0] and" in x for x in lines)
+
+
+def test_coco_objects_without_an_image_are_named_once(tmp_path: Path) -> None:
+    objects = [annotation(), *(annotation(image=n) for n in range(90, 95))]
+    assert coco_failure(tmp_path, annotations=objects) == (
+        "annotations.json: no image has the id of annotations[1] ('90'), annotations[2] ('91'), "
+        "annotations[3] ('92') and 2 more. Export it again."
+    )
+
+
+@pytest.mark.parametrize(
+    ("image", "category", "said"),
+    [
+        ("10", 1, "image id of another type than the image's own, as annotations[0] has '10'"),
+        (
+            10,
+            "1",
+            "category id of another type than the category's own, as annotations[0] has",
+        ),
+    ],
+)
+def test_coco_ids_of_another_type_are_one_line(
+    image: Any, category: Any, said: str, tmp_path: Path
+) -> None:
+    objects = [annotation(image=image, category=category)] * 30
+    message = coco_failure(tmp_path, annotations=objects)
+    assert message.startswith(f"annotations.json: 30 annotations with a {said}")
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("name", ["images", "categories"])
+def test_coco_ids_given_twice_are_one_line(name: str, tmp_path: Path) -> None:
+    root = make_coco(tmp_path)
+    content = json.loads((root / "annotations.json").read_text())
+    content["categories"].append({"id": 2, "name": "hole"})
+    content["annotations"] = [annotation(image=10), annotation(image=11, category=2)]
+    content[name][1]["id"] = content[name][0]["id"]
+    write(root / "annotations.json", content)
+    (line,) = failure(open_dataset, root).splitlines()
+    first = content[name][0]["id"]
+    assert line == f"annotations.json: {name}[1] ({first}): the id of another. Export it again."
 
 
 def test_coco_without_lists_or_objects_is_refused(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from vesica.data.annotated import Labelled, Region, make_dataset
 from vesica.data.label_files import ImageFiles, find_files, holds_words, part_of, read_json
@@ -13,6 +13,7 @@ from vesica.data.polygons import Outline, Polygons, check_near, read_ring, read_
 from vesica.data.sample import Dataset, Sample
 from vesica.data.texts import why_no_text
 from vesica.errors import DataError
+from vesica.words import count_of, say_first
 
 LISTS = ("images", "annotations", "categories")
 OTHER_TASKS = ("captions", "person_keypoints", "panoptic", "stuff")
@@ -107,16 +108,21 @@ def _by_id(
     """Entries of one list by their ids."""
     found: dict[Id, Entry] = {}
     text = {"images": "file_name", "categories": "name"}[name]
+    refused: dict[str, list[str]] = {}
     for index, entry in enumerate(content[name]):
-        where = f"{show(root, file)}: {name}[{index}]"
+        place = f"{name}[{index}]"
         if not isinstance(entry, dict) or not isinstance(entry.get("id"), Id):
-            problems.append(f"{where}: no id. Export it again.")
+            refused.setdefault("no id", []).append(place)
         elif not isinstance(entry.get(text), str) or not entry[text].strip():
-            problems.append(f"{where}: no {text}. Export it again.")
+            refused.setdefault(f"no {text}", []).append(place)
         elif entry["id"] in found:
-            problems.append(f"{where}: has the id {entry['id']!r} of another. Export it again.")
+            refused.setdefault("the id of another", []).append(f"{place} ({entry['id']!r})")
         else:
             found[entry["id"]] = entry | {"index": index}
+    problems += [
+        f"{show(root, file)}: {say_first(places)}: {reason}. Export it again."
+        for reason, places in refused.items()
+    ]
     return found
 
 
@@ -129,9 +135,9 @@ def _read_images(
     problems: list[str],
 ) -> Iterator[Labelled]:
     entries = _by_id(root, file, content, "images", problems)
-    regions = _regions(root, file, content["annotations"], entries, categories, problems)
-    part = part_of(file.stem) or part_of(show(root, file.parent))
     name = show(root, file)
+    regions = _regions(name, content, entries, categories, problems)
+    part = part_of(file.stem) or part_of(show(root, file.parent))
     for key, entry in entries.items():
         where = f"{name}: images[{entry['index']}]"
         try:
@@ -143,32 +149,54 @@ def _read_images(
 
 
 def _regions(
-    root: Path,
-    file: Path,
-    annotations: list[Any],
+    name: str,
+    content: dict[str, list[Any]],
     images: dict[Id, Entry],
     categories: dict[Id, Entry],
     problems: list[str],
 ) -> dict[Id, list[Region]]:
     """The objects of each image."""
     found: dict[Id, list[Region]] = {key: [] for key in images}
-    name = show(root, file)
-    for index, entry in enumerate(annotations):
-        where = f"{name}: annotations[{index}]"
+    unknown: dict[str, dict[int, Any]] = {"image": {}, "category": {}}
+    for index, entry in enumerate(content["annotations"]):
         entry = entry if isinstance(entry, dict) else {}
-        ids = {"image": entry.get("image_id"), "category": entry.get("category_id")}
-        unknown = [
-            f"{where}: no {what} has the id {str(ids[what])[:80]!r}. Export it again."
-            for what, known in (("image", images), ("category", categories))
-            if not isinstance(ids[what], Id) or ids[what] not in known
-        ]
-        problems += unknown
-        if not unknown:
-            read = partial(_outline, entry, images[entry["image_id"]], where)
-            category = categories[entry["category_id"]]["name"]
-            region = Region(category, read, is_crowd=bool(entry.get("iscrowd")))
-            found[entry["image_id"]].append(region)
+        image, category = entry.get("image_id"), entry.get("category_id")
+        if not _is_of(image, images):
+            unknown["image"][index] = image
+        if not _is_of(category, categories):
+            unknown["category"][index] = category
+        if _is_of(image, images) and _is_of(category, categories):
+            read = partial(_outline, entry, images[image], f"{name}: annotations[{index}]")
+            region = Region(categories[category]["name"], read, is_crowd=bool(entry.get("iscrowd")))
+            found[image].append(region)
+    for what, listed, entries in (
+        ("image", "images", images),
+        ("category", "categories", categories),
+    ):
+        # Where entries are refused, what refers to them is right once they are mended.
+        if unknown[what] and len(entries) == len(content[listed]):
+            problems.append(
+                f"{name}: {_say_unknown(what, unknown[what], entries)} Export it again."
+            )
     return found
+
+
+def _is_of(id: Any, entries: dict[Id, Entry]) -> TypeGuard[Id]:
+    return isinstance(id, Id) and id in entries
+
+
+def _say_unknown(what: str, unknown: dict[int, Any], entries: dict[Id, Entry]) -> str:
+    """Why annotations, by their places, name no entry."""
+    by_text = {str(id): id for id in entries}
+    alike = {index: by_text[str(id)] for index, id in unknown.items() if str(id) in by_text}
+    if len(alike) == len(unknown):
+        index, id = next(iter(alike.items()))
+        return (
+            f"{count_of(len(unknown), 'annotation')} with a {what} id of another type than the"
+            f" {what}'s own, as annotations[{index}] has {unknown[index]!r} for {id!r}."
+        )
+    places = say_first([f"annotations[{i}] ({str(id)[:80]!r})" for i, id in unknown.items()])
+    return f"no {what} has the id of {places}."
 
 
 def _outline(annotation: Entry, image: Entry, where: str) -> Outline:
