@@ -506,11 +506,11 @@ def test_coco_objects_without_an_image_are_named_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("image", "category", "said"),
     [
-        ("10", 1, "image id of another type than the image's own, as annotations[0] has '10'"),
+        ("10", 1, "image id is of another type than the image's own, as annotations[0] has '10'"),
         (
             10,
             "1",
-            "category id of another type than the category's own, as annotations[0] has",
+            "category id is of another type than the category's own, as annotations[0] has",
         ),
     ],
 )
@@ -519,7 +519,7 @@ def test_coco_ids_of_another_type_are_one_line(
 ) -> None:
     objects = [annotation(image=image, category=category)] * 30
     message = coco_failure(tmp_path, annotations=objects)
-    assert message.startswith(f"annotations.json: 30 annotations with a {said}")
+    assert message.startswith(f"annotations.json: 30 annotations: the {said}")
     assert "\n" not in message
 
 

@@ -192,7 +192,7 @@ def _say_unknown(what: str, unknown: dict[int, Any], entries: dict[Id, Entry]) -
     if len(alike) == len(unknown):
         index, id = next(iter(alike.items()))
         return (
-            f"{count_of(len(unknown), 'annotation')} with a {what} id of another type than the"
+            f"{count_of(len(unknown), 'annotation')}: the {what} id is of another type than the"
             f" {what}'s own, as annotations[{index}] has {unknown[index]!r} for {id!r}."
         )
     places = say_first([f"annotations[{i}] ({str(id)[:80]!r})" for i, id in unknown.items()])
