@@ -162,6 +162,19 @@ def test_few_images_forbid_a_verdict_beforehand(tmp_path: Path) -> None:
     )
 
 
+def test_what_cannot_be_divided_is_a_finding(tmp_path: Path) -> None:
+    root = write(tmp_path / "one", 20)
+    for fields in ({}, {"folds": 5}, {"division": "exact"}):
+        found = check(root, group=r"^(\d)\d*$", **fields)
+        assert (found.num_groups, found.parts) == (1, {})
+        assert "20 images in 1 group: " in said(found, "stop")
+        assert "seed" not in said(found, "stop")
+    page = ["--page", str(tmp_path / "one.html"), "--cache", str(tmp_path / "cache")]
+    result = CliRunner().invoke(app, ["check", str(root), "--group", r"^(\d)\d*$", *page])
+    assert result.exit_code == 2
+    assert "20 images in 1 group: none is left for train and val." in result.stdout
+
+
 def test_thin_and_small_things_ask_for_their_measure(tmp_path: Path) -> None:
     thin, dots = write(tmp_path / "thin", 20), write(tmp_path / "dots", 20)
     line, dot = np.zeros((2, 256, 256), np.uint8)

@@ -59,6 +59,13 @@ def test_shares_are_exact_up_to_half_a_group(ids: list[int], seed: int) -> None:
             assert 2 * abs(len(parts[place]) - wanted) <= max(sizes.values())
 
 
+def test_few_groups_leave_one_for_each_part() -> None:
+    for ids in ([0] * 18 + [1, 2], [0] * 30 + [1, 2], [0, 1, 2], [0] * 9 + [1] * 9 + [2]):
+        split = make_split(grouped(ids), division="exact")
+        assert all((split.train, split.val, split.test))
+        assert not split.left_out
+
+
 def test_a_group_larger_than_a_share_trains() -> None:
     ids = [0] * 60 + list(range(1, 101))
     for seed in range(20):
@@ -161,7 +168,8 @@ def test_what_cannot_be_divided() -> None:
     )
     assert failure(one_group, division="exact") == (
         "50 images in 1 group: none is left for train and val. A group is never divided: give"
-        " --group a pattern that tells more of them apart, or leave it out."
+        " --group a pattern that tells more of them apart, leave it out, or add images of other"
+        " groups."
     )
     no_train = merge(numbered(5, part="val"), numbered(5, part="test"))
     assert failure(no_train, division="exact") == (

@@ -238,8 +238,8 @@ def test_the_hash_is_fixed_for_ever() -> None:
 
 
 def test_hash_mistakes() -> None:
-    message = failure(numbered(1))
-    assert message.startswith("Of 1 images, none is left for ")
+    message = failure(grouped([0, 1, 2, 3]))
+    assert message.startswith("Of 4 images, none is left for ")
     assert message.endswith("with split seed 0. Add images, or pass another --split-seed.")
     message = failure(numbered(100), train=95)
     assert re.fullmatch(
@@ -247,8 +247,23 @@ def test_hash_mistakes() -> None:
         r" Ask for fewer, or add images\.",
         message,
     )
-    one_group = dataset_of([Sample(f"{index}", "same") for index in range(50)])
-    assert "Of 50 images, none is left for" in failure(one_group)
+
+
+@pytest.mark.parametrize("options", [{}, {"division": "exact"}, {"folds": 2, "fold": 0}])
+def test_what_no_seed_can_divide_is_not_told_to_try_another(options: dict[str, Any]) -> None:
+    for dataset, what in (
+        (numbered(1), "1 image: "),
+        (numbered(2), "2 images: "),
+        (grouped([0] * 50), "50 images in 1 group: "),
+        (grouped([0, 1] * 25), "50 images in 2 groups: "),
+    ):
+        message = failure(dataset, **options)
+        assert message.startswith(what)
+        assert "seed" not in message
+        if "group" in what:
+            assert "give --group a pattern that tells more of them apart, leave it out" in message
+        else:
+            assert message.endswith(". Add images.")
 
 
 # A user's own parts
@@ -435,20 +450,20 @@ def test_folds_of_own_parts() -> None:
 @pytest.mark.parametrize(
     ("num_images", "options", "message"),
     [
-        (10, {"folds": 1, "fold": 0}, "Folds of a split: expected at least 2, not 1."),
-        (10, {"fold": 0}, "Folds of a split: expected at least 2, not 0."),
+        (10, {"folds": 1, "fold": 0}, "--folds 1: expected 2 or more, or 0 for one division."),
+        (10, {"fold": 0}, "Fold 0 without folds: pass their number as well."),
         (10, {"folds": 5}, "Fold None of 5: expected one of 0 to 4."),
         (10, {"folds": 5, "fold": 5}, "Fold 5 of 5: expected one of 0 to 4."),
         (
             4,
             {"folds": 5, "fold": 0},
-            "5 folds are more than the 4 groups of images to divide. Ask for fewer.",
+            "--folds 5: more than the 4 groups of images to divide. Ask for fewer.",
         ),
         (
             3,
             {"folds": 2, "fold": 0},
-            "2 folds leave one group of images for train and val together. Ask for more folds, or"
-            " add images.",
+            "--folds 2: leaves one group of images for train and val together. Ask for more folds,"
+            " or add images.",
         ),
     ],
 )

@@ -121,6 +121,7 @@ def examine(gathered: Gathered, source: Source, library: Library, size_px: int =
     folds = source.folds or library.folds_for(source)
     divided = source.model_copy(update={"folds": folds, "fold": 0} if folds else {})
     split, why_not = _split(divided, library)
+    few = library.say_few(divided) if split else ""
     objects = np.concatenate([fact.object_px for fact in facts])
     thick = [fact.thickness_px for fact in facts if fact.thickness_px is not None]
     return Check(
@@ -140,7 +141,7 @@ def examine(gathered: Gathered, source: Source, library: Library, size_px: int =
         folds=folds,
         measure=_measure(facts, size_px),
         classes=_classes(gathered) if dataset.is_exclusive else (),
-        remarks=remarks_on(gathered, split, why_not, folds, library.say_few(divided)),
+        remarks=remarks_on(gathered, split, why_not, folds, few),
     )
 
 

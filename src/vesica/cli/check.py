@@ -45,7 +45,7 @@ def check(
     from vesica.recipes import cell_of
     from vesica.report.check_page import check_sections, write_check
 
-    cell = cell_of(data, fields, "modern")
+    cell = cell_of(data, {"division": "exact"} | _given(fields), "modern")
     target = page or Path(f"{cell.data.name.replace(':', '-')}-check.html")
     library = Library(expand(cache) if cache else default_cache())
     console = Console(stderr=as_json, highlight=False, emoji=False)
@@ -65,3 +65,7 @@ def check(
         print(found.model_dump_json(indent=2))
     if not found.is_fit:
         raise typer.Exit(2)
+
+
+def _given(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}

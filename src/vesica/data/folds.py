@@ -3,6 +3,7 @@
 from collections import Counter
 
 from vesica.data.parts import (
+    NUM_PARTS,
     SMALL_SHARES,
     TEST_SHARE,
     VAL_SHARE,
@@ -13,6 +14,7 @@ from vesica.data.parts import (
     first,
     no_parts,
     own_parts,
+    say_too_few,
 )
 from vesica.data.sample import Dataset
 from vesica.errors import DataError
@@ -35,6 +37,8 @@ def split_in_folds(
     Raises:
         DataError: As `make_split`.
     """
+    if not folds:
+        raise DataError(f"Fold {fold} without folds: pass their number as well.")
     samples = dataset.samples
     fold_of = _deal(dataset, seed, folds)
     if fold is None or not 0 <= fold < folds:
@@ -70,15 +74,17 @@ def _deal(dataset: Dataset, seed: int, folds: int) -> dict[str, int]:
     """
     sizes = Counter(sample.group for sample in dataset.samples)
     if folds < 2:
-        raise DataError(f"Folds of a split: expected at least 2, not {folds}.")
+        raise DataError(f"--folds {folds}: expected 2 or more, or 0 for one division.")
     if own := sorted(own_parts(dataset) - {"train"}):
         raise DataError(
             f"The folders' own parts ({', '.join(own)}) say what is tested: leave out"
             " --folds, or pass --division pooled to divide all images anew."
         )
+    if len(sizes) < NUM_PARTS:
+        raise DataError(say_too_few(dataset, "train, val and test need one each"))
     if folds > len(sizes):
         raise DataError(
-            f"{folds} folds are more than the {len(sizes)} groups of images to divide. Ask for"
+            f"--folds {folds}: more than the {len(sizes)} groups of images to divide. Ask for"
             " fewer."
         )
     fold_of: dict[str, int] = {}
@@ -88,7 +94,7 @@ def _deal(dataset: Dataset, seed: int, folds: int) -> dict[str, int]:
         filled[fold_of[group]] += sizes[group]
     if len(sizes) - max(Counter(fold_of.values()).values()) < 2:
         raise DataError(
-            f"{folds} folds leave one group of images for train and val together. Ask for more"
+            f"--folds {folds}: leaves one group of images for train and val together. Ask for more"
             " folds, or add images."
         )
     return fold_of

@@ -7,6 +7,7 @@ from typing import Literal
 
 from vesica.data.sample import Dataset
 from vesica.errors import DataError
+from vesica.words import count_of
 
 Size = Literal["big", "small"]
 
@@ -19,6 +20,9 @@ SMALL_TRAIN, SMALL_VAL = 1000, 100
 SMALL_SHARES = {"train": SMALL_TRAIN / 2342, "val": SMALL_VAL / 292}
 """The same, in parts of LFW's big split: for sets whose whole number is not known."""
 MAX_NAMES_SHOWN = 3
+
+NUM_PARTS = 3
+"""Training, validation and test, each of at least one group."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,19 @@ def own_parts(dataset: Dataset) -> set[str]:
 def no_parts() -> Indices:
     """Three empty parts."""
     return {"train": [], "val": [], "test": []}
+
+
+def say_too_few(dataset: Dataset, lack: str) -> str:
+    """That no division of so few images or groups has what it must have, and what can help."""
+    samples = dataset.samples
+    num_groups = len({sample.group for sample in samples})
+    if num_groups == len(samples):
+        return f"{count_of(len(samples), 'image')}: {lack}. Add images."
+    return (
+        f"{len(samples)} images in {count_of(num_groups, 'group')}: {lack}. A group is never"
+        " divided: give --group a pattern that tells more of them apart, leave it out, or add"
+        " images of other groups."
+    )
 
 
 def first(

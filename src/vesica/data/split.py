@@ -7,6 +7,7 @@ from typing import Literal
 
 from vesica.data.folds import split_in_folds
 from vesica.data.parts import (
+    NUM_PARTS,
     SMALL_SHARES,
     SMALL_TRAIN,
     SMALL_VAL,
@@ -20,12 +21,12 @@ from vesica.data.parts import (
     first,
     no_parts,
     own_parts,
+    say_too_few,
     shared_groups,
 )
 from vesica.data.sample import Dataset
 from vesica.errors import DataError
 from vesica.statistics import MIN_UNITS
-from vesica.words import count_of
 
 __all__ = ["Division", "Size", "Split", "make_split", "settle_division"]
 
@@ -155,6 +156,9 @@ def _split_by_draw(
             parts[name] = [i for i in parts[name] if draws[i].rank < SMALL_SHARES[name]]
     empty = [name for name, indices in parts.items() if not indices]
     if empty:
+        num_open = len({s.group for s in dataset.samples if s.part in (None, "train")})
+        if num_open < NUM_PARTS - len(own & {"val", "test"}):  # whatever the seed
+            raise DataError(_say_empty(dataset, num_open, empty))
         raise DataError(
             f"Of {len(dataset.samples)} images, none is left for {' and '.join(empty)} with split"
             f" seed {seed}."
@@ -178,7 +182,9 @@ def _split_exactly(
     for name, groups in (("test", order), ("val", order[::-1])):  # two ends, far from each other
         if name not in own:
             left = [group for group in groups if group not in part_of]
-            part_of |= dict.fromkeys(_take(left, sizes, name), name)
+            num_others = 2 if name == "test" and "val" not in own else 1
+            taken = _take(left, sizes, name)[: max(1, len(left) - num_others)]
+            part_of |= dict.fromkeys(taken, name)
     parts = stated | {"train": []}
     for index in stated["train"]:
         parts[part_of.get(dataset.samples[index].group, "train")].append(index)
@@ -227,16 +233,7 @@ def _say_empty(dataset: Dataset, num_open: int, empty: Sequence[str]) -> str:
             f"All {len(samples)} images lie in {own}: none is left for {' and '.join(empty)}. Put"
             " those to train on into train/, or pass --division pooled."
         )
-    what = f"{len(samples)} images" + (
-        f" in {count_of(num_open, 'group')}" if num_open < len(samples) else ""
-    )
-    mend = (
-        "Add images."
-        if num_open == len(samples)
-        else "A group is never divided: give --group a pattern that tells more of them apart, or"
-        " leave it out."
-    )
-    return f"{what}: none is left for {' and '.join(empty)}. {mend}"
+    return say_too_few(dataset, f"none is left for {' and '.join(empty)}")
 
 
 def _describe_own_parts(own: set[str], seed: int) -> list[str]:
