@@ -435,6 +435,8 @@ def test_folds_say_what_they_are() -> None:
     assert note == (
         "3 folds of 3 to 4 images, by hash with split seed 0: every image is tested once."
     )
+    (note,) = make_split(numbered(12, 2927), folds=3, fold=1).notes
+    assert note.startswith("3 folds of 4 images, by hash")
 
 
 def test_folds_of_own_parts() -> None:

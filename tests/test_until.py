@@ -18,7 +18,7 @@ from vesica.plan import Cell
 from vesica.results import Comparison, Findings, RunPlan, write_model
 from vesica.run import Ready, Run
 from vesica.until import Until, is_open, looks_up_to, read_duration, say_likely
-from vesica.words import say_hours
+from vesica.words import say_about, say_hours
 
 
 def judge(run: Path, cells: list[Cell], margin: float | None = None) -> Findings:
@@ -63,6 +63,7 @@ def test_hours_in_words() -> None:
         "30 min",
         "3.0 h",
     ]
+    assert [say_about(h) for h in (0.001, 0.5)] == ["less than a minute", "about 30 min"]
 
 
 def test_the_interval_knows_how_often_it_was_looked_at(tmp_path: Path) -> None:
@@ -210,7 +211,7 @@ def test_the_budget_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_budget_that_is_too_short_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"3 seeds take about 2\.0 h, more than --budget 1 min"):
+    with pytest.raises(DataError, match=r"3 seeds take about 2\.0 h, more than --budget 72 s"):
         look(tmp_path, Until(plan, looks_up_to(20), budget_h=0.02), 0.01, 0.02, hours=2.0)
 
 

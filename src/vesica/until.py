@@ -11,7 +11,7 @@ from vesica.plan import Cell
 from vesica.results import Comparison, Findings, GroupFindings
 from vesica.run import Ready, Run
 from vesica.statistics import LOOKS, MIN_UNITS
-from vesica.words import count_of, say_hours
+from vesica.words import count_of, say_about, say_time
 
 MAX_SEEDS = LOOKS[-1]
 HOURS = {"h": 1.0, "m": 1 / 60, "min": 1 / 60, "s": 1 / 3600}
@@ -61,13 +61,13 @@ class Until:
             if self.budget_h is not None and passed + hours > self.budget_h:
                 if not index:
                     raise DataError(
-                        f"{count_of(number, 'seed')} take about {say_hours(hours)}, more than "
-                        f"--budget {say_hours(self.budget_h)}; pass a larger one, or a smaller "
-                        "--size or fewer --steps"
+                        f"{count_of(number, 'seed')} take {say_about(hours)}, more than "
+                        f"--budget {say_time(3600 * self.budget_h)}; pass a larger one, or a "
+                        "smaller --size or fewer --steps"
                     )
                 self.why_ended = (
                     f"Ended at {count_of(self.numbers[index - 1], 'seed')}: {number} would take "
-                    f"about {say_hours(hours)} more, which is beyond the budget."
+                    f"{say_about(hours)} more, which is beyond the budget."
                 )
                 return
             yield ready

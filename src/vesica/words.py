@@ -21,6 +21,12 @@ def say_hours(hours: float) -> str:
     return f"{hours * 60:.0f} min" if hours < 1.5 else f"{hours:.1f} h"
 
 
+def say_about(hours: float) -> str:
+    """The same of what is estimated: `about 3 min`, `less than a minute`."""
+    said = say_hours(hours)
+    return said if said.startswith("less") else f"about {said}"
+
+
 def say_time(time_s: float) -> str:
     """Seconds as one would say them."""
     if time_s < 100:

@@ -19,7 +19,7 @@ from vesica.plans.defaults import Defaults
 from vesica.run import Ready, Run, name_cells
 from vesica.spelling import shown
 from vesica.until import Until, is_open, read_duration, say_likely
-from vesica.words import FIRST_LOOK, count_of, say_bytes, say_hours
+from vesica.words import FIRST_LOOK, count_of, say_about, say_bytes, say_hours
 
 LONG_HOURS, LARGE_PX = 1.0, 128
 """A plan that takes longer than this, at more pixels than this, is told of a shorter one."""
@@ -159,8 +159,8 @@ def print_cost(console: Console, run: Run, ready: Ready) -> None:
     if num_seeds < MIN_SEEDS:
         console.print(f"  Below {MIN_SEEDS} seeds there will be no verdict.", style="yellow")
     elif ready.hours:
-        hours = say_hours(ready.hours)
-        console.print(f"  First verdict in about {hours}, with {num_seeds} seeds.", style="bold")
+        hours = say_about(ready.hours)
+        console.print(f"  First verdict in {hours}, with {num_seeds} seeds.", style="bold")
     gain = cost.gain if num_jobs > 1 else 1.0
     beside = f" with {num_jobs} cells side by side" if num_jobs > 1 else ""
     console.print(

@@ -18,6 +18,7 @@ from vesica.data.parts import (
 )
 from vesica.data.sample import Dataset
 from vesica.errors import DataError
+from vesica.words import count_of
 
 
 def split_in_folds(
@@ -59,10 +60,9 @@ def split_in_folds(
         if count is not None:
             parts[name] = first(parts[name], count, name, order)
     sizes = sorted(Counter(fold_of[sample.group] for sample in samples).values())
-    note = (
-        f"{folds} folds of {sizes[0]} to {sizes[-1]} images, by hash with split seed {seed}: every"
-        " image is tested once."
-    )
+    least, most = sizes[0], sizes[-1]
+    num = count_of(most, "image") if least == most else f"{least} to {most} images"
+    note = f"{folds} folds of {num}, by hash with split seed {seed}: every image is tested once."
     return finish(dataset, parts, [note])
 
 

@@ -13,7 +13,7 @@ from vesica.files import PLAN, is_there
 from vesica.plan import Cell, replace
 from vesica.recipes import cell_of
 from vesica.results import RunPlan, read_plan
-from vesica.words import say_hours
+from vesica.words import say_about, say_time
 
 LIGHT = "unet"
 """The network that two cores can train at a larger size."""
@@ -87,8 +87,8 @@ class Defaults:
         """What is said before training, a sentence each, where the first verdict takes so long."""
         if self.whole is None or not hours:
             return self.reasons
-        whole = say_hours(hours * self.whole)
-        return [*self.reasons, f"The whole comparison, without quick, takes about {whole}."]
+        whole = say_about(hours * self.whole)
+        return [*self.reasons, f"The whole comparison, without quick, takes {whole}."]
 
     def fit(self, hours: float, budget_h: float) -> bool:
         """Make it cheaper, until so many hours are within a budget.
@@ -109,8 +109,8 @@ class Defaults:
             return False
         said = ", ".join(f"--{name} {value}" for name, value in values.items())
         self.take(
-            f"{said}: as it was, the first verdict takes about {say_hours(hours)}, more than "
-            f"--budget {say_hours(budget_h)}.",
+            f"{said}: as it was, the first verdict takes {say_about(hours)}, more than "
+            f"--budget {say_time(3600 * budget_h)}.",
             **values,
         )
         return True
