@@ -16,6 +16,8 @@ from vesica.data.facts import SMALL_PX, Facts, find_similar, guess_groups
 from vesica.data.library import Library
 from vesica.data.source import Source
 from vesica.errors import DataError
+from vesica.remarks import MAX_NAMES
+from vesica.report.check_page import check_sections
 
 
 def photo(index: int, side: int = 48) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -84,6 +86,25 @@ def test_each_half_of_a_leak_is_named(tmp_path: Path) -> None:
     found = check(root)
     assert "20 pairs of images look the same; 20 of them lie in two parts" in said(found, "warning")
     assert "test/000 = train/000" in said(found) or "train/000 = test/000" in said(found)
+
+
+def test_those_that_are_not_named_are_counted(tmp_path: Path) -> None:
+    root = tmp_path / "parts"
+    write(root / "train", 40)
+    write(root / "test", 26)
+    for index in range(24):
+        Image.fromarray(np.zeros((48, 48), np.uint8)).save(
+            root / "train" / "masks" / f"{index:03}.png"
+        )
+    found = check(root)
+    more = [remark.more for remark in found.remarks if len(remark.names) == MAX_NAMES]
+    assert sorted(more) == [4, 6]
+    assert [remark.more for remark in found.remarks if len(remark.names) < MAX_NAMES] == [0] * (
+        len(found.remarks) - 2
+    )
+    text = str(check_sections(found))
+    assert "; and 6 more)" in text
+    assert "; and 4 more)" in text
 
 
 def test_empty_full_and_inverted_masks(tmp_path: Path) -> None:

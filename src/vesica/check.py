@@ -14,9 +14,9 @@ from vesica.data.facts import Facts, Gathered, gather_facts
 from vesica.data.library import Library
 from vesica.data.source import Source
 from vesica.data.split import Split
-from vesica.errors import DataError
+from vesica.errors import DataError, join_lines
 from vesica.recipes import RECIPES
-from vesica.remarks import MAX_NAMES, Remark, remarks_on
+from vesica.remarks import Remark, remarks_on
 from vesica.results.scores import METRICS, Model, metric_beside
 
 SIZE_PX: int = RECIPES["modern"]["size"]
@@ -104,7 +104,7 @@ def gather(
     dataset = library.dataset(source)
     facts, problems = gather_facts(dataset, progress)
     if not facts:
-        raise DataError("\n".join(problems[:MAX_NAMES]))
+        raise DataError(join_lines(problems))
     return Gathered(dataset, facts, problems)
 
 

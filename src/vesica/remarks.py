@@ -31,11 +31,13 @@ class Remark(Model):
         level: "stop" where nothing can be trained, "warning" where a verdict would mislead.
         text: What, and what to do.
         names: Of the images, at most MAX_NAMES.
+        more: How many there are beside these.
     """
 
     level: Level
     text: str
     names: tuple[str, ...] = ()
+    more: int = 0
 
 
 def remarks_on(
@@ -66,10 +68,10 @@ def remarks_on(
 def _of_problems(gathered: Gathered) -> Iterator[Remark]:
     if gathered.problems:
         num = len(gathered.problems)
-        yield Remark(
-            level="stop",
-            text=f"{count_of(num, 'image')} cannot be used: mend or remove them.",
-            names=tuple(gathered.problems[:MAX_NAMES]),
+        yield _naming(
+            "stop",
+            f"{count_of(num, 'image')} cannot be used: mend or remove them.",
+            gathered.problems,
         )
 
 
@@ -126,20 +128,18 @@ def _of_copies(gathered: Gathered, split: Split | None, is_in_folds: bool) -> It
         and (is_in_folds or part_of.get(facts[first].row) != part_of.get(facts[second].row))
     ]
     shown = across or pairs
-    names = [
-        " = ".join(samples[facts[place].row].name for place in pair) for pair in shown[:MAX_NAMES]
-    ]
+    names = [" = ".join(samples[facts[place].row].name for place in pair) for pair in shown]
     where = "may come into" if is_in_folds else "lie in"
-    yield Remark(
-        level="warning" if across else "note",
-        text=f"{count_of(len(pairs), 'pair')} of images look the same"
+    yield _naming(
+        "warning" if across else "note",
+        f"{count_of(len(pairs), 'pair')} of images look the same"
         + (
             f"; {len(across)} of them {where} two parts of the split, so that what was trained on "
             "is tested: remove the copies, or keep them together with --group."
             if across
             else ", each pair in one part of the split."
         ),
-        names=tuple(names),
+        names,
     )
 
 
@@ -187,5 +187,9 @@ def _of_numbers(dataset: Dataset, split: Split, folds: int, few: str) -> Iterato
 
 
 def _named(level: Level, text: str, gathered: Gathered, facts: Sequence[Facts]) -> Remark:
-    names = [gathered.dataset.samples[fact.row].name for fact in facts[:MAX_NAMES]]
-    return Remark(level=level, text=text, names=tuple(names))
+    return _naming(level, text, [gathered.dataset.samples[fact.row].name for fact in facts])
+
+
+def _naming(level: Level, text: str, names: Sequence[str]) -> Remark:
+    more = max(0, len(names) - MAX_NAMES)
+    return Remark(level=level, text=text, names=tuple(names[:MAX_NAMES]), more=more)

@@ -99,15 +99,14 @@ def _division(check: Check) -> Iterator[str | Grid]:
 def _remarks(remarks: Sequence[Remark]) -> Iterator[Section]:
     for level, title in LEVELS.items():
         blocks = [
-            f"{remark.text}{_say_names(remark.names)}"
-            for remark in remarks
-            if remark.level == level
+            f"{remark.text}{_say_names(remark)}" for remark in remarks if remark.level == level
         ]
         if blocks:
             yield Section(title, blocks)
 
 
-def _say_names(names: Sequence[str]) -> str:
+def _say_names(remark: Remark) -> str:
+    names = [*remark.names, *([f"and {remark.more:,} more"] if remark.more else [])]
     return f" ({'; '.join(names)})" if names else ""
 
 
