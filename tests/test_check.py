@@ -107,6 +107,19 @@ def test_those_that_are_not_named_are_counted(tmp_path: Path) -> None:
     assert "; and 4 more)" in text
 
 
+def test_one_mask_for_all_images_is_said(tmp_path: Path) -> None:
+    root = write(tmp_path / "same", 20)
+    assert "same in every pixel" not in said(check(root))
+    for index in range(18):
+        Image.fromarray(disc(0)).save(root / "masks" / f"{index:03}.png", compress_level=index % 9)
+    assert "19 of 20 masks are the same in every pixel: look whether" in said(check(root))
+    for index in range(18, 20):
+        Image.fromarray(disc(0)).save(root / "masks" / f"{index:03}.png")
+    assert "All 20 masks are the same in every pixel" in said(check(root), "warning")
+    as_classes = check(root, classes=True)
+    assert "All 20 masks are the same in every pixel" in said(as_classes, "warning")
+
+
 def test_empty_full_and_inverted_masks(tmp_path: Path) -> None:
     root = write(tmp_path / "odd")
     for index, value in ((1, 0), (2, 0), (3, 255)):
@@ -217,7 +230,9 @@ def test_similar_images_are_told_from_others() -> None:
 
     def facts(row: int, steps: int, small: Any) -> Facts:
         none = np.zeros(0)
-        return Facts(row, 1, 1, "", 0, none, none, None, np.uint64(steps), small.astype(np.uint8))
+        return Facts(
+            row, 1, 1, "", 0, none, none, None, np.uint64(steps), small.astype(np.uint8), 0
+        )
 
     small = rng.integers(0, 250, (SMALL_PX, SMALL_PX))
     found = [

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from vesica.data.arrays import Arrays
-from vesica.data.counts import Counts, say_copies, say_foreground, say_missing
+from vesica.data.counts import Counts, say_alike, say_copies, say_foreground, say_missing
 from vesica.data.sample import Dataset, Sample
 from vesica.data.split import Split
 
@@ -48,6 +48,17 @@ def test_each_class_has_its_share() -> None:
     counts = Counts.of(Arrays(arrays.names, arrays.groups, arrays.images, both))
     said = say_foreground(counts, None, ("crack", "hole"))
     assert said.startswith("Foreground: crack 25 %, hole 0.62 % of pixels; empty masks: 0 of 10;")
+
+
+def test_masks_that_are_the_same_are_counted_unless_they_are_empty_or_full() -> None:
+    arrays = draw({}, (1, 2), (7,))
+    assert Counts.of(arrays).num_alike == 7
+    assert say_alike(7, 10).startswith("7 of 10 masks are the same in every pixel")
+    assert say_alike(10, 10).startswith("All 10 masks are the same")
+    assert [say_alike(num, of) for num, of in ((1, 1), (5, 10), (0, 4))] == ["", "", ""]
+    arrays.masks[3, 0, 0, 0] = False
+    assert Counts.of(arrays).num_alike == 6
+    assert Counts.of(draw({}, tuple(range(10)), ())).num_alike == 0
 
 
 def test_a_class_that_a_part_lacks_is_named() -> None:

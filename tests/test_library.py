@@ -70,6 +70,20 @@ def make_photos(root: Path, count: int = 30) -> Path:
     return root
 
 
+# What is said
+
+
+def test_one_mask_for_all_images_is_said(tmp_path: Path) -> None:
+    root = make_photos(tmp_path / "photos")
+    library = Library(tmp_path / "cache")
+    assert "same in every pixel" not in str(library.describe(Source(path=str(root)), SIZE_PX, 1))
+    first = (root / "masks" / "p00.png").read_bytes()
+    for file in (root / "masks").iterdir():
+        file.write_bytes(first)
+    said = Library(tmp_path / "cache").describe(Source(path=str(root)), SIZE_PX, 1)
+    assert any(s.startswith("Warning: All 30 masks are the same in every pixel") for s in said)
+
+
 # Once
 
 

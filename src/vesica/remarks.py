@@ -1,11 +1,13 @@
 """What a user should know of a data set before anything trains."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Literal, get_args
 
 import numpy as np
 
+from vesica.data.counts import say_alike
 from vesica.data.facts import Facts, Gathered, find_similar, guess_groups
 from vesica.data.library import MIN_TEST
 from vesica.data.sample import Dataset
@@ -57,6 +59,7 @@ def remarks_on(
         *_of_problems(gathered),
         *([Remark(level="stop", text=why_not)] if why_not else []),
         *_of_masks(gathered),
+        *_of_alike(gathered),
         *_of_copies(gathered, split, bool(folds)),
         *_of_groups(gathered.dataset),
         *(_of_numbers(gathered.dataset, split, folds, few) if split else []),
@@ -109,6 +112,12 @@ def _of_masks(gathered: Gathered) -> Iterator[Remark]:
             text=f"{mean:.0%} of the pixels are foreground: if object and background are swapped, "
             "pass --foreground 0.",
         )
+
+
+def _of_alike(gathered: Gathered) -> Iterator[Remark]:
+    sums = Counter(fact.mask_sum for fact in gathered.facts if 0 < fact.density < 1)
+    if alike := say_alike(max(sums.values(), default=0), len(gathered.facts)):
+        yield Remark(level="warning", text=alike)
 
 
 def _of_copies(gathered: Gathered, split: Split | None, is_in_folds: bool) -> Iterator[Remark]:

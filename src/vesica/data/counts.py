@@ -1,6 +1,7 @@
 """What the decoded images of a set have in them: foreground, empty masks, images that recur."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,21 +21,30 @@ class Counts:
     Attributes:
         shares: Of foreground in each mask, shape (samples, classes).
         copies: Rows of images that are equal in every pixel, two or more each.
+        num_alike: How many masks are the same, of those that are most often there; empty ones and
+            full ones aside.
     """
 
     shares: NDArray[np.float64]
     copies: tuple[tuple[int, ...], ...]
+    num_alike: int
 
     @classmethod
     def of(cls, arrays: Arrays) -> "Counts":
         """Look at every image and mask once."""
         seen: dict[bytes, list[int]] = {}
+        masks: Counter[bytes] = Counter()
         shares = np.empty(arrays.masks.shape[:2])
         for row, image in enumerate(arrays.images):
             shares[row] = arrays.shares(row)
-            digest = hashlib.blake2b(image.tobytes(), digest_size=16).digest()
-            seen.setdefault(digest, []).append(row)
-        return cls(shares, tuple(tuple(rows) for rows in seen.values() if len(rows) > 1))
+            seen.setdefault(_digest(image), []).append(row)
+            masks[_digest(np.packbits(arrays.masks[row]))] += 0 < shares[row].max() < 1
+        copies = tuple(tuple(rows) for rows in seen.values() if len(rows) > 1)
+        return cls(shares, copies, max(masks.values(), default=0))
+
+
+def _digest(pixels: NDArray[np.uint8]) -> bytes:
+    return hashlib.blake2b(pixels.tobytes(), digest_size=16).digest()
 
 
 def say_foreground(counts: Counts, split: Split | None, classes: Sequence[str]) -> str:
@@ -75,6 +85,17 @@ def say_missing(counts: Counts, split: Split | None, classes: Sequence[str]) -> 
         f"Warning: {'; '.join(lacking)}, at this size: add images of it, leave it out, or divide "
         "them otherwise by --split-seed 1 or --folds 5."
     ]
+
+
+def say_alike(num_alike: int, num_masks: int) -> str:
+    """That most masks are the same one; "" where they are not."""
+    if num_alike < 2 or num_alike <= num_masks / 2:
+        return ""
+    those = f"All {num_masks}" if num_alike == num_masks else f"{num_alike} of {num_masks}"
+    return (
+        f"{those} masks are the same in every pixel: look whether they were copied or written over,"
+        " as a network would learn the place and not the object."
+    )
 
 
 def say_copies(counts: Counts, split: Split | None, dataset: Dataset) -> list[str]:

@@ -1,5 +1,6 @@
 """What there is to know of each image and mask before anything trains."""
 
+import zlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -47,6 +48,7 @@ class Facts:
             or there is none.
         steps: The signs of 64 steps of brightness, as bits.
         small: Grey copy, shape (SMALL_PX, SMALL_PX).
+        mask_sum: Masks that are the same have the same.
     """
 
     row: int
@@ -59,6 +61,7 @@ class Facts:
     thickness_px: float | None
     steps: np.uint64
     small: NDArray[np.uint8]
+    mask_sum: int
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,7 @@ def _facts(dataset: Dataset, row: int, is_measured: bool) -> Facts | str:
         float(ridge_widths(mask).mean()) if num and is_measured else None,
         steps,
         small,
+        zlib.crc32(np.packbits(masks).tobytes(), sum(masks.shape)),
     )
 
 

@@ -13,7 +13,7 @@ from vesica import spelling
 from vesica.cache import default_cache
 from vesica.data import open_dataset
 from vesica.data.arrays import Arrays, Truth, load_arrays
-from vesica.data.counts import Counts, say_copies, say_foreground, say_missing
+from vesica.data.counts import Counts, say_alike, say_copies, say_foreground, say_missing
 from vesica.data.measure import Measured, measure
 from vesica.data.parts import own_parts
 from vesica.data.sample import Dataset
@@ -236,6 +236,8 @@ class Library:
         sentences.append(say_foreground(counts, divided, dataset.classes))
         sentences += say_missing(counts, divided, dataset.classes)
         sentences += say_copies(counts, divided, dataset)
+        alike = say_alike(counts.num_alike, len(dataset.samples))
+        sentences += [f"Warning: {alike}"] if alike else []
         arrays = self.arrays(source, size_px)
         if long_side_px:
             arrays, _ = self.pieces(source, size_px, long_side_px)
