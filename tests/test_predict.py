@@ -375,6 +375,19 @@ def test_tiles_come_through(tmp_path: Path) -> None:
     assert (mask == whole).mean() > 0.999
 
 
+def test_images_no_larger_than_a_tile_are_predicted_whole_and_said(tmp_path: Path) -> None:
+    for name, side in (("small.png", 64), ("large.png", 65)):
+        (tmp_path / "images").mkdir(exist_ok=True)
+        Image.fromarray(faces(1, side, 40)[0]).save(tmp_path / "images" / name)
+    job = plan_job([str(tmp_path / "images")], tmp_path / "out", tile_px=64)
+    assert predict_folder(Bright(), job).whole == ["small.png"]
+    assert predict_folder(Bright(), job).whole == ["small.png"]  # what is there is said again
+    plain = plan_job([str(tmp_path / "images")], tmp_path / "plain")
+    assert predict_folder(Bright(), plain).whole == []
+    masks = [np.asarray(Image.open(tmp_path / to / "masks/small.png")) for to in ("out", "plain")]
+    assert np.array_equal(*masks)
+
+
 # The command
 
 
@@ -393,6 +406,9 @@ def test_the_command(images: Path, tmp_path: Path) -> None:
     assert "Expect an IoU of 0." in text
     assert "Left out: broken.png: cannot be read as an image" in text
     (images / "broken.png").unlink()
+    tiled = run(folder, images, "--out", tmp_path / "big", "--cache", cache, "--tiles", 100_000)
+    said = "5 of 5 images are no larger than a tile of 100000 pixels and were predicted whole"
+    assert said in " ".join(tiled.stdout.split())
     again = run(folder, images, "--out", tmp_path / "out", "--cache", cache)
     assert again.exit_code == 0
     assert "Masks of 0 images written; of 5 they were there" in " ".join(again.stdout.split())

@@ -113,6 +113,12 @@ def predict(
             "predictions.csv.",
             "yellow",
         )
+    if outcome.whole:
+        say(
+            f"{len(outcome.whole)} of {len(job.images)} images are no larger than a tile of {tiles} "
+            "pixels and were predicted whole, as without --tiles.",
+            "yellow",
+        )
     if outcome.black:
         say(
             f"{count_of(len(outcome.black), 'image')} as good as black, as the network sees them "

@@ -38,13 +38,17 @@ Progress = Callable[[int, int], None]
 
 @dataclass
 class Outcome:
-    """How it went; each list has names, and of what could not be read the reason."""
+    """How it went; each list has names, and of what could not be read the reason.
+
+    `whole` are the images that are no larger than a tile, where tiles were asked for.
+    """
 
     predicted: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     unusual: list[str] = field(default_factory=list)
     black: list[str] = field(default_factory=list)
+    whole: list[str] = field(default_factory=list)
 
 
 def predict_folder(
@@ -81,9 +85,16 @@ def predict_folder(
         raise DataError(f"no image could be read: {'; '.join(outcome.unreadable[:MAX_SHOWN])}")
     progress(len(names), len(names))
     labels = {show(job.root, image) for image in job.images}
-    for kind in ("unusual", "black"):  # also of what was there already
-        setattr(outcome, kind, [n for n, row in rows.items() if row[kind] == "yes" and n in labels])
+    of_job = {name: row for name, row in rows.items() if name in labels}  # what was there, too
+    outcome.unusual = [name for name, row in of_job.items() if row["unusual"] == "yes"]
+    outcome.black = [name for name, row in of_job.items() if row["black"] == "yes"]
+    outcome.whole = [name for name, row in of_job.items() if _fits(row, job.tile_px)]
     return outcome
+
+
+def _fits(row: Row, tile_px: int | None) -> bool:
+    """Whether an image is one tile."""
+    return tile_px is not None and max(int(row["height_px"]), int(row["width_px"])) <= tile_px
 
 
 def _predict_one(
