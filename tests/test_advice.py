@@ -220,6 +220,10 @@ def test_nothing_learned_is_said_first(new_run: NewRun) -> None:  # noqa: F811
     run = new_run()
     for cell in run.cells:
         run.finish(cell, shift=14)
+    found = judge_growing(run.folder, run.cells, "vesica compare generated --steps 90")
+    assert next_of(found) == shlex.split(  # `--steps` beside it would be refused
+        f"vesica compare generated --epochs 16 --out {run.folder}-longer"
+    )
     found = judge_growing(run.folder, run.cells, "vesica compare generated --epochs 4")
     (group,) = found.groups
     assert found.verdict.startswith("Do not trust this: nothing was learned. No better than the ")

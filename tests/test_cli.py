@@ -245,6 +245,7 @@ def test_bad_data_is_one_message_before_any_training(
         (["--size", "5"], ["Error: --size 5: ", "16"]),
         (["--lr", "0"], ["lr"]),
         (["--dropout", "1"], ["dropout"]),
+        (["--steps", "5", "--epochs", "2"], ["Error: --steps and --epochs both say how long"]),
         (["--long-side", "32"], ["Error: long_side 32 is below", "smaller --size"]),
         (["--train", "5000"], ["5000"]),
         (["--out", "data"], ["data", "--out"]),

@@ -160,6 +160,16 @@ def test_a_network_has_a_rate_of_its_own_frozen_or_not(fields: dict[str, str], r
     assert cell_of("", fields).recipe.optimizer == "rmsprop"  # the paper's knows one rate
 
 
+def test_steps_and_epochs_are_not_asked_for_together() -> None:
+    for name in ("epochs", "max_epochs"):
+        with pytest.raises(ValueError, match="leave one of them out"):
+            cell_of("", {"steps": 5, name: 2})
+        for fields in ({"steps": 0, name: 2}, {"steps": None, name: 2}):
+            recipe = cell_of("", fields, "modern").recipe
+            assert (recipe.steps, recipe.max_epochs) == (0, 2)
+    assert cell_of("", {"steps": 5}).recipe.steps == 5
+
+
 def test_every_shorthand_has_one_owner() -> None:
     assert set(SHORTHANDS) == {"lr", "width", "init", "dropout", "freeze"}
     assert not set(SHORTHANDS) & set(FIELDS)

@@ -42,14 +42,18 @@ def cell_of(path: str, fields: Mapping[str, Any], recipe: str = "paper") -> Cell
     """A cell of these images with fields by the names that users know; None is the recipe's.
 
     Raises:
-        ValueError: If there is no such recipe or field, or a value is not allowed.
+        ValueError: If there is no such recipe or field, or values are not allowed.
     """
     if recipe not in RECIPES:
         raise ValueError(f"no recipe {recipe!r}; there are: {', '.join(RECIPES)}")
     names = {option: name for name, option in OPTION_NAMES.items()}
     given = {names.get(name, name): value for name, value in fields.items() if value is not None}
     whole = {name: v for name, v in RECIPES[recipe].items() if v is not None} | given
-    if "max_epochs" in given and "steps" not in given:
+    if "max_epochs" in given:
+        if given.get("steps"):
+            raise ValueError(
+                "--steps and --epochs both say how long to train: leave one of them out"
+            )
         whole["steps"] = 0
     if recipe == "modern" and not {"lr", "optimizer"} & given.keys():
         rate = rate_of(whole["model"], whole.get("freeze"))

@@ -115,8 +115,8 @@ def predict(
         )
     if outcome.whole:
         say(
-            f"{len(outcome.whole)} of {len(job.images)} images are no larger than a tile of {tiles} "
-            "pixels and were predicted whole, as without --tiles.",
+            f"{len(outcome.whole)} of {len(job.images)} images are no larger than a tile of "
+            f"{tiles} pixels and were predicted whole, as without --tiles.",
             "yellow",
         )
     if outcome.black:

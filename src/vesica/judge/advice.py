@@ -20,6 +20,7 @@ COMMANDS = ("compare", "demo")
 """Those whose options are known here."""
 
 SEED_OPTIONS = ("--seeds", "--until", "--max-seeds", "--budget")
+LENGTHS = ("--steps", "--epochs")
 QUICK = "--quick"
 """Takes no value, and no more seeds than its own."""
 
@@ -147,11 +148,12 @@ def _say_images(pair: Comparison) -> str:
 
 def _longer(setting: Setting, times: int, why: str) -> Route:
     recipe, ended = setting.cells[0].recipe, setting.ended.values()
+    options: dict[str, str | None] = dict.fromkeys(LENGTHS)  # both together are refused
     option, number = ("--steps", recipe.steps) if recipe.steps else ("--epochs", recipe.max_epochs)
     if recipe.patience and all(found.result.ended_by != "epochs" for found in ended):
-        option, number = "--patience", recipe.patience
+        options, option, number = {}, "--patience", recipe.patience
     words = f"train with {option} {times * number}"
-    options = {option: str(times * number)}
+    options[option] = str(times * number)
     return Route(options, words, why, times * _time_of(setting), "-longer")
 
 
