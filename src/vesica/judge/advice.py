@@ -20,6 +20,8 @@ COMMANDS = ("compare", "demo")
 """Those whose options are known here."""
 
 SEED_OPTIONS = ("--seeds", "--until", "--max-seeds", "--budget")
+"""All that `demo` has of what is advised."""
+
 LENGTHS = ("--steps", "--epochs")
 QUICK = "--quick"
 """Takes no value, and no more seeds than its own."""
@@ -174,6 +176,9 @@ def _change(command: str, route: Route, run: Path) -> str:
     except ValueError:
         return ""
     if words[:1] != ["vesica"] or words[1:2] not in [[name] for name in COMMANDS]:
+        return ""
+    given = {name for name, value in route.options.items() if value is not None}
+    if words[1] == "demo" and not given <= {*SEED_OPTIONS}:
         return ""
     options = {**route.options, "--out": f"{run}{route.ending}"}
     kept: list[str] = []
