@@ -75,6 +75,55 @@ def test_a_damaged_list_of_a_part_is_not_passed_over(tmp_path: Path) -> None:
     assert failure(open_dataset, root).startswith("val.csv: no pairs.")
 
 
+@pytest.mark.parametrize(
+    "content", [b"", PAIRS.encode("utf-16"), PAIRS.replace(",b/z4", ',"b').encode()]
+)
+def test_a_damaged_list_beside_another_is_said(content: bytes, tmp_path: Path) -> None:
+    root = make_list(tmp_path, PAIRS.encode())
+    (root / "other.csv").write_bytes(content)
+    found = open_dataset(root)
+    assert len(found.samples) == 3
+    assert [note for note in found.notes if note.startswith("Left out: other.csv")]
+
+
+def test_a_list_of_a_part_that_names_no_file_is_not_passed_over(tmp_path: Path) -> None:
+    root = make_list(tmp_path, PAIRS.encode(), "train.csv")
+    (root / "test.csv").write_text(PAIRS.replace("a/2", "a/3"))
+    assert "1 line of test.csv" in failure(open_dataset, root)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("README.txt", b""),
+        ("settings.json", b"{}"),
+        ("notes.txt", "Photographs".encode("utf-16")),
+        ("sizes.csv", b"name,value\n"),
+    ],
+)
+def test_a_stray_file_does_not_hide_why_nothing_was_recognised(
+    name: str, content: bytes, tmp_path: Path
+) -> None:
+    save(tmp_path / "photos" / "0.png", np.full((12, 20, 3), 90, np.uint8))
+    (tmp_path / name).write_bytes(content)
+    assert failure(open_dataset, tmp_path).startswith(f"{tmp_path}: no known layout: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("notes.json", b""),
+        ("list.json", b'[{"images": 3}]'),
+        ("old.json", "{}".encode("utf-16")),
+        ("captions_val.json", b""),
+    ],
+)
+def test_other_json_does_not_spoil_a_set(name: str, content: bytes, tmp_path: Path) -> None:
+    root = make_coco(tmp_path)
+    (root / name).write_bytes(content)
+    assert len(open_dataset(root).samples) == 3
+
+
 def test_other_texts_are_no_damaged_lists(tmp_path: Path) -> None:
     save(tmp_path / "images" / "0.png", np.full((12, 20, 3), 90, np.uint8))
     (tmp_path / "readme.txt").write_text('Photographs, "cracks" (2019), by us.\nSee the paper.\n')

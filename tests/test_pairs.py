@@ -723,7 +723,7 @@ def test_a_list_may_lead_elsewhere(tmp_path: Path) -> None:
         ("", ["pairs.csv: no pairs."]),
         ("1.png\n2.png\n", ["expected two columns, such as image,mask."]),
         ("image,class\n1.png,cat\n", ["expected two columns, such as image,mask."]),
-        ('1.png,"' + "x" * 200_000, ['pairs.csv, line 1: a quote (") that is not closed']),
+        ('1.png,"' + "x" * 200_000, ["pairs.csv, line 1: a cell of more than 131,072 char"]),
     ],
 )
 def test_what_is_wrong_with_a_list(text: str, messages: list[str], tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from vesica.model import Model, Traits
 from vesica.model.network import NetworkModel
 from vesica.model.prediction import Answer
 from vesica.predict import draw_overlay, folder, plan_job, predict_folder
-from vesica.results import read_table
+from vesica.results import read_table, write_table
 
 
 class Bright(Model):
@@ -216,6 +216,59 @@ def test_an_image_that_can_no_longer_be_read_is_listed(tmp_path: Path) -> None:
     outcome = predict_folder(Bright(), job)
     assert (len(outcome.unreadable), outcome.skipped) == (1, ["y.png"])
     assert below(tmp_path / "out/masks") == ["y.png"]
+
+
+def test_another_kind_of_output_leaves_what_is_there(tmp_path: Path) -> None:
+    save(tmp_path / "a/x.png", 1)
+    images = [str(tmp_path / "a")]
+    predict_folder(Bright(), plan_job(images, tmp_path / "out", probabilities=True))
+    predict_folder(Bright(), plan_job(images, tmp_path / "out", overlays=True))
+    assert below(tmp_path / "out/probabilities") == below(tmp_path / "out/masks") == ["x.png"]
+    assert below(tmp_path / "out/overlays") == ["x.jpg"]
+
+
+def test_a_stop_in_the_first_image_leaves_nothing_in_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path / "a/s/x.png", 1)
+    job = plan_job([str(tmp_path / "a")], tmp_path / "out", overlays=True)
+
+    def stop(*_: object) -> str:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(folder, "_sum_of", stop)
+        predict_folder(Bright(), job)
+    assert not (tmp_path / "out").exists()
+    assert predict_folder(Bright(), job).predicted == ["s/x.png"]
+
+
+def test_what_is_not_ours_is_left_and_the_folder_stays_usable(tmp_path: Path) -> None:
+    image = save(tmp_path / "a/x.png", 1)
+    job = plan_job([str(tmp_path / "a")], tmp_path / "out")
+    predict_folder(Bright(), job)
+    (tmp_path / "out/masks/mine.png").touch()
+    image.write_text("no image")
+    with pytest.raises(DataError, match="no image could be read"):
+        predict_folder(Bright(), job)
+    assert below(tmp_path / "out/masks") == ["mine.png"]
+    save(tmp_path / "a/x.png", 1)
+    assert predict_folder(Bright(), job).predicted == ["x.png"]
+
+
+def test_a_table_of_an_earlier_version_goes_on_or_is_refused(tmp_path: Path) -> None:
+    save(tmp_path / "a/x.png", 1)
+    job = plan_job([str(tmp_path / "a")], tmp_path / "out")
+    predict_folder(Bright(), job)
+    table = tmp_path / "out/predictions.csv"
+    (row,) = read_table(table)
+    for left_out in ("black", "output_sum"):
+        row = {name: value for name, value in row.items() if name != left_out}
+        write_table(table, list(row), [list(row.values())])
+        if left_out == "black":
+            assert predict_folder(Bright(), job).skipped == ["x.png"]
+    with pytest.raises(DataError, match="of an earlier version; pass another folder"):
+        predict_folder(Bright(), job)
 
 
 def test_images_that_differ_in_suffixes_have_a_mask_each(tmp_path: Path) -> None:

@@ -278,6 +278,11 @@ def test_own_parts_are_kept() -> None:
     assert split.notes == ("The folders' own parts are kept: train, val, test.",)
 
 
+def test_only_what_is_to_be_divided_is_counted() -> None:
+    dataset = merge(numbered(1, part="train"), numbered(10, part="test"))
+    assert failure(dataset).startswith("1 image beside those in test/: none is left for")
+
+
 @pytest.mark.parametrize("missing", ["val", "test"])
 def test_a_part_without_folder_comes_from_train_by_hash(missing: str) -> None:
     kept = {"val": "test", "test": "val"}[missing]

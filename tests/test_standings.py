@@ -287,10 +287,10 @@ def test_a_cell_of_the_plans_is_one_of_compare() -> None:
 @pytest.mark.parametrize(
     ("num_losses", "seeds", "said"),
     [
-        (11, 3, "10 comparisons .* with 3 seeds .* 37 standard errors .* with --seeds 6 10"),
+        (11, 3, "10 comparisons .* with 3 seeds .* 37 standard errors .* and 10 with 6 .--seeds 6"),
         (11, 6, ""),
         (2, 3, ""),
-        (3, 3, "2 comparisons .* 12 standard errors .* with --seeds 4 8"),
+        (3, 3, "2 comparisons .* 12 standard errors .* and 8 with 4 .--seeds 4"),
         (11, 2, ""),  # no verdict at all, which is said elsewhere
     ],
 )

@@ -106,9 +106,9 @@ def predict(
     say(say_expected(loaded.traits))
     if unmarked := say_unmarked(loaded.traits):
         say(unmarked)
-    if outcome.unusual:
+    if strange := len({*outcome.unusual} - {*outcome.black}):
         say(
-            f"{len(outcome.unusual)} of {len(job.images)} images are unlike those of training, or "
+            f"{strange} of {len(job.images)} images are unlike those of training, or "
             "harder than nine in ten of the test images: look at those with `yes` under unusual in "
             "predictions.csv.",
             "yellow",

@@ -15,7 +15,7 @@ from vesica.data.listed import LIST_SUFFIXES
 from vesica.data.pairs import explain
 from vesica.data.sample import Dataset, check_names
 from vesica.data.synthetic import open_generated
-from vesica.errors import DataError
+from vesica.errors import DataError, join_lines
 from vesica.files import expand
 
 
@@ -254,9 +254,11 @@ def _recognise(path: Path) -> str:
     for name, candidate in DATASETS.items():
         if candidate.recognise(path):
             return name
-    if damage := say_damage(path):
-        raise DataError(damage)
-    raise DataError(f"{path}: no known layout: {explain(path)} Or have one of: {_layouts()}.")
+    meant, others = say_damage(path)
+    if meant:
+        raise DataError(meant)
+    lines = [f"{path}: no known layout: {explain(path)} Or have one of: {_layouts()}.", others]
+    raise DataError(join_lines([line for line in lines if line]))
 
 
 def _check_format(path: Path, name: str, given: Mapping[str, object]) -> str:
@@ -266,7 +268,7 @@ def _check_format(path: Path, name: str, given: Mapping[str, object]) -> str:
         raise DataError(f"{path}: a file, expected a folder. Pass its folder, or another format.")
     is_described = path.is_file() or (name == "folder" and DESCRIBED & given.keys())
     if not is_described and not DATASETS[name].recognise(path):
-        if damage := say_damage(path):
+        if damage := join_lines([said for said in say_damage(path) if said]):
             raise DataError(damage)
         others = [other for other in DATASETS if DATASETS[other].recognise(path)]
         found = f"It has that of {others[0]}: pass it as that" if others else "Check the path"

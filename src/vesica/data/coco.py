@@ -77,11 +77,12 @@ def _json_files(path: Path) -> Iterator[Path]:
 
 
 def _damaged(path: Path) -> Iterator[str]:
-    """What is wrong with files that may have been one of several, and are not known as one."""
+    """What is wrong with files that are called like one of several, and are not known as one."""
     for file in _json_files(path):
-        is_known = holds_words(file, LISTS[:2])
+        is_called = file.stem.startswith("instances") or part_of(file.stem)
+        is_meant = is_called and not file.stem.startswith(OTHER_TASKS)
         is_suspect = not file.stat().st_size or why_no_text(file) or holds_words(file, LISTS[:1])
-        if is_suspect and not is_known:
+        if is_meant and is_suspect and not holds_words(file, LISTS[:2]):
             try:
                 read_json(path, file)
             except DataError as error:

@@ -1,11 +1,12 @@
 """Reader of a user's own folder: images and masks, paired by folders, by names or by a list."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from vesica.data.groups import with_groups
-from vesica.data.listed import damaged_parts, find_lists, read_lists
+from vesica.data.listed import find_lists, read_lists, say_unused
 from vesica.data.pairs import Pair, Pairing, explain, find_pairs
 from vesica.data.pixels import read_image, show
 from vesica.data.reading import choose_reading
@@ -87,9 +88,11 @@ def _find(path: Path, images: str | None, masks: str | None, skip_unpaired: bool
         return read_lists([path], skip_unpaired)
     found = find_pairs(path, images, masks, skip_unpaired)
     if found is None and (lists := find_lists(path)):
-        if damage := damaged_parts(path):
-            raise DataError(join_lines(damage))
-        return read_lists(lists, skip_unpaired)
+        damaged, left_out = say_unused(path, lists)
+        if damaged:
+            raise DataError(join_lines(damaged))
+        found = read_lists(lists, skip_unpaired)
+        return replace(found, notes=[*found.notes, *(f"Left out: {why}" for why in left_out)])
     if found is None:
         raise DataError(f"{path}: {explain(path)}")
     return found

@@ -12,7 +12,7 @@ from vesica.data.listing import IMAGE_SUFFIXES
 from vesica.data.names import PARTS, common_start, words_of
 from vesica.data.pairs import Pair, Pairing
 from vesica.data.pixels import is_hidden
-from vesica.data.texts import why_no_text
+from vesica.data.texts import HEAD_BYTES, why_no_text
 from vesica.errors import DataError, escaped, join_lines
 from vesica.words import count_of, say_first
 
@@ -35,6 +35,12 @@ FIRST_TWO = {"image": 0, "mask": 1}
 
 DELIMITERS = ("\t", ";", ",")
 """Tried in this order; where a line has none of them, columns are divided by spaces."""
+
+CALLED = ("pair", "list")
+"""In the names of lists."""
+
+OF_QUOTES = ("expected after", "unexpected end of data")
+"""In what the reader of CSV says."""
 
 NAMES_IMAGES = re.compile("|".join(map(re.escape, IMAGE_SUFFIXES)).encode(), re.IGNORECASE)
 
@@ -89,10 +95,21 @@ def _names_files(file: Path) -> bool:
     return bool(table.rows) and not _absent(table, table.rows[0])
 
 
+def is_meant_as_list(file: Path) -> bool:
+    """Whether a file is called like a list of pairs or a part of the split, or names images."""
+    stem = file.stem.lower()
+    return stem in PARTS or any(word in stem for word in CALLED) or _names_images(file)
+
+
+def _names_images(file: Path) -> bool:
+    with file.open("rb") as stream:
+        start = stream.readline(HEAD_BYTES) + stream.readline(HEAD_BYTES)
+    return NAMES_IMAGES.search(start.replace(b"\0", b"")) is not None  # in UTF-16, too
+
+
 def why_no_list(file: Path) -> str:
     """What is wrong with a file that may be meant as a list; "" where it is some other text."""
-    with file.open("rb") as stream:
-        names_images = NAMES_IMAGES.search(stream.readline() + stream.readline()) is not None
+    names_images = _names_images(file)
     try:
         table = _read_table(file, most=2)
         if not table.rows:
@@ -105,17 +122,15 @@ def why_no_list(file: Path) -> str:
         return str(error) if names_images else ""
 
 
-def damaged_parts(folder: Path) -> list[str]:
-    """What is wrong with lists that are named as a part of the split and hold nothing to read."""
-    files = [file for file in files_of_lists(folder) if file.stem.lower() in PARTS]
-    return [why for file in files if (why := _why_damaged(file))]
-
-
-def _why_damaged(file: Path) -> str:
-    try:
-        return "" if any(True for _ in _rows(file)) else _say_empty(file)
-    except DataError as error:
-        return str(error)
+def say_unused(folder: Path, used: Sequence[Path]) -> tuple[list[str], list[str]]:
+    """What is wrong with lists of a folder that are not among those used: of those that are called
+    like a part of the split, without which it would be another one, and of the others."""
+    parts: list[str] = []
+    others: list[str] = []
+    for file in files_of_lists(folder):
+        if file not in used and (why := why_no_list(file)):
+            (parts if file.stem.lower() in PARTS else others).append(why)
+    return parts, others
 
 
 def _is_file(path: Path) -> bool:
@@ -246,11 +261,17 @@ def _quoted_rows(file: Path, lines: Iterable[str], delimiter: str) -> Iterator[R
             if any(map(str.strip, row)):
                 yield reader.line_num, row
             begins = reader.line_num + 1
-    except csv.Error:
-        raise DataError(
-            f'{escaped(file.name)}, line {begins}: a quote (") that is not closed, or with text'
-            " behind it. Mend the line."
-        ) from None
+    except csv.Error as error:
+        is_quote = any(words in str(error) for words in OF_QUOTES)
+        why = 'a quote (") that is not closed, or with text behind it' if is_quote else _say(error)
+        raise DataError(f"{escaped(file.name)}, line {begins}: {why}. Mend the line.") from None
+
+
+def _say(error: csv.Error) -> str:
+    if "field limit" in str(error):
+        limit = csv.field_size_limit()
+        return f'a cell of more than {limit:,} characters, as where a quote (") is not closed'
+    return str(error)
 
 
 def _columns(header: Sequence[str]) -> dict[str, int]:

@@ -78,14 +78,17 @@ def no_parts() -> Indices:
 
 def say_too_few(dataset: Dataset, lack: str) -> str:
     """That no division of so few images or groups has what it must have, and what can help."""
-    samples = dataset.samples
+    samples = [sample for sample in dataset.samples if sample.part in (None, "train")]
     num_groups = len({sample.group for sample in samples})
+    parts = own_parts(dataset) - {"train"}
+    beside = f" beside those in {' and '.join(f'{part}/' for part in sorted(parts))}"
+    beside *= bool(parts)
     if num_groups == len(samples):
-        return f"{count_of(len(samples), 'image')}: {lack}. Add images."
+        return f"{count_of(len(samples), 'image')}{beside}: {lack}. Add images."
     return (
-        f"{len(samples)} images in {count_of(num_groups, 'group')}: {lack}. A group is never"
-        " divided: give --group a pattern that tells more of them apart, leave it out, or add"
-        " images of other groups."
+        f"{count_of(len(samples), 'image')} in {count_of(num_groups, 'group')}{beside}: {lack}. A"
+        " group is never divided: give --group a pattern that tells more of them apart, leave it"
+        " out, or add images of other groups."
     )
 
 

@@ -42,7 +42,9 @@ def is_black(pixels: Pixels, height: int, width: int) -> bool:
     camera, or some text, is not there any more."""
     if pixels.max() < BLACK:
         return True
-    if pixels.mean() >= BLACK:  # nearly all are, and no resizing changes it
+    height, width = min(height, pixels.shape[0]), min(width, pixels.shape[1])
+    # Of nearly all images the mean says it, and enlarged, a bright pixel stays.
+    if pixels.mean() >= BLACK or (height, width) == pixels.shape[:2]:
         return False
     small = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR)
     return bool(np.asarray(small).max() < BLACK)

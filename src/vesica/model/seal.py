@@ -39,8 +39,18 @@ def check_seal(path: Path) -> None:
         start = content.find(MARK.encode()) + len(MARK)
         if start < len(MARK) or content[start : start + NUM_DIGITS] == _digest(content, start):
             return
-    raise DataError(
-        f"{path}: not a whole file, as its content is not what `vesica export` wrote; copy or "
+    raise DataError(say_changed(path))
+
+
+def is_whole(value: str | None) -> bool:
+    """Whether metadata has a digest that `check_seal` could find, or none at all."""
+    return value is None or (value.startswith(MARK) and len(value) == len(UNSEALED))
+
+
+def say_changed(where: object) -> str:
+    """What is wrong with a file whose digest is another."""
+    return (
+        f"{where}: not a whole file, as its content is not what `vesica export` wrote; copy or "
         "export it again"
     )
 

@@ -125,6 +125,8 @@ def read_traits(metadata: Any, where: str) -> Traits:
     metadata = metadata or {}
     if OF_A_CELL in metadata and KEY not in metadata:
         raise DataError(f"{where}: has a run's trained tensors alone; pass the run's folder")
+    if not seal.is_whole(metadata.get(seal.KEY)):
+        raise DataError(seal.say_changed(where))
     try:
         return Traits.model_validate(json.loads(metadata[KEY]))
     except KeyError:

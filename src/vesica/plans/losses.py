@@ -48,5 +48,6 @@ def say_seeds(num_losses: int, seeds: int) -> list[str]:
     now, then = reach(seeds, num_pairs), reach(more, num_pairs)
     return [
         f"{num_pairs} comparisons share the level of a verdict: with {seeds} seeds an interval "
-        f"reaches {now:.0f} standard errors to either side, with --seeds {more} {then:.0f}."
+        f"reaches {now:.0f} standard errors to either side, and {then:.0f} with {more} (--seeds "
+        f"{more})."
     ]

@@ -26,6 +26,9 @@ COLUMNS = (
 """The last three: the outputs' name without a suffix, and CRC-32 of the image and of the masks, by
 which the next run knows what is done."""
 
+LATER = ("black",)
+"""Columns that tables of earlier versions lack."""
+
 MAX_SHOWN = 10
 """Images that could not be read."""
 
@@ -71,7 +74,7 @@ def predict_folder(
             if label in rows and _is_done(rows[label], image, targets_of(job, name, model.traits)):
                 outcome.skipped.append(label)
             else:
-                if rows.pop(label, None):
+                if (row := rows.pop(label, None)) and not _is_of(row, image):
                     _remove(job, name, model.traits)
                 _predict_one(model, job, image, name, rows, outcome)
             if (number + 1) % SAVE_EVERY == 0:
@@ -80,7 +83,7 @@ def predict_folder(
         if rows:
             _save(job, rows)
         else:
-            _leave(job)
+            _leave(job, names, model.traits)
     if not rows:
         raise DataError(f"no image could be read: {'; '.join(outcome.unreadable[:MAX_SHOWN])}")
     progress(len(names), len(names))
@@ -166,7 +169,9 @@ def _enter(model: Model, job: Job) -> dict[str, Row]:
 
 def _rows(path: Path) -> dict[str, Row]:
     rows = read_table(path) if is_there(path) else []
-    return {row["name"]: row for row in rows if tuple(row) == COLUMNS}
+    if any({*COLUMNS} - {*row} - {*LATER} for row in rows):
+        raise DataError(f"{path}: of an earlier version; pass another folder as --out")
+    return {row["name"]: dict.fromkeys(LATER, "") | row for row in rows}
 
 
 def _refuse_others(job: Job, names: Sequence[Path], rows: Mapping[str, Row]) -> None:
@@ -195,12 +200,16 @@ def _remove_renamed(job: Job, names: Sequence[Path], rows: dict[str, Row], trait
 
 def _is_done(row: Row, image: Path, targets: Targets) -> bool:
     """The image is the one that was predicted, all is there, and the masks are undamaged."""
+    return (
+        all(path.is_file() for path in targets.values())
+        and _is_of(row, image)
+        and row["output_sum"] == _sum_of(*_masks(targets))
+    )
+
+
+def _is_of(row: Row, image: Path) -> bool:
     try:
-        return (
-            all(path.is_file() for path in targets.values())
-            and row["image_sum"] == _sum_of(image)
-            and row["output_sum"] == _sum_of(*_masks(targets))
-        )
+        return row["image_sum"] == _sum_of(image)
     except OSError:
         return False
 
@@ -223,12 +232,24 @@ def _remove(job: Job, name: Path, traits: Traits) -> None:
         target.unlink(missing_ok=True)
 
 
-def _leave(job: Job) -> None:
+def _leave(job: Job, names: Sequence[Path], traits: Traits) -> None:
     """As if nothing had been begun."""
-    for name in (MADE_BY, TABLE, SUMS):
-        (job.out / name).unlink(missing_ok=True)
+    for name in names:  # of the image under way, when it was stopped
+        _remove(job, name, traits)
+    for folder, _, _ in os.walk(job.out, topdown=False):
+        if Path(folder) != job.out:
+            _prune(Path(folder))
+    if not {path.name for path in job.out.iterdir()} <= {MADE_BY, TABLE, SUMS}:
+        _save(job, {})  # else what is left would belong to nobody
+        return
+    for file in (MADE_BY, TABLE, SUMS):
+        (job.out / file).unlink(missing_ok=True)
+    _prune(job.out)
+
+
+def _prune(folder: Path) -> None:
     with suppress(OSError):  # it is not empty
-        job.out.rmdir()
+        folder.rmdir()
 
 
 def _save(job: Job, rows: Mapping[str, Row]) -> None:
