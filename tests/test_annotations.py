@@ -487,7 +487,7 @@ def test_all_that_is_wrong_with_a_coco_file_is_one_message(tmp_path: Path) -> No
         ("images[2]", "no id"),
         ("images[3]", "no file_name"),
         ("images[4]", "no image gone.png. Add it, or remove its labels"),
-        ("no category has the id of", "annotations[2] ('[]'), annotations[3] ('None'). Export"),
+        ("no category has the id of", "annotations[2] ([]), annotations[3] (None). Export"),
         ("annotations[4]", "no outline, at most a box"),
     ):
         start = f"annotations.json: {place}{':' * (place[-1] in '])')} {problem}"
@@ -498,8 +498,8 @@ def test_all_that_is_wrong_with_a_coco_file_is_one_message(tmp_path: Path) -> No
 def test_coco_objects_without_an_image_are_named_once(tmp_path: Path) -> None:
     objects = [annotation(), *(annotation(image=n) for n in range(90, 95))]
     assert coco_failure(tmp_path, annotations=objects) == (
-        "annotations.json: no image has the id of annotations[1] ('90'), annotations[2] ('91'), "
-        "annotations[3] ('92') and 2 more. Export it again."
+        "annotations.json: no image has the id of annotations[1] (90), annotations[2] (91), "
+        "annotations[3] (92) and 2 more. Export it again."
     )
 
 

@@ -236,9 +236,10 @@ def test_a_stop_in_the_first_image_leaves_nothing_in_the_way(
     def stop(*_: object) -> str:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched:
         patched.setattr(folder, "_sum_of", stop)
-        predict_folder(Bright(), job)
+        with pytest.raises(KeyboardInterrupt):
+            predict_folder(Bright(), job)
     assert not (tmp_path / "out").exists()
     assert predict_folder(Bright(), job).predicted == ["s/x.png"]
 

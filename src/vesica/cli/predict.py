@@ -106,16 +106,17 @@ def predict(
     say(say_expected(loaded.traits))
     if unmarked := say_unmarked(loaded.traits):
         say(unmarked)
+    num_there = len(outcome.predicted) + len(outcome.skipped)
     if strange := len({*outcome.unusual} - {*outcome.black}):
         say(
-            f"{strange} of {len(job.images)} images are unlike those of training, or "
+            f"{strange} of {num_there} images are unlike those of training, or "
             "harder than nine in ten of the test images: look at those with `yes` under unusual in "
             "predictions.csv.",
             "yellow",
         )
     if outcome.whole:
         say(
-            f"{len(outcome.whole)} of {len(job.images)} images are no larger than a tile of "
+            f"{len(outcome.whole)} of {num_there} images are no larger than a tile of "
             f"{tiles} pixels and were predicted whole, as without --tiles.",
             "yellow",
         )

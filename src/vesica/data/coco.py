@@ -196,7 +196,7 @@ def _say_unknown(what: str, unknown: dict[int, Any], entries: dict[Id, Entry]) -
             f"{count_of(len(unknown), 'annotation')}: the {what} id is of another type than the"
             f" {what}'s own, as annotations[{index}] has {unknown[index]!r} for {id!r}."
         )
-    places = say_first([f"annotations[{i}] ({str(id)[:80]!r})" for i, id in unknown.items()])
+    places = say_first([f"annotations[{i}] ({repr(id)[:80]})" for i, id in unknown.items()])
     return f"no {what} has the id of {places}."
 
 

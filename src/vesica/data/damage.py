@@ -59,6 +59,8 @@ def _why_no_annotations(file: Path) -> str:
         return str(error)
     if not content:
         return "JSON that holds nothing. Export it again."
-    if isinstance(content, dict) and "images" in content and "annotations" not in content:
+    if not isinstance(content, dict):
+        return "no JSON object of annotations. Export it again."
+    if "images" in content and "annotations" not in content:
         return "images without annotations. Export it again, with the objects."
     return ""

@@ -27,7 +27,7 @@ def check_sections(check: Check) -> list[Section]:
         f"`{check.target}`; files are {_say_modes(check.modes)}."
     ]
     if check.num_groups < check.num_images:
-        found.append(f"They belong to {check.num_groups} groups, which stay together.")
+        found.append(f"They belong to {count_of(check.num_groups, 'group')}, which stay together.")
     beside = [] if check.classes else [Section("Beside IoU", [f"Look at {check.measure}."])]
     return [
         Section("What was found", [*found, *_numbers(check)]),
