@@ -43,7 +43,7 @@ NUM_STEPS = 5 * 6
 
 VOLATILE = re.compile(r"time|command|created|version|device|speed|folder|path|note|advice")
 DRAFT = re.compile(r"\..+\.[a-z0-9_]{8}(\.[^.]+)?|.*\.draft|checkpoint.*")
-ADVICE = re.compile(r"(\S+): damaged .*?; delete (\S+) and run", re.DOTALL)
+ADVICE = re.compile(r"(\S+): damaged .*?; delete (\S+) and ", re.DOTALL)
 END_S = 10.0
 MAX_TRIES = 4
 
