@@ -629,7 +629,7 @@ def test_yolo_without_a_yaml_has_numbers_or_classes_txt(tmp_path: Path) -> None:
         ("0 .1 .1 .5", "3 numbers are no pairs of x and y"),
         ("0 .1 .1", "1 points, expected at least 3"),
         ("0 .1 .1 .5 .5 .5 nan", "the polygon is no list of numbers"),
-        ("0 .1 .1 .5 .5 .5 5", "5 is no share of the image's size, from 0 to 1"),
+        ("0 .1 .1 .5 .5 .5 5", "coordinates that are no shares of the image's size, from 0 to 1"),
         ("7 .1 .1 .5 .5 .5 .1", "no class has the number 7, but there are 1"),
         ("crack .1 .1", "no numbers. Mend it, or remove it"),
     ],
@@ -638,6 +638,17 @@ def test_yolo_line_that_is_no_polygon_is_named(line: str, reason: str, tmp_path:
     root = make_yolo(tmp_path)
     write(root / "labels" / "2.txt", f"\n0 {shares(SQUARE)}\n{line}\n")
     assert f"labels/2.txt: line 3: {reason}" in failure(open_dataset, root)
+
+
+def test_a_mistake_in_every_line_is_said_once(tmp_path: Path) -> None:
+    root = make_yolo(tmp_path)
+    write(root / "labels" / "0.txt", "0 10 20 30 40 50 6\n" * 4)
+    write(root / "labels" / "2.txt", "0 .1 .1 .5 .5\n0 11 20 30 40 50 6\n")
+    places = "labels/0.txt: line 1, labels/0.txt: line 2, labels/0.txt: line 3 and 2 more"
+    said = failure(open_dataset, root).splitlines()
+    assert len(said) == 2
+    assert said[0].startswith(f"{places}: coordinates that are no shares of the image's size")
+    assert said[1].startswith("labels/2.txt: line 1: a box, expected a polygon")
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,13 @@ def test_compare_runs_from_a_folder_to_a_verdict(vesica: Terminal, folder: Path)
     assert (code, out.count("finished") + out.count("collapsed")) == (0, 4)
     assert "4 of 4 cells have a result." in out
 
+    assert "weights" not in out
+
+    next(Path("run/cells").glob("*/model.safetensors")).unlink()
+    code, out, _ = vesica("status", "run")
+    assert (code, out.count(", weights missing")) == (0, 1)
+    assert "1 cell without model.safetensors: judged all the same" in " ".join(out.split())
+
     Path("run/report.html").unlink()
     code, out, _ = vesica("report", "run", "--json")
     assert code == 0
@@ -213,7 +220,7 @@ def break_data(folder: Path, how: str) -> None:
         ("other size", ["face_000000", "48", "7"]),
         ("truncated", ["face_000000.jpg", "face_000001.jpg"]),
         ("empty", ["image"]),
-        ("few", ["2 images", "Add images"]),
+        ("few", ["2 images", "Add at least 1 image"]),
     ],
 )
 def test_bad_data_is_one_message_before_any_training(

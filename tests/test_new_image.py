@@ -8,7 +8,7 @@ from scipy.stats import t as student_t
 
 from vesica import metrics
 from vesica.results import EndedCell, read_cell, read_plan, read_scores
-from vesica.statistics import MIN_FOR_LIMIT, expect_of_new, limit_of_new
+from vesica.statistics import MIN_FOR_LIMIT, expect_of_new, limit_of_new, most_beyond
 from vesica.statistics.new_image import RANGE_LEVEL
 
 CRACKS = Path(__file__).parents[1] / "docs" / "results" / "eight" / "cracks"
@@ -54,6 +54,15 @@ def test_the_limit_by_hand() -> None:
     assert limit_of_new(values, alone(29)) == 27
     assert limit_of_new(values[:9], alone(9)) == values[:9].max()  # k = 0.9 * 10
     assert limit_of_new(np.repeat(values, 4), np.repeat(alone(29), 4)) == 27
+
+
+@pytest.mark.parametrize("num", [9, 13, 100])
+def test_how_much_a_limit_may_leave_out(num: int) -> None:
+    rng = np.random.default_rng(num)
+    left_out = [
+        1 - limit for _ in range(4000) if (limit := limit_of_new(rng.random(num), alone(num)))
+    ]
+    assert np.mean(np.array(left_out) > most_beyond(num)) == pytest.approx(0.05, abs=0.012)
 
 
 def test_too_few_images_give_no_limit() -> None:

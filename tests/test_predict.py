@@ -459,6 +459,7 @@ def test_the_command(images: Path, tmp_path: Path) -> None:
     assert "Masks of 5 images written" in text
     assert "Expect an IoU of 0." in text
     assert "Left out: broken.png: cannot be read as an image" in text
+    assert "1 file passed over as no images: notes.txt" in text
     (images / "broken.png").unlink()
     tiled = run(folder, images, "--out", tmp_path / "big", "--cache", cache, "--tiles", 100_000)
     said = "5 of 5 images are no larger than a tile of 100000 pixels and were predicted whole"

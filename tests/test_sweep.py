@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,21 @@ def test_a_run_grows_by_losses_and_seeds(materials: Materials, tmp_path: Path) -
     assert {cell.seed for cell in trained} == {1}
     run(plan(loss=["dice"]), tmp_path, materials)
     assert len(read_plan(tmp_path).cells) == 5
+
+
+def test_a_run_keeps_the_command_that_last_added_to_it(
+    materials: Materials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Advice is that command with other options; `vesica run RUN` has none to change."""
+    for command, seeds, kept in (
+        (["compare", "photos"], [0], "vesica compare photos"),
+        (["run", "here"], [0], "vesica compare photos"),
+        (["compare", "photos", "--seeds", "2"], [0, 1], "vesica compare photos --seeds 2"),
+        (["compare", "photos", "--seeds", "1"], [0], "vesica compare photos --seeds 2"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["vesica", *command])
+        run(plan(seed=seeds), tmp_path, materials)
+        assert read_plan(tmp_path).command == kept
 
 
 def test_a_run_of_other_settings_is_refused(materials: Materials, tmp_path: Path) -> None:

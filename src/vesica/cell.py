@@ -20,7 +20,7 @@ from vesica.data.library import Rows
 from vesica.errors import Stopped
 from vesica.evaluate import by_class, count_probabilities, score, validate
 from vesica.features import Inputs
-from vesica.files import check, damaged, write_json
+from vesica.files import WEIGHTS, check, damaged, write_json
 from vesica.locks import locked
 from vesica.losses import parse_loss
 from vesica.materials import Materials, make_fabric
@@ -189,7 +189,7 @@ class _Scorer:
             "weights": cell.weights_name,
             "weights_digest": cell.weights_digest,
         }
-        write_tensors(folder / "model.safetensors", scored.tensors, metadata)
+        write_tensors(folder / WEIGHTS, scored.tensors, metadata)
         return _result(
             cell,
             self.fabric,
@@ -210,7 +210,7 @@ def load_trained(cell: Cell, materials: Materials, folder: Path) -> Network:
         DataError: If its file is missing or damaged, or its pretrained weights cannot be had.
     """
     network = materials.network(cell)
-    path = folder / "model.safetensors"
+    path = folder / WEIGHTS
     try:
         check(path)
         network.load_state_dict(load_file(path), strict=False)

@@ -31,8 +31,9 @@ Sums = dict[str, list[int]]
 """The sums that a file may have, by its name: one, or two while it is being replaced."""
 
 CHUNK_BYTES = 2**24
-RESULT = "result.json"
-"""Where it lies, the files beside it are whole: it is written last."""
+RESULT, WEIGHTS = "result.json", "model.safetensors"
+"""Where the result lies, the files beside it are whole: it is written last. The trained tensors
+are needed to predict, and for no verdict."""
 
 PLAN, CELLS = "plan.json", "cells"
 """What a run is, and the folder of its cells; the run's own command writes both again."""

@@ -174,14 +174,16 @@ def enter_run(
     everything += [
         cell.model_copy(update={"folder": known.get(cell.key, cell).folder}) for cell in cells
     ]
+    before = read_plan(run) if known else None
+    is_same = before is not None and keys <= known.keys()  # going on is no other plan
     plan = RunPlan(
-        kind=kind or (read_plan(run).kind if known else ""),
-        command=provenance.command_line(),
+        kind=kind or (before.kind if before else ""),
+        command=before.command if before and is_same else provenance.command_line(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         versions=provenance.versions(),
         jobs=num_jobs,
-        grows=read_plan(run).grows if known else grows,
-        choices=read_plan(run).choices if known else dict(choices or {}) or None,
+        grows=before.grows if before else grows,
+        choices=before.choices if before else dict(choices or {}) or None,
         cells=tuple(everything),
     )
     digests = {digest: name for cell in cells for digest, name in cell.files().items()}

@@ -81,10 +81,11 @@ def predict(
 
     Example: vesica predict runs/photos-2026-01-31 new/ --out masks --overlay
     """
+    from vesica.data.pixels import show
     from vesica.errors import printable
-    from vesica.model import BLACK, load, say_expected, say_unmarked
+    from vesica.model import BLACK, load, say_expected, say_limit, say_unmarked
     from vesica.predict import plan_job, predict_folder
-    from vesica.words import count_of
+    from vesica.words import count_of, say_first
 
     console = Console(highlight=False, emoji=False)
 
@@ -111,7 +112,7 @@ def predict(
         say(
             f"{strange} of {num_there} images are unlike those of training, or "
             "harder than nine in ten of the test images: look at those with `yes` under unusual in "
-            "predictions.csv.",
+            f"predictions.csv. {say_limit(loaded.traits)}",
             "yellow",
         )
     if outcome.whole:
@@ -133,6 +134,9 @@ def predict(
             "folds) those on which they disagree are marked.",
             "dim",
         )
+    if job.passed_over:
+        names = say_first([show(job.root, file) for file in job.passed_over])
+        say(f"{count_of(len(job.passed_over), 'file')} passed over as no images: {names}", "dim")
     for line in outcome.unreadable[:MAX_SHOWN]:
         say(f"Left out: {line}", "red")
     if len(outcome.unreadable) > MAX_SHOWN:

@@ -148,21 +148,31 @@ def run(
 
 def status(run: Folder) -> None:
     """Which cells of a run have finished, collapsed or failed, and which are still to do."""
+    from vesica.files import WEIGHTS, is_there
     from vesica.run import name_cells, run_in
+    from vesica.words import count_of
 
     console = Console(highlight=False, emoji=False)
     cells = run_in(run, None).status()
     names = name_cells([cell for cell, _ in cells])
+    num_without = 0
     for cell, found in cells:
         state = "to do" if found is None else found.result.status
         line = f"{cell.folder or cell.key}  {state:9}  {names[cell.key]}"
         if found is not None and found.result.has_scores:
             line += f": test IoU {found.result.iou_per_image:.3f}"
+            if not is_there(found.folder / WEIGHTS):
+                line, num_without = f"{line}, weights missing", num_without + 1
         if found is not None and found.result.reason:
             line += f" - {found.result.reason}"
         console.print(escape(line))
     done = sum(found is not None for _, found in cells)
     console.print(f"{done} of {len(cells)} cells have a result.")
+    if num_without:
+        console.print(
+            f"{count_of(num_without, 'cell')} without {WEIGHTS}: judged all the same, but no model "
+            "to predict with."
+        )
 
 
 def report(

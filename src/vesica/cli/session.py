@@ -163,9 +163,10 @@ def print_cost(console: Console, run: Run, ready: Ready) -> None:
         console.print(f"  First verdict in {hours}, with {num_seeds} seeds.", style="bold")
     gain = cost.gain if num_jobs > 1 else 1.0
     beside = f" with {num_jobs} cells side by side" if num_jobs > 1 else ""
+    most = say_hours(cost.hours_most / gain)
+    at_most = f", at most {most} if no cell stops early" if most != say_hours(ready.hours) else ""
     console.print(
-        f"Estimated: {say_hours(ready.hours)}{beside}, at most "
-        f"{say_hours(cost.hours_most / gain)} if no cell stops early; "
+        f"Estimated: {say_hours(ready.hours)}{beside}{at_most}; "
         f"{say_bytes(num_jobs * cost.memory_bytes)} memory, {say_bytes(cost.disk_bytes)} disk. "
         f"Results go to {escape(str(run.folder))}"
     )

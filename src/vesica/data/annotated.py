@@ -99,7 +99,7 @@ def make_dataset(
     try:
         target, chosen = choose_target(root, target, labelled, categories)
     except DataError as error:
-        raise DataError(join_lines(problems)) if problems else error from None
+        raise DataError(join_lines(_merged(problems))) if problems else error from None
     parts = {image.part for image in labelled}
     names = _names(labelled, with_parts=len(parts) > 1)
     samples, objects = [], {}
@@ -108,7 +108,7 @@ def make_dataset(
         samples.append(Sample(name, name, (image.image, *image.files), part))
         objects[name] = image, _outlines(image, chosen, problems)
     if problems:
-        raise DataError(join_lines(problems))
+        raise DataError(join_lines(_merged(problems)))
 
     def read(sample: Sample) -> tuple[Pixels, Mask]:
         return _read(root, *objects[sample.name])
@@ -123,6 +123,19 @@ def make_dataset(
         fingerprint=fingerprint_files(hashed),
         notes=(*notes, *_describe(labelled, target, chosen)),
     )
+
+
+def _merged(problems: Sequence[str]) -> list[str]:
+    """One line for each mistake, with the first places that have it: files are made by programs,
+    which make one mistake everywhere."""
+    places: dict[str, list[str]] = {}
+    for problem in problems:
+        place, _, reason = problem.rpartition(": ")
+        places.setdefault(reason, []).append(place)
+    return [
+        f"{say_first(found)}: {reason}" if found != [""] else reason
+        for reason, found in places.items()
+    ]
 
 
 def _describe(labelled: Sequence[Labelled], target: str, chosen: frozenset[str]) -> Iterator[str]:

@@ -123,16 +123,19 @@ class Library:
         """Its division, as indices into `Dataset.samples`."""
         dataset = self.dataset(source)
         if source not in self._splits:
-            self._splits[source] = make_split(
-                dataset,
-                size=source.split,
-                train=source.train,
-                val=source.val,
-                seed=source.split_seed,
-                division=source.division,
-                folds=source.folds,
-                fold=source.fold,
-            )
+            try:
+                self._splits[source] = make_split(
+                    dataset,
+                    size=source.split,
+                    train=source.train,
+                    val=source.val,
+                    seed=source.split_seed,
+                    division=source.division,
+                    folds=source.folds,
+                    fold=source.fold,
+                )
+            except DataError as error:  # a plan may have several sets
+                raise DataError(f"{spelling.shown(source.path)}: {error}") from None
         return self._splits[source]
 
     def measured(self, source: Source) -> Measured | None:

@@ -84,7 +84,9 @@ def say_too_few(dataset: Dataset, lack: str) -> str:
     beside = f" beside those in {' and '.join(f'{part}/' for part in sorted(parts))}"
     beside *= bool(parts)
     if num_groups == len(samples):
-        return f"{count_of(len(samples), 'image')}{beside}: {lack}. Add images."
+        needed = NUM_PARTS - len(parts) - len(samples)
+        add = f"at least {count_of(needed, 'image')}" if needed > 0 else "images"
+        return f"{count_of(len(samples), 'image')}{beside}: {lack}. Add {add}."
     return (
         f"{count_of(len(samples), 'image')} in {count_of(num_groups, 'group')}{beside}: {lack}. A"
         " group is never divided: give --group a pattern that tells more of them apart, leave it"

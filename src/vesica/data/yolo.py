@@ -257,9 +257,8 @@ def _outline(values: list[float], where: str) -> Outline:
         if len(values) == 4:
             raise ValueError("a box, expected a polygon of at least 3 points")
         ring = read_ring(values)
-        is_far = (ring < -1) | (ring > 2)
-        if is_far.any():
-            raise ValueError(f"{ring[is_far][0]:g} is no share of the image's size, from 0 to 1")
+        if ((ring < -1) | (ring > 2)).any():
+            raise ValueError("coordinates that are no shares of the image's size, from 0 to 1")
     except ValueError as error:
         raise DataError(f"{where}: {error}. Draw it again, or remove it.") from None
     return SharePolygon(ring)

@@ -10,7 +10,7 @@ from vesica.files import PLAN, expand
 from vesica.model.choice import Asked
 from vesica.model.images import BLACK
 from vesica.model.prediction import Model, Prediction, tiled
-from vesica.model.traits import Expected, Traits, say_expected, say_unmarked
+from vesica.model.traits import Expected, Traits, say_expected, say_limit, say_unmarked
 
 __all__ = [
     "BLACK",
@@ -22,6 +22,7 @@ __all__ = [
     "is_run",
     "load",
     "say_expected",
+    "say_limit",
     "say_unmarked",
     "tiled",
 ]

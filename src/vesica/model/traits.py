@@ -10,7 +10,7 @@ from vesica.errors import DataError
 from vesica.model import seal
 from vesica.results import Model
 from vesica.results.kept import Text, Versions
-from vesica.statistics import MIN_FOR_LIMIT
+from vesica.statistics import MIN_FOR_LIMIT, most_beyond
 
 SCHEMA = 1
 KEY = "vesica"
@@ -162,6 +162,17 @@ def say_unmarked(traits: Traits) -> str:
     return (
         f"Which images are unusual is not known: a limit for one in ten takes {MIN_FOR_LIMIT} test "
         f"images, or groups of them, and there are {found.num_units}."
+    )
+
+
+def say_limit(traits: Traits) -> str:
+    """How many images the limit marks by chance, in a sentence; "" where there is none."""
+    if traits.expected is None or say_unmarked(traits):
+        return ""
+    num = traits.expected.num_units
+    return (
+        f"The limit is from {num} test images or groups: of images like those of training it marks"
+        f" a tenth or fewer on average, and up to {most_beyond(num):.0%} by chance."
     )
 
 

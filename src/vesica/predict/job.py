@@ -25,6 +25,7 @@ class Job:
         root: Above all of them; their names begin here.
         images: Files.
         out: The folder of the output.
+        passed_over: Files in the folders whose names do not end as images' names do.
         probabilities: Whether to write them, 16 bits a pixel.
         overlays: Whether to draw the outline of each mask on its image.
         tile_px: As in `Model.predict`.
@@ -33,6 +34,7 @@ class Job:
     root: Path
     images: tuple[Path, ...]
     out: Path
+    passed_over: tuple[Path, ...] = ()
     probabilities: bool = False
     overlays: bool = False
     tile_px: int | None = None
@@ -46,6 +48,7 @@ def plan_job(images: Sequence[str], out: str | Path, **options: Any) -> Job:
     """
     folder = expand(out).absolute()
     found: dict[Path, None] = {}
+    others: dict[Path, None] = {}
     roots: list[Path] = []
     for text in images:
         path = expand(text).absolute()
@@ -57,7 +60,8 @@ def plan_job(images: Sequence[str], out: str | Path, **options: Any) -> Job:
                     "images; pass a folder beside it"
                 )
             roots.append(path)
-            found |= dict.fromkeys(_images_below(path))
+            for file in _files_below(path):
+                (found if file.suffix.lower() in IMAGE_SUFFIXES else others)[file] = None
             continue
         files = [path] if path.is_file() else sorted(_matching(path))
         files = [file.parent.resolve() / file.name for file in files if file.is_file()]
@@ -72,7 +76,8 @@ def plan_job(images: Sequence[str], out: str | Path, **options: Any) -> Job:
         )
     if inside := [file for file in found if file.resolve().is_relative_to(folder.resolve())]:
         raise DataError(f"{inside[0]}: an image within --out {out}; pass another folder")
-    return Job(Path(os.path.commonpath(roots)), tuple(found), folder, **options)
+    passed_over = tuple(file for file in others if file not in found)
+    return Job(Path(os.path.commonpath(roots)), tuple(found), folder, passed_over, **options)
 
 
 def names_of(job: Job) -> list[Path]:
@@ -104,14 +109,14 @@ def targets_of(job: Job, name: Path, traits: Traits) -> Targets:
     return targets
 
 
-def _images_below(folder: Path) -> Iterator[Path]:
+def _files_below(folder: Path) -> Iterator[Path]:
     """Sorted by name, folder by folder; what an operating system put there is passed over."""
     for child in sorted(folder.iterdir()):
         if is_hidden(child):
             continue
         if child.is_dir() and not child.is_symlink():  # a link may lead in a circle
-            yield from _images_below(child)
-        elif child.suffix.lower() in IMAGE_SUFFIXES:
+            yield from _files_below(child)
+        elif child.is_file():
             yield child
 
 

@@ -11,6 +11,7 @@ from vesica.statistics.new_image import (
     NewImage,
     expect_of_new,
     limit_of_new,
+    most_beyond,
 )
 from vesica.statistics.paired import holm, paired_t, sign_flip, sign_test, signed_rank
 from vesica.statistics.power import (
@@ -66,6 +67,7 @@ __all__ = [
     "limit_at",
     "limit_of_images",
     "limit_of_new",
+    "most_beyond",
     "paired_t",
     "power_at",
     "reach",

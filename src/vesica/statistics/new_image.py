@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import beta
 from scipy.stats import t as student_t
 
 MEAN_LEVEL = 0.95
@@ -91,8 +92,18 @@ def limit_of_new(values: NDArray[np.float64], groups: NDArray[np.intp]) -> float
     num = len(sizes)
     if num < MIN_FOR_LIMIT:
         return None
-    inside = math.ceil((num + 1) * (1 - UNUSUAL_SHARE) - 1e-9)
-    return _quantile(values, 1 / (num * sizes[groups]), inside / num)
+    return _quantile(values, 1 / (num * sizes[groups]), _place(num) / num)
+
+
+def most_beyond(num: int) -> float:
+    """The share of new images that a limit from so many groups leaves out at most, with
+    `MEAN_LEVEL`: what lies above the k-th smallest of n has a beta distribution."""
+    return float(beta.ppf(MEAN_LEVEL, num + 1 - _place(num), _place(num)))
+
+
+def _place(num: int) -> int:
+    """Of the order statistic that is the limit, from 1."""
+    return math.ceil((num + 1) * (1 - UNUSUAL_SHARE) - 1e-9)
 
 
 def _quantile(values: NDArray[np.float64], weights: NDArray[np.float64], share: float) -> float:
