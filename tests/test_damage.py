@@ -124,6 +124,17 @@ def test_other_json_does_not_spoil_a_set(name: str, content: bytes, tmp_path: Pa
     assert len(open_dataset(root).samples) == 3
 
 
+def test_damaged_annotations_beside_masks_are_said(tmp_path: Path) -> None:
+    """Whole, they would have been used: nobody is to think that they were."""
+    for number in range(3):
+        save(tmp_path / "images" / f"{number}.png", np.full((12, 20, 3), 90, np.uint8))
+        save(tmp_path / "masks" / f"{number}.png", 255 * np.eye(12, 20, dtype=np.uint8))
+    assert not any("beside them" in note for note in open_dataset(tmp_path).notes)
+    (tmp_path / "instances.json").write_text(COCO[:40])
+    note = open_dataset(tmp_path).notes[-1]
+    assert note.startswith("Warning: the masks are used, but beside them lies instances.json: ")
+
+
 def test_other_texts_are_no_damaged_lists(tmp_path: Path) -> None:
     save(tmp_path / "images" / "0.png", np.full((12, 20, 3), 90, np.uint8))
     (tmp_path / "readme.txt").write_text('Photographs, "cracks" (2019), by us.\nSee the paper.\n')

@@ -173,7 +173,14 @@ def open_dataset(
         target = _check_options(name, target, given)
         if "foreground" in DATASETS[name].options:
             given |= {"is_settled": is_settled, "progress": progress}
-        return DATASETS[name].open(path, target, **given)
+        dataset = DATASETS[name].open(path, target, **given)
+        if format == "auto" and name == "folder" and (damage := say_damage(path)[0]):
+            notes = (
+                f"Warning: the masks are used, but beside them lies {line}"
+                for line in damage.splitlines()
+            )
+            dataset = replace(dataset, notes=(*dataset.notes, *notes))
+        return dataset
     except OSError as problem:
         file = str(problem.filename)[:300]
         raise DataError(
