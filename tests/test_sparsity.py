@@ -30,7 +30,7 @@ from vesica.plans.sparsity import (
     sparsity_classes,
 )
 from vesica.report.sections import to_html, to_markdown
-from vesica.report.sparsity import ANALYSES, sparsity_sections
+from vesica.report.sparsity import ANALYSES, say_trend, sparsity_sections
 from vesica.results import (
     RunPlan,
     TestScores,
@@ -54,7 +54,12 @@ def cells_of(seeds: int = 3, densities: Sequence[float] = (0.3, 0.03, 0.003)) ->
 
 
 def fabricate(
-    run: Path, cell: Cell, ious: np.ndarray, density: float, status: str = "finished"
+    run: Path,
+    cell: Cell,
+    ious: np.ndarray,
+    density: float,
+    status: str = "finished",
+    group_size: int = 1,
 ) -> None:
     """A cell whose test images have these IoUs and this share of foreground, and whose validation
     images show that it has trained."""
@@ -64,7 +69,8 @@ def fabricate(
     counts = metrics.Counts(tp, zero, truth - tp, 1_000_000 - truth + zero)
     names = tuple(f"image_{index:03d}" for index in range(len(ious)))
     folder = cell_folder(run, cell)
-    write_scores(folder / "scores.csv", TestScores(names, names, counts, ious))
+    groups = tuple(names[index - index % group_size] for index in range(len(ious)))
+    write_scores(folder / "scores.csv", TestScores(names, groups, counts, ious))
     means = {name: float(ious.mean()) for name in ("iou_per_image", "iou_pooled", "iou_soft")}
     document = {"status": status, "reason": "", "accuracy": 0.5, "epochs": 3, **means}
     document |= {"ended_by": "patience", "kept_epoch": 2, "train_time_s": 1.0}
@@ -121,6 +127,21 @@ def test_the_slope_that_was_planted_is_judged(
     html = to_html("", sparsity_sections(found))
     assert html.count('class="interval') == len(DENSITIES)
     assert 'class="line train"' in html
+
+
+@pytest.mark.parametrize(
+    ("size", "words"), [(1, f"3 seeds, {NUM_IMAGES} test images"), (4, "groups of test images")]
+)
+def test_what_counts_as_one_is_named(tmp_path: Path, size: int, words: str) -> None:
+    cells = cells_of(3, DENSITIES)
+    for cell in cells:
+        density = density_of(cell)
+        fabricate(tmp_path, cell, ious_at(cell, density, 0.05), density, group_size=size)
+    found = analyse(tmp_path, cells)
+    (trend,) = found.trends
+    assert trend.is_grouped == (size > 1)
+    assert trend.num_units == -(-NUM_IMAGES // size)
+    assert words in say_trend(trend, found)
 
 
 def test_a_seed_that_did_not_train_somewhere_is_left_out_everywhere(tmp_path: Path) -> None:

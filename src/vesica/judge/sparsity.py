@@ -52,7 +52,8 @@ class Trend(Model):
         verdict: "better" is a difference that grows as the object becomes sparser.
         reason: Why it is undecided.
         dropped_seeds: With which a loss failed at some density.
-        num_units: With two densities or more.
+        num_units: Test images, or groups of them, with two densities or more.
+        is_grouped: They are groups.
     """
 
     baseline: str
@@ -67,6 +68,7 @@ class Trend(Model):
     level: float = statistics.LEVEL
     num_seeds: int = 0
     num_units: int = 0
+    is_grouped: bool = False
     dropped_seeds: tuple[int, ...] = ()
 
 
@@ -183,6 +185,7 @@ def _judge_slope(
     )
     names = ("low", "high", "p_value", "verdict", "reason", "num_seeds", "num_units")
     judged = {"slope": told.mean} | {name: getattr(told, name) for name in names}
+    judged["is_grouped"] = any(len(_units_of(s)) < s.num_images for s in settings)
     by = [by for s in settings if (by := by_the_threshold(s, losses, seeds))]
     if by and told.verdict != "undecided":
         judged |= {"verdict": "undecided", "reason": by[0]}

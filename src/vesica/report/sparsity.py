@@ -99,7 +99,9 @@ def say_trend(trend: Trend, found: Sparsity) -> str:
         "worse": f"**The difference falls {sparser}**: {pair},",
         "equivalent": f"**The difference hardly moves {sparser}**: {pair},",
     }.get(trend.verdict, f"**Undecided**: {sparser}, {pair},")
-    within = f"{count_of(trend.num_seeds, 'seed')}, {count_of(trend.num_units, 'test image')}"
+    unit = "group" if trend.is_grouped else "test image"
+    within = f"{count_of(trend.num_seeds, 'seed')}, {count_of(trend.num_units, unit)}"
+    within += " of test images" * trend.is_grouped
     within += f", {len(trend.points)} densities"
     interval = ""
     if trend.low is not None and trend.high is not None:
