@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from vesica.metrics.counts import Counts, Empty, PerImage, check_policy, count_pixels
@@ -61,14 +62,22 @@ def hd95(pred: Masks, truth: Masks, *, empty: Empty = "score") -> PerImage:
 def _hd95(pred: Masks, truth: Masks) -> float:
     if not (pred.any() and truth.any()):
         return math.hypot(*truth.shape) if pred.any() or truth.any() else 0.0
+    return max(float(np.percentile(found, 95)) for found in outline_distances(pred, truth))
+
+
+def outline_distances(pred: Masks, truth: Masks) -> list[NDArray[np.float64]]:
+    """How far each pixel of an outline is from the other outline, in pixels: of the predicted one
+    and of the true one.
+
+    Args:
+        pred: Prediction, shape (height, width), not empty.
+        truth: Mask of the same shape, not empty.
+    """
     # Beyond the box around both masks there is no boundary, and nothing is measured.
     rows, columns = np.nonzero(pred | truth)
     box = slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
     edges = band(pred[box], 1, cross=True), band(truth[box], 1, cross=True)
-    directed = (
-        ndimage.distance_transform_edt(~other)[edge] for edge, other in (edges, edges[::-1])
-    )
-    return max(float(np.percentile(distance, 95)) for distance in directed)
+    return [ndimage.distance_transform_edt(~other)[edge] for edge, other in (edges, edges[::-1])]
 
 
 def band(mask: Masks, width_px: int, *, cross: bool = False) -> Masks:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from vesica.metrics.boundary import band
+from vesica.metrics.boundary import outline_distances
 from vesica.metrics.counts import Empty, PerImage, check_policy
 from vesica.metrics.inputs import Masks, check_masks
 
@@ -45,12 +45,8 @@ def surface_dice(
         raise ValueError(f"tolerance_px is {tolerance_px}; expected 0 or more")
 
     def one(pred: Masks, truth: Masks) -> float:
-        edges = band(pred, 1, cross=True), band(truth, 1, cross=True)
-        near = sum(
-            int((ndimage.distance_transform_edt(~other)[edge] <= tolerance_px).sum())
-            for edge, other in (edges, edges[::-1])
-        )
-        return near / sum(int(edge.sum()) for edge in edges)
+        distances = np.concatenate(outline_distances(pred, truth))
+        return float((distances <= tolerance_px).mean())
 
     return _per_image(pred, truth, one, empty)
 
