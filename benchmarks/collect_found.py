@@ -23,7 +23,7 @@ FACES = {
 }
 """Runs of the grid but that of FCResNet from scratch, of one seed and 15 epochs."""
 
-OBJECTS = {"lfw": "LFW faces"}
+OBJECTS = {"lfw": "LFW faces", "generated": "generated faces"}
 """Laid on canvases, by the run's folder."""
 
 OF_CLASSES = {"lfw": "LFW", "camvid": "CamVid", "celebamask": "CelebAMask"}
