@@ -100,6 +100,19 @@ def test_compare_runs_from_a_folder_to_a_verdict(vesica: Terminal, folder: Path)
     assert Path("run/report.html").exists()
 
 
+def test_a_margin_that_is_fixed_is_refused_before_anything_changes(
+    vesica: Terminal, folder: Path
+) -> None:
+    base = ["compare", folder, *LEARNS, "--jobs", 1, "--out", "run"]
+    assert vesica(*base, "--seeds", 3, "--margin", 2)[0] == 0
+    plan = Path("run/plan.json").read_text()
+    code, _, err = vesica(*base, "--seeds", 4, "--margin", 1)
+    assert (code, "was looked at with a margin of 2 points" in err) == (2, True)
+    assert Path("run/plan.json").read_text() == plan
+    assert vesica("run", "run")[0] == 0  # the margin stays, as nobody says another
+    assert json.loads(Path("run/results.json").read_text())["margin"] == 0.02
+
+
 def test_foreground_chooses_values_of_the_masks(vesica: Terminal, folder: Path) -> None:
     for file in (folder / "masks").iterdir():
         values = np.array(Image.open(file))

@@ -260,6 +260,7 @@ def test_without_histograms_only_one_half_is_left(how: str, tmp_path: Path) -> N
     assert found.soft.not_in_masks.mean == pytest.approx(-1 / 12)
     assert found.calibration == ()
     assert "1 of 2 runs have no histograms.npz" in found.decisions_note
+    assert ("(it was deleted)" in found.decisions_note) == (how == "missing")
     assert f"delete cells/{new.cell.key} and run" in found.decisions_note
 
 

@@ -391,6 +391,19 @@ def test_runs_without_a_model(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [Path.unlink, lambda path: path.write_bytes(b"half")])
+def test_a_threshold_that_is_lost_is_not_replaced_without_a_word(
+    tmp_path: Path, change: Any
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained_run()[0], run)
+    best = choose(run, Asked()).members[0]
+    change(best.folder / "histograms.npz")
+    advice = rf"(is missing|damaged .*); delete {best.folder} and train it again: vesica run {run}$"
+    with pytest.raises(DataError, match=rf"histograms.npz: {advice}"):
+        vesica.load(run, cache=trained_run()[1])
+
+
+@pytest.mark.parametrize("change", [Path.unlink, lambda path: path.write_bytes(b"half")])
 def test_a_network_that_is_lost_is_said_with_what_trains_it(tmp_path: Path, change: Any) -> None:
     """Predict and export cannot train: their own command would never bring it back."""
     run = tmp_path / "run"

@@ -392,7 +392,7 @@ def test_a_missing_file_costs_its_figure_only(finished: Run, name: str) -> None:
     assert bool(page.find("path", "kept")) == (name != "history.csv")
     assert bool(page.find("svg", "photo")) == (name != "masks.npz")
     assert ("largest expected IoU" in page.text) == (name != "histograms.npz")
-    assert ("earlier versions wrote none" in page.text) == (name == "histograms.npz")
+    assert ("it was deleted" in page.text) == (name == "histograms.npz")
 
 
 def test_what_is_left_is_shown_with_intervals(finished: Run) -> None:

@@ -12,7 +12,7 @@ from test_judge import cells_of, comparison_of, fabricate, ious
 from vesica import statistics
 from vesica.data.library import Library
 from vesica.errors import DataError
-from vesica.judge import check_losses, judge_run
+from vesica.judge import check_looks, judge_run
 from vesica.judge.looks import Looks, read_looks
 from vesica.plan import Cell
 from vesica.results import Comparison, Findings, RunPlan, write_model
@@ -114,11 +114,14 @@ def test_the_losses_are_fixed_at_the_first_look(tmp_path: Path) -> None:
     cells = cells_of(["bce", "iou"], 3)
     fabricate_all(tmp_path, cells, 0.02)
     more = cells_of(["bce", "iou", "dice"], 3)
-    check_losses(tmp_path, cells, more)
+    check_looks(tmp_path, cells, more)
     judge(tmp_path, cells)
-    check_losses(tmp_path, cells, cells_of(["bce", "iou"], 5))
+    check_looks(tmp_path, cells, cells_of(["bce", "iou"], 5))
     with pytest.raises(DataError, match="losses are fixed since then"):
-        check_losses(tmp_path, cells, more)
+        check_looks(tmp_path, cells, more)
+    check_looks(tmp_path, cells, cells, 0.005)
+    with pytest.raises(DataError, match=r"margin of 0\.5 points"):
+        check_looks(tmp_path, cells, cells, 0.02)
 
 
 def test_a_damaged_memory_is_named(tmp_path: Path) -> None:
@@ -128,6 +131,21 @@ def test_a_damaged_memory_is_named(tmp_path: Path) -> None:
     (tmp_path / "looks.json").write_text("{")
     with pytest.raises(DataError, match=r"looks\.json"):
         judge(tmp_path, cells)
+
+
+def test_a_forgotten_look_is_known_from_the_results(tmp_path: Path) -> None:
+    """Deleting the file, as the sentence about a damaged one says, makes no interval narrower."""
+    for num in (3, 4, 5):
+        cells = cells_of(["bce", "iou"], num)
+        fabricate_all(tmp_path, cells, 0.02)
+        whole = comparison_of(judge(tmp_path, cells, 0.01))
+    (tmp_path / "looks.json").unlink()
+    again = comparison_of(judge(tmp_path, cells))
+    assert again.looks == whole.looks == (3, 4, 5)
+    assert (again.low, again.high, again.verdict) == (whole.low, whole.high, whole.verdict)
+    (tmp_path / "looks.json").unlink()
+    with pytest.raises(DataError, match="was looked at with a margin of 1 points"):
+        judge(tmp_path, cells, 0.02)
 
 
 def test_two_seeds_are_no_look(tmp_path: Path) -> None:

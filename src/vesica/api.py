@@ -32,7 +32,7 @@ def compare(
     budget: str | None = None,
     out: str | Path | None = None,
     cache: str | Path | None = None,
-    margin: float = 0.5,
+    margin: float | None = None,
     jobs: int | None = None,
     log: Sequence[str] = (),
     quiet: bool = False,
@@ -59,7 +59,8 @@ def compare(
             first verdict, size and steps are lowered that are not given.
         out: The run's folder; a finished part of it is not trained again.
         cache: Folder of decoded images and frozen layers' output.
-        margin: Differences smaller than this do not matter, in points of IoU.
+        margin: Differences smaller than this do not matter, in points of IoU; None: 0.5, or as the
+            run was judged before.
         jobs: Cells trained side by side.
         log: Loggers that are told as well: "tensorboard", "mlflow".
         quiet: Show no progress.
@@ -120,19 +121,20 @@ def compare(
         )
     console = Console(highlight=False, emoji=False, quiet=quiet)
     logs = Logs(run.folder, list(log), lambda text: console.print(text, markup=False))
+    share = None if margin is None else margin / 100
     with Display(console) as display:
         for index, ready in enumerate(
             looks.over(
                 run,
                 lambda cells: run.prepare(
-                    cells, jobs=1 if live else jobs, progress=display.preparing
+                    cells, jobs=1 if live else jobs, margin=share, progress=display.preparing
                 ),
             )
         ):
             for line in () if index else (*ready.notes, *chosen.lines(ready.hours)):
                 console.print(line, markup=False)
             run.train(ready, logs.beside(display.watcher(lambda: False, name_cells(ready.cells))))
-            run.judge(margin / 100)
+            run.judge(share)
     if looks.why_ended:
         console.print(looks.why_ended, markup=False)
     run.report()

@@ -268,6 +268,11 @@ def check_all(folder: Path) -> None:
             check(folder / name)
 
 
+def was_written(path: Path) -> bool:
+    """Whether a file has a sum, be it still there or not."""
+    return path.name in _read_sums(path.parent)
+
+
 def damaged(path: Path, error: object = "its content is not what was written") -> DataError:
     """What is wrong with a file, and how it comes back."""
     found = "is missing" if isinstance(error, FileNotFoundError) else f"damaged ({error})"

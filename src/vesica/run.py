@@ -16,7 +16,7 @@ from vesica.data.library import Library, Progress
 from vesica.data.source import Source
 from vesica.errors import DataError
 from vesica.files import expand
-from vesica.judge import Judgement, check_losses, judge_run, read_metrics
+from vesica.judge import Judgement, check_looks, judge_run, read_metrics
 from vesica.plan import Cell, flatten
 from vesica.report import write_labels, write_report
 from vesica.report.notebook import to_notebook
@@ -108,6 +108,7 @@ class Run:
         cells: Sequence[Cell],
         *,
         jobs: int | None = None,
+        margin: float | None = None,
         progress: Progress = lambda what, done, total: None,
     ) -> Ready:
         """Check a plan whole, and measure what it takes, before its first cell trains.
@@ -115,6 +116,7 @@ class Run:
         Args:
             cells: As people write them.
             jobs: Cells trained side by side; None: as before, or what is faster here.
+            margin: As `judge` will be given it.
             progress: Told of long preparations.
 
         Raises:
@@ -130,7 +132,7 @@ class Run:
         materials = Materials(self.cache, progress)
         resolved = check_plan(cells, materials)
         known = check_run(self.folder, resolved, self.analysis.grows_by)
-        check_losses(self.folder, known, resolved)
+        check_looks(self.folder, known, resolved, margin)
         cost = estimate(resolved, self.folder, materials)
         # As before, as another number of threads gives other roundings.
         num_jobs = jobs or (self.plan.jobs if known else None) or choose_jobs(cost, len(resolved))

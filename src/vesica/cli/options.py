@@ -49,10 +49,12 @@ Cache = Annotated[
     ),
 ]
 Margin = Annotated[
-    float,
+    float | None,
     typer.Option(
-        help="Differences smaller than this do not matter, in points of IoU.",
+        help="Differences smaller than this do not matter, in points of IoU. [default: 0.5, or as "
+        "the run was judged before]",
         min=0,
+        show_default=False,
         rich_help_panel=RUN,
     ),
 ]

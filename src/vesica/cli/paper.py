@@ -64,7 +64,7 @@ def paper(
             "it changes nothing."
         ),
     ] = "none",
-    margin: Margin = 0.5,
+    margin: Margin = None,
     published: Annotated[
         bool,
         typer.Option(

@@ -82,7 +82,7 @@ def run(
     ] = False,
     out: Out = None,
     cache: Cache = None,
-    margin: Margin = 0.5,
+    margin: Margin = None,
     jobs: Jobs = None,
     log: Log = None,
     dry_run: DryRun = False,
@@ -178,10 +178,7 @@ def status(run: Folder) -> None:
 def report(
     run: Folder,
     cache: Cache = None,
-    margin: Annotated[
-        float | None,
-        typer.Option(help="In points of IoU. [default: as before]", min=0, show_default=False),
-    ] = None,
+    margin: Margin = None,
     metrics: Metrics = None,
     labels: Annotated[
         Path | None,

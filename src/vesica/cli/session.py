@@ -29,7 +29,7 @@ def execute(
     plan: Callable[[int], list[Cell]],
     run: Run,
     *,
-    margin: float,
+    margin: float | None,
     jobs: int | None,
     dry_run: bool,
     as_json: bool,
@@ -56,6 +56,7 @@ def execute(
     from vesica.progress import Display
 
     console = Console(stderr=as_json, highlight=False, emoji=False)
+    share = None if margin is None else margin / 100
     asked = split_names(metrics)
     read_metrics(asked)  # before anything trains
     loggers = split_names(",".join(log))
@@ -73,7 +74,7 @@ def execute(
         logs = Logs(run.folder, loggers, lambda text: console.print(escape(text), style="yellow"))
 
         def prepare(cells: Sequence[Cell]) -> Ready:
-            return run.prepare(cells, jobs=jobs, progress=preparing)
+            return run.prepare(cells, jobs=jobs, margin=share, progress=preparing)
 
         try:
             for index, ready in enumerate(looks.over(run, prepare)):
@@ -86,7 +87,7 @@ def execute(
                 watcher = display.watcher(should_stop, name_cells(ready.cells))
                 run.train(ready, logs.beside(watcher))
                 with display.busy("judging"):
-                    run.judge(margin / 100, asked)
+                    run.judge(share, asked)
                 if len(numbers) > 1:
                     _print_look(console, run, numbers[index])
         except Stopped:

@@ -6,7 +6,7 @@ Each file of a run is read once and each data set opened once; the report takes 
 from vesica.judge.findings import Judgement, data_name, judge_run
 from vesica.judge.images import Drawn, ScoredImages, Votes, open_images, read_votes
 from vesica.judge.labels import MIN_RUNS, Doubt, Patch, contradicted, find_doubts
-from vesica.judge.looks import check_losses
+from vesica.judge.looks import check_looks
 from vesica.judge.metrics import read_metrics
 from vesica.judge.pairs import adjust, judge_pair
 from vesica.judge.rising import find_rising
@@ -24,7 +24,7 @@ __all__ = [
     "Setting",
     "Votes",
     "adjust",
-    "check_losses",
+    "check_looks",
     "contradicted",
     "data_name",
     "difference_of",

@@ -7,13 +7,15 @@ from numpy.typing import NDArray
 
 from vesica import metrics
 from vesica.errors import DataError
-from vesica.files import is_there
+from vesica.files import is_there, was_written
 from vesica.metrics.calibration import NUM_BINS
 from vesica.metrics.decision import BIN_PROBS
 from vesica.plan import Cell
 from vesica.results import Calibration, EndedCell, TestScores, read_histograms
 
 Histograms = NDArray[np.integer]
+
+HISTOGRAMS = "histograms.npz"
 
 HALF, SOFT = "half", "soft"
 
@@ -64,9 +66,9 @@ def has_trained(val: Histograms, cell: Cell | None = None) -> bool:
 
 def histograms_of(found: EndedCell, scores: TestScores) -> tuple[Histograms, Histograms] | str:
     """Of validation and test images; or why there are none that belong to the scores."""
-    path = found.folder / "histograms.npz"
+    path = found.folder / HISTOGRAMS
     if not is_there(path):
-        return "earlier versions wrote none"
+        return "it was deleted" if was_written(path) else "earlier versions wrote none"
     try:
         val, test = read_histograms(path, len(scores.names))
     except (OSError, DataError) as error:

@@ -11,7 +11,14 @@ from pydantic import Field
 from vesica.errors import DataError
 from vesica.files import is_there
 from vesica.plan import Cell
-from vesica.results import Comparison, GroupFindings, Model, read_model, write_model
+from vesica.results import (
+    Comparison,
+    GroupFindings,
+    Model,
+    read_findings,
+    read_model,
+    write_model,
+)
 from vesica.spelling import shown
 from vesica.statistics import MIN_SEEDS
 
@@ -72,12 +79,22 @@ class Looks(Model):
 
 
 def read_looks(run: Path) -> Looks:
-    """The looks at a run; none where it was not looked at.
+    """The looks at a run; none where it was not looked at. Where their own file is gone, what the
+    results say of them: a look that is forgotten would make the next interval too narrow.
 
     Raises:
-        DataError: If the file is damaged.
+        DataError: If a file is damaged.
     """
-    return read_model(run / LOOKS, Looks) if is_there(run / LOOKS) else Looks()
+    if is_there(run / LOOKS):
+        return read_model(run / LOOKS, Looks)
+    findings = read_findings(run)
+    pairs = [
+        Look(setting=group.label, baseline=c.baseline, challenger=c.challenger, num_seeds=c.looks)
+        for group in (findings.groups if findings else ())
+        for c in group.comparisons
+        if isinstance(c, Comparison) and c.looks and c.num_seeds >= MIN_SEEDS
+    ]
+    return Looks(margin=findings.margin if findings and pairs else None, pairs=tuple(pairs))
 
 
 def write_looks(run: Path, looks: Looks) -> None:
@@ -85,15 +102,22 @@ def write_looks(run: Path, looks: Looks) -> None:
     write_model(run / LOOKS, looks)
 
 
-def check_losses(run: Path, known: Sequence[Cell], cells: Sequence[Cell]) -> None:
-    """Refuse losses that a run was not begun with, once it was looked at: its intervals hold
-    together for the pairs that there were.
+def check_looks(
+    run: Path, known: Sequence[Cell], cells: Sequence[Cell], margin: float | None = None
+) -> None:
+    """Refuse what is fixed once a run was looked at: its intervals hold together for the pairs of
+    losses that there were, and its verdicts are about one margin.
 
     Raises:
-        DataError: If there are such losses.
+        DataError: If there are other losses, or the margin is another one.
     """
+    if not known:
+        return
+    looks = read_looks(run)
+    if margin is not None:
+        looks.fix_margin(run, margin)
     new = {cell.loss for cell in cells} - {cell.loss for cell in known}
-    if known and new and read_looks(run).pairs:
+    if new and looks.pairs:
         raise DataError(
             f"{run}: was looked at already, and its losses are fixed since then; pass another "
             f"--out to compare {', '.join(sorted(map(shown, new)))}, too"

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesica import metrics
-from vesica.files import is_there
-from vesica.judge.histograms import histograms_of
+from vesica.files import damaged, is_there, was_written
+from vesica.judge.histograms import HISTOGRAMS, histograms_of
 from vesica.metrics.decision import BIN_PROBS
 from vesica.metrics.threshold import NUM_BINS
 from vesica.model.traits import Expected
@@ -69,6 +69,9 @@ def learn(
     scores = [read_scores(found) for found in members]
     kept = [histograms_of(found, own) for found, own in zip(members, scores, strict=True)]
     histograms = [pair for pair in kept if not isinstance(pair, str)]
+    for found, pair in zip(members, kept, strict=True):
+        if isinstance(pair, str) and was_written(path := found.folder / HISTOGRAMS):
+            raise damaged(path) if is_there(path) else damaged(path, FileNotFoundError())
     if len(histograms) < len(members):  # runs of earlier versions
         decision = Decision(metrics.THRESHOLD, metrics.THRESHOLD, 1.0)
         tested = [_by_counts(own, members[0].cell.empty) for own in scores]

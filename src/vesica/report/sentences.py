@@ -42,7 +42,8 @@ def say_calibration(pair: Comparison) -> str:
 
 
 def say_left(group: GroupFindings) -> str:
-    """What is left if the first loss alone gets a tuned threshold, in a line; "" if not known."""
+    """What is left if the first loss alone gets a tuned threshold, in a line, or why that is not
+    known; "" where there is no threshold."""
     first = group.losses[0].loss
     found = [
         f"{shown(pair.challenger)} minus {shown(first)} "
@@ -53,7 +54,8 @@ def say_left(group: GroupFindings) -> str:
         if row.decision == "tuned"
     ]
     opening = f"Is it only the threshold? With {shown(first)}'s alone tuned on validation:"
-    return f"{opening} {', '.join(found)}" if found else ""
+    notes = (pair.decisions_note for pair in group.comparisons if isinstance(pair, Comparison))
+    return f"{opening} {', '.join(found)}" if found else next(notes, "")
 
 
 def say_interval(found: Interval, unit: str = "") -> str:
