@@ -21,7 +21,7 @@ from vesica.errors import DataError
 from vesica.export import export_model
 from vesica.judge import read_settings
 from vesica.materials import Materials
-from vesica.model import Asked, Model, say_expected, say_unmarked, tiled
+from vesica.model import Asked, Model, say_expected, say_limit, say_unmarked, tiled
 from vesica.model.choice import choose
 from vesica.model.expected import Decision, confidence_of, decide
 from vesica.model.images import to_pixels
@@ -30,6 +30,7 @@ from vesica.model.resize import resize, shrink
 from vesica.plan import replace
 from vesica.results import read_cell, read_findings, read_histograms, read_plan, read_scores
 from vesica.results import write_model as write_json_model
+from vesica.statistics import most_beyond
 
 CRACKS = Path(__file__).parents[1] / "docs" / "results" / "eight" / "cracks"
 
@@ -248,6 +249,17 @@ def test_with_too_few_test_images_none_is_unusual(monkeypatch: pytest.MonkeyPatc
             "Which images are unusual is not known: a limit for one in ten takes 17 test images, "
             "or groups of them, and there are 16."
         )
+
+
+def test_how_many_a_limit_marks_is_promised_where_it_is_known() -> None:
+    one, several = load(loss="bce").traits, load(loss="bce", average=True).traits
+    for traits in (one, several):
+        assert "of images like those of training it marks a tenth or fewer" in say_limit(traits)
+        assert f"up to {most_beyond(16):.0%} by chance" in say_limit(traits)
+    of_folds = several.model_copy(update={"folds": 2})
+    assert "networks of folds differ more" in say_limit(of_folds)
+    assert "chance" not in say_limit(of_folds)
+    assert say_limit(one.model_copy(update={"expected": None})) == ""
 
 
 # Tiles

@@ -170,6 +170,11 @@ def say_limit(traits: Traits) -> str:
     if traits.expected is None or say_unmarked(traits):
         return ""
     num = traits.expected.num_units
+    if traits.folds and traits.unusual_above is not None:
+        return (
+            "The limit is what two seeds differ by, and networks of folds differ more: of images "
+            "like those of training it marks more than a tenth."
+        )
     return (
         f"The limit is from {num} test images or groups: of images like those of training it marks"
         f" a tenth or fewer on average, and up to {most_beyond(num):.0%} by chance."
