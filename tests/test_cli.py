@@ -304,8 +304,9 @@ def test_options_without_effect_are_refused(vesica: Terminal, folder: Path) -> N
 def test_a_cache_that_cannot_be_written(vesica: Terminal, folder: Path) -> None:
     code, _, err = vesica("compare", folder, *TINY, "--cache", "/proc/self/cache")
     assert code == 2
-    assert err.startswith("Error: /proc/self/cache: cannot be written to (")
-    assert err.endswith("pass another --cache\n")
+    assert err == (
+        "Error: /proc/self/cache: /proc/self cannot be written to; pass another --cache\n"
+    )
 
 
 def test_a_cache_that_is_a_file(vesica: Terminal, folder: Path) -> None:

@@ -15,7 +15,7 @@ from vesica.judge import judge_run
 from vesica.materials import Materials
 from vesica.plan import Cell, across, replace
 from vesica.results import cell_folder, read_plan
-from vesica.sweep import Watcher, check_plan, enter_run, run_cells, working_on
+from vesica.sweep import Watcher, check_folder, check_plan, enter_run, run_cells, working_on
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +113,18 @@ def test_the_whole_plan_is_checked_before_the_first_cell_trains(
         with pytest.raises(ValueError, match=message):
             run(cells, tmp_path / "run", materials)
         assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda place, mode: place != tmp_path)
+    (tmp_path / "inner").mkdir()
+    check_folder(tmp_path / "inner")
+    with pytest.raises(DataError, match=f"{tmp_path} cannot be written to; pass another --out$"):
+        check_folder(tmp_path / "new" / "run")
+    with pytest.raises(DataError, match=f"^{tmp_path}: cannot be written to; pass another"):
+        check_folder(tmp_path)
 
 
 def test_data_that_changed_is_noticed(tmp_path: Path, materials: Materials) -> None:

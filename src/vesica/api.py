@@ -88,6 +88,8 @@ def compare(
     from vesica.progress import Display
 
     check_loggers(log)
+    if seeds is not None and seeds < 1:
+        raise ValueError(f"seeds={seeds}: expected 1 or more")
     more = [loss] if loss is not None else []
     if losses is not None and not [*losses, *more]:
         raise ValueError("losses is empty; name at least one, two to compare them")

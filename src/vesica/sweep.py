@@ -1,6 +1,7 @@
 """Many cells: the whole plan is checked, then each cell runs unless it has a result already."""
 
 import itertools
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -101,12 +102,17 @@ def check_path(folder: Path, option: str) -> None:
     """Refuse a folder that cannot be made.
 
     Raises:
-        DataError: If a file is in its way.
+        DataError: If a file is in its way, or the folder that it would lie in is read-only.
     """
-    for parent in (folder, *folder.parents):
-        if parent.exists() and not parent.is_dir():
-            what = "is a file" if parent == folder else f"{parent} is a file"
-            raise DataError(f"{folder}: {what}; pass another {option}")
+    place = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not place.is_dir():
+        problem = "is a file"
+    elif not os.access(place, os.W_OK | os.X_OK):
+        problem = "cannot be written to"
+    else:
+        return
+    what = problem if place == folder else f"{place} {problem}"
+    raise DataError(f"{folder}: {what}; pass another {option}")
 
 
 def make_folder(folder: Path, option: str) -> None:
