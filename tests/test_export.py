@@ -418,7 +418,10 @@ def test_mistakes_of_the_command(tmp_path: Path, onnx_file: Path) -> None:
     run, cache = trained_run()
     for target, message in (
         (tmp_path, "is a folder; pass a name that ends in .safetensors"),
-        (tmp_path / "model.onnx", "pass a name that ends in .safetensors"),
+        (
+            tmp_path / "model.onnx",
+            "expected a file of --format safetensors; pass a name that ends in .safetensors",
+        ),
     ):
         with pytest.raises(DataError, match=message):
             export_model(run, target, "safetensors", Asked(), cache=cache)

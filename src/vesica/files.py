@@ -56,6 +56,24 @@ def expand(path: str | Path) -> Path:
         return Path(path)
 
 
+def check_target(name: str, target: Path, what: str, *suffixes: str) -> None:
+    """Refuse to write a file where the name that a user gave is that of something else.
+
+    Args:
+        name: What the user calls it, e.g. "--out".
+        target: The file.
+        what: It will be.
+        suffixes: Of such files.
+
+    Raises:
+        DataError: If it is a folder, or has another suffix: it may be a file of the user's.
+    """
+    if target.is_dir() or target.suffix not in suffixes:
+        found = "is a folder" if target.is_dir() else f"expected {what}"
+        ends = " or ".join(suffixes)
+        raise DataError(f"{name} {target}: {found}; pass a name that ends in {ends}")
+
+
 @contextmanager
 def replacing(
     target: Path, num_bytes: int = 0, *, before: Path | None = None, has_sum: bool = True

@@ -199,8 +199,12 @@ def report(
 ) -> None:
     """Judge what a run has so far and write its report again; trains nothing."""
     from vesica.cli.session import conclude, split_names
+    from vesica.files import expand
+    from vesica.report.labels import check_labels
     from vesica.run import run_in
 
+    if labels is not None:
+        check_labels("--labels", expand(labels))
     found = run_in(run, cache)
     found.analysis = _analysis_of(found)
     if trust:
