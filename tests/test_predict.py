@@ -189,9 +189,23 @@ def test_nothing_is_written_outside_the_output(
 def test_where_no_image_can_be_read_nothing_is_left(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a/x.png").write_text("no image")
-    with pytest.raises(DataError, match=r"no image could be read: x\.png"):
+    with pytest.raises(DataError, match=r"no image could be read:\nx\.png: [^\n]+$"):
         predict_folder(Bright(), plan_job([str(tmp_path / "a")], tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+def test_each_image_that_cannot_be_read_has_a_line(tmp_path: Path) -> None:
+    save(tmp_path / "a/cut.png", 1)
+    (tmp_path / "a/cut.png").write_bytes((tmp_path / "a/cut.png").read_bytes()[:200])
+    for number in range(11):
+        (tmp_path / f"a/{number:02}.jpg").write_text("no image")
+    with pytest.raises(DataError) as error:
+        predict_folder(Bright(), plan_job([str(tmp_path / "a")], tmp_path / "out"))
+    first, *lines, last = str(error.value).splitlines()
+    assert first == "no image could be read:"
+    assert len(lines) == 10
+    assert all(line.endswith(".") and ".;" not in line for line in lines)
+    assert last == "... and 2 more"
 
 
 def test_the_first_images_are_unreadable_and_the_run_goes_on(
@@ -216,6 +230,35 @@ def test_an_image_that_can_no_longer_be_read_is_listed(tmp_path: Path) -> None:
     outcome = predict_folder(Bright(), job)
     assert (len(outcome.unreadable), outcome.skipped) == (1, ["y.png"])
     assert below(tmp_path / "out/masks") == ["y.png"]
+
+
+@pytest.mark.parametrize("pattern", ["", "*.png", "*"])
+def test_a_link_to_nothing_is_listed(tmp_path: Path, pattern: str) -> None:
+    save(tmp_path / "a/x.png", 1)
+    (tmp_path / "a/lost.png").symlink_to("nowhere")
+    (tmp_path / "a/circle.png").symlink_to("circle.png")
+    job = plan_job([str(tmp_path / "a" / pattern)], tmp_path / "out")
+    outcome = predict_folder(Bright(), job)
+    assert outcome.predicted == ["x.png"]
+    said = "cannot be read as an image (a link to nothing)."
+    assert sorted(outcome.unreadable) == [f"circle.png: {said}", f"lost.png: {said}"]
+    alone = plan_job([str(tmp_path / "a/lost.png")], tmp_path / "alone")
+    with pytest.raises(
+        DataError, match=r"no image could be read:\nlost\.png: .* \(a link to nothing"
+    ):
+        predict_folder(Bright(), alone)
+
+
+def test_all_that_lies_in_a_folder_is_an_image_or_passed_over(tmp_path: Path) -> None:
+    save(tmp_path / "a/x.png", 1)
+    save(tmp_path / "elsewhere/y.png", 1)
+    (tmp_path / "a/linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "a/round").symlink_to(tmp_path / "a")
+    (tmp_path / "a/lost.txt").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "a/pipe.png")
+    job = plan_job([str(tmp_path / "a")], tmp_path / "out")
+    assert below_of(job) == ["linked/y.png", "x.png"]
+    assert sorted(file.name for file in job.passed_over) == ["lost.txt", "pipe.png"]
 
 
 def test_another_kind_of_output_leaves_what_is_there(tmp_path: Path) -> None:
