@@ -261,6 +261,30 @@ def test_all_that_lies_in_a_folder_is_an_image_or_passed_over(tmp_path: Path) ->
     assert sorted(file.name for file in job.passed_over) == ["lost.txt", "pipe.png"]
 
 
+@pytest.mark.parametrize(
+    ("images", "masks"),
+    [
+        (["images/0.png", "images/1.png"], ["masks/0.png", "masks/1.png"]),
+        (["img/0.jpg", "img/1.jpg"], ["labels/0_mask.png", "labels/1_mask.png"]),
+        (["train/images/0.png", "val/images/0.png"], ["train/gt/0.png", "val/gt/0.png"]),
+        (["0.jpg", "1.jpg"], ["masks/0.png", "masks/1.png"]),
+        (["images/0.png", "images/1.png"], ["masks/1.png"]),
+        (["images/0.png", "more/0.png", "photos/1.png"], []),
+        (["masks/0.png", "masks/1.png"], []),
+        (["images/0.png", "masks/5.png"], []),
+    ],
+)
+def test_masks_beside_their_images_are_noticed(
+    tmp_path: Path, images: list[str], masks: list[str]
+) -> None:
+    for number, name in enumerate([*images, *masks]):
+        save(tmp_path / "data" / name, number)
+    for given in ([tmp_path / "data"], sorted((tmp_path / "data").iterdir())):
+        job = plan_job([*map(str, given)], tmp_path / "out")
+        assert sorted(file.relative_to(job.root).as_posix() for file in job.masks) == masks
+        assert len(job.images) == len(images) + len(masks)
+
+
 def test_another_kind_of_output_leaves_what_is_there(tmp_path: Path) -> None:
     save(tmp_path / "a/x.png", 1)
     images = [str(tmp_path / "a")]
@@ -507,6 +531,12 @@ def test_the_command(images: Path, tmp_path: Path) -> None:
     tiled = run(folder, images, "--out", tmp_path / "big", "--cache", cache, "--tiles", 100_000)
     said = "5 of 5 images are no larger than a tile of 100000 pixels and were predicted whole"
     assert said in " ".join(tiled.stdout.split())
+    assert "look like masks" not in text
+    save(images / "masks/a.png", 1)
+    beside = run(folder, images, "--out", tmp_path / "beside", "--cache", cache)
+    said = "1 of 6 images look like masks, such as masks/a.png: they have the names of images"
+    assert said in " ".join(beside.stdout.split())
+    (images / "masks/a.png").unlink()
     again = run(folder, images, "--out", tmp_path / "out", "--cache", cache)
     assert again.exit_code == 0
     assert "Masks of 0 images written; of 5 they were there" in " ".join(again.stdout.split())

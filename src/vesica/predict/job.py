@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vesica.data.listing import IMAGE_SUFFIXES, list_files
+from vesica.data.listing import IMAGE_SUFFIXES, File, list_files
+from vesica.data.matching import masks_among
 from vesica.data.pixels import leads_nowhere
 from vesica.errors import DataError
 from vesica.files import expand
@@ -26,6 +27,7 @@ class Job:
         images: Files.
         out: The folder of the output.
         passed_over: What else lies in the folders, by its name or its kind no image.
+        masks: Those of the images that look like masks of others, by their folders and names.
         probabilities: Whether to write them, 16 bits a pixel.
         overlays: Whether to draw the outline of each mask on its image.
         tile_px: As in `Model.predict`.
@@ -35,6 +37,7 @@ class Job:
     images: tuple[Path, ...]
     out: Path
     passed_over: tuple[Path, ...] = ()
+    masks: tuple[Path, ...] = ()
     probabilities: bool = False
     overlays: bool = False
     tile_px: int | None = None
@@ -78,7 +81,10 @@ def plan_job(images: Sequence[str], out: str | Path, **options: Any) -> Job:
     if inside := [file for file in found if _real(file).is_relative_to(_real(folder))]:
         raise DataError(f"{inside[0]}: an image within --out {out}; pass another folder")
     passed_over = tuple(file for file in others if file not in found)
-    return Job(Path(os.path.commonpath(roots)), tuple(found), folder, passed_over, **options)
+    root = Path(os.path.commonpath(roots))
+    listed = [File(image.relative_to(root).as_posix()) for image in found]
+    masks = tuple(root / file.path for file in masks_among(listed))
+    return Job(root, tuple(found), folder, passed_over, masks, **options)
 
 
 def names_of(job: Job) -> list[Path]:
