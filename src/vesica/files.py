@@ -294,7 +294,7 @@ def damaged(path: Path, error: object = "its content is not what was written") -
 
 def train_again(cell: Path) -> str:
     """What to do about a cell's folder: what was computed together is computed again together."""
-    return f"delete {cell} and train it again: vesica run {_quoted(cell.parent.parent)}"
+    return f"delete {cell} and train it again: vesica run {quoted(cell.parent.parent)}"
 
 
 def _remedy(path: Path) -> str:
@@ -305,9 +305,9 @@ def _remedy(path: Path) -> str:
     if cell is not None and path.name != RESULT and (cell / RESULT).exists():
         return train_again(cell)
     if cell is not None:
-        return f"delete it and train it again: vesica run {_quoted(cell.parent.parent)}"
+        return f"delete it and train it again: vesica run {quoted(cell.parent.parent)}"
     if (path.parent / PLAN).exists():
-        return f"delete it and judge the run again: vesica report {_quoted(path.parent)}"
+        return f"delete it and judge the run again: vesica report {quoted(path.parent)}"
     return "delete it and run the same command again"
 
 
@@ -315,7 +315,8 @@ def _is_cell(folder: Path) -> bool:
     return folder.parent.name == CELLS and (folder.parent.parent / PLAN).exists()
 
 
-def _quoted(path: Path) -> str:
+def quoted(path: Path) -> str:
+    """A path as it stands in a command that can be copied."""
     return shlex.quote(str(path))
 
 
