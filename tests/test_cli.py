@@ -441,6 +441,9 @@ def test_names_are_no_pictures(vesica: Terminal, tmp_path: Path) -> None:
 def test_seeds_are_added_and_the_budget_is_kept(vesica: Terminal, folder: Path) -> None:
     base = ["compare", folder, *TINY, "--epochs", 1]
     assert vesica(*base, "--until", "decided", "--seeds", 3)[0] == 2
+    for command in (base, ["demo"]):
+        code, _, err = vesica(*command, "--seeds", 3, "--max-seeds", 5, "--out", "short")
+        assert (code, "leave out --max-seeds" in err) == (2, True)
     long = [*base[:-1], 100_000]
     code, _, err = vesica(*long, "--budget", "1s", "--out", "short")
     assert (code, "more than --budget" in err) == (2, True)
