@@ -148,6 +148,8 @@ def test_options_that_are_in_the_way_are_taken_out() -> None:
         ]
     for other in ("vesica run plan.py", "python mine.py", "", "vesica", "vesica compare 'x"):
         assert _change(other, route, Path("run")) == ""
+    earlier = _change("vesica compare a --seeds 3 --max-seeds 5", Route({}, "", "", 0), Path("b"))
+    assert earlier == "vesica compare a --seeds 3 --out b"
     assert _change("vesica demo", route, Path("run")) == "vesica demo --max-seeds 8 --out run"
     longer = Route({"--steps": None, "--epochs": "48"}, "", "", 0.0)
     assert _change("vesica demo", longer, Path("run")) == ""  # it has no such option

@@ -263,6 +263,18 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(len(line) <= 80 for line in plain.stdout.splitlines())
 
 
+@pytest.mark.parametrize("name", ["images/000.png", "masks.csv", "page", "images", "x.html.png"])
+def test_a_page_is_written_over_no_file_of_another_kind(tmp_path: Path, name: str) -> None:
+    root = write(tmp_path / "photos", 3)
+    (root / "masks.csv").write_text("a,b")
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    asked = ["check", str(root), "--page", str(root / name), "--cache", str(tmp_path / "cache")]
+    result = CliRunner().invoke(app, asked)
+    assert isinstance(result.exception, DataError)
+    assert "pass a name that ends in .html or .htm" in str(result.exception)
+    assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
+
+
 def test_nothing_to_read_is_one_message(tmp_path: Path) -> None:
     root = write(tmp_path / "none", 3)
     for file in (root / "images").iterdir():

@@ -362,19 +362,32 @@ def test_a_users_plan(vesica: Terminal, tmp_path: Path) -> None:
         ("def plan():\n    return [1]", ["bad.py", "list of vesica.plan.Cell"]),
         ("def plan():\n    return []", ["no cells"]),
         ("import nowhere", ["bad.py:1", "nowhere"]),
+        (
+            "from vesica.plan import Cell\ndef plan():\n    return [Cell(path='a/', loss='bce')]",
+            ["bad.py:3: Cell: ", "data is missing", "path='a/': no such field; mend the plan"],
+        ),
+        (
+            "from vesica.plan import Recipe\nSHORT = Recipe(lr=-1, epochs=3)",
+            ["bad.py:2: Recipe: ", "lr=-1: ", "epochs=3: no such field; mend the file"],
+        ),
     ],
 )
 def test_a_plan_that_raises(text: str, words: list[str], vesica: Terminal, tmp_path: Path) -> None:
     (tmp_path / "bad.py").write_text(text)
     code, _, err = vesica("run", "bad.py", "--out", "run")
     assert code == 2
-    assert "Traceback" not in err
+    assert len(err.splitlines()) == 1
+    assert "pydantic" not in err
     assert all(word in err for word in words), err
 
 
 def test_unknown_plan_and_unknown_run(vesica: Terminal) -> None:
-    code, _, err = vesica("run", "dmeo")
-    assert (code, "built in: demo" in err) == (2, True)
+    for more in ([], ["generated:num=60:size=64"], ["--seeds", 2], ["--trust"], ["--size", 64]):
+        for name in ("dmeo", "losess", "nowhere.py", "runs/none"):
+            code, _, err = vesica("run", name, *more)
+            assert (code, f"{name}: no such plan" in err) == (2, True)
+            assert "built in: demo" in err
+            assert ("is losses meant?" in err) == (name == "losess")
     for command in ("status", "report"):
         code, _, err = vesica(command, "nowhere")
         assert (code, "no run of Vesica" in err) == (2, True)
@@ -442,6 +455,9 @@ def test_names_are_no_pictures(vesica: Terminal, tmp_path: Path) -> None:
 def test_seeds_are_added_and_the_budget_is_kept(vesica: Terminal, folder: Path) -> None:
     base = ["compare", folder, *TINY, "--epochs", 1]
     assert vesica(*base, "--until", "decided", "--seeds", 3)[0] == 2
+    for command in (base, ["demo"]):
+        code, _, err = vesica(*command, "--seeds", 3, "--max-seeds", 5, "--out", "short")
+        assert (code, "leave out --max-seeds" in err) == (2, True)
     long = [*base[:-1], 100_000]
     code, _, err = vesica(*long, "--budget", "1s", "--out", "short")
     assert (code, "more than --budget" in err) == (2, True)

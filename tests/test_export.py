@@ -24,11 +24,12 @@ import vesica
 from vesica.cache import default_cache
 from vesica.cli import app
 from vesica.errors import DataError
-from vesica.export import export_model
+from vesica.export import SUFFIXES, export_model
 from vesica.export.agreement import check_agreement, images_for
 from vesica.export.graph import write_graph
 from vesica.export.runtime import PACKAGE, SCRIPT, WASM, find_runtime
 from vesica.model import Asked
+from vesica.model.images import BLACK
 from vesica.model.network import NetworkModel
 from vesica.model.of_run import load_run
 from vesica.model.whole import read_whole, write_whole
@@ -418,7 +419,10 @@ def test_mistakes_of_the_command(tmp_path: Path, onnx_file: Path) -> None:
     run, cache = trained_run()
     for target, message in (
         (tmp_path, "is a folder; pass a name that ends in .safetensors"),
-        (tmp_path / "model.onnx", "pass a name that ends in .safetensors"),
+        (
+            tmp_path / "model.onnx",
+            "expected a file of --format safetensors; pass a name that ends in .safetensors",
+        ),
     ):
         with pytest.raises(DataError, match=message):
             export_model(run, target, "safetensors", Asked(), cache=cache)
@@ -527,9 +531,45 @@ def test_a_dropped_image_gives_pytorchs_mask(page: Path, tmp_path: Path) -> None
         assert tab.run(share) < before
         tab.run(DROP % (base64.b64encode(b"nonsense").decode(), "b.png"))
         tab.wait(f"{status} == 'b.png is no image that this browser can read.'")
+        assert tab.run("document.getElementById('found').hidden"), "of the image before"
+        tab.run("window.saved = []; document.getElementById('save').click()")
+        assert tab.run("window.saved.length") == 0
         assert tab.errors == []
         assert {url.partition(":")[0] for url in tab.requests} <= {"file", "blob", "data"}
         assert sum(url.startswith("file:") for url in tab.requests) == 1
+
+
+@pytest.mark.parametrize(("value", "is_black"), [(BLACK - 1, True), (BLACK, False)])
+def test_an_image_that_is_as_good_as_black_is_said(
+    page: Path, tmp_path: Path, value: int, is_black: bool
+) -> None:
+    image = np.zeros((60, 80, 3), np.uint8)
+    image[20:50, 30:70, 1] = value
+    content = io.BytesIO()
+    Image.fromarray(image).save(content, "PNG")
+    assert load().predict(image).is_black == is_black
+    with opened(page, tmp_path / "profile") as tab:
+        tab.wait("!document.getElementById('file').disabled")
+        tab.run(DROP % (base64.b64encode(content.getvalue()).decode(), "dark.png"))
+        tab.wait("!document.getElementById('found').hidden")
+        said = tab.run("document.getElementById('summary').textContent")
+        assert ("as good as black (no value above 16 of 255)" in said) == is_black
+        name = tab.run("document.getElementById('summary').className")
+        assert name == "warn" or not is_black
+
+
+def test_the_folder_of_an_export_holds_the_file_alone(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    run, cache = trained_run()
+    script = b"/*! ONNX Runtime Web v1.2.3 */\n"
+    pack(tmp_path / "runtime.tgz", script, b"\0asm")
+    for kind, suffix in SUFFIXES.items():
+        target = tmp_path / kind / f"model{suffix}"
+        export_model(run, target, kind, Asked(), cache=cache, runtime=tmp_path / "runtime.tgz")
+        assert [path.name for path in target.parent.iterdir()] == [target.name]
 
 
 def test_a_file_may_be_chosen_instead(page: Path, tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from test_report import NewRun, Run, cache, new_run  # noqa: F401 - fixtures
+from typer.testing import CliRunner
 
+from vesica.cli import app
 from vesica.data.library import Library
 from vesica.errors import DataError
 from vesica.judge import judge_run, read_settings
@@ -152,6 +154,27 @@ def test_one_run_agrees_with_nobody(new_run: NewRun, tmp_path: Path) -> None:  #
     with pytest.raises(DataError, match="1 run learned something, and it takes 2 to agree"):
         write_labels(judge_run(run.folder, Library(run.cache)), tmp_path / "labels.csv")
     assert not (tmp_path / "labels.csv").exists()
+
+
+@pytest.mark.parametrize("name", ["prec.png", "labels", "run", "labels.csv.txt"])
+def test_labels_are_written_over_no_file_of_another_kind(
+    name: str,
+    new_run: NewRun,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    run = new_run(seed=[0])
+    run.report()
+    target = tmp_path / name
+    if not target.is_dir():
+        target.write_bytes(b"an image")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    result = CliRunner().invoke(app, ["report", str(run.folder), "--labels", str(target)])
+    assert isinstance(result.exception, DataError)
+    assert f"--labels {target}: " in str(result.exception)
+    assert "pass a name that ends in .csv" in str(result.exception)
+    with pytest.raises(DataError, match=r"pass a name that ends in \.csv"):
+        write_labels(judge_run(run.folder, Library(run.cache)), target)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 def test_no_scores_no_labels(new_run: NewRun, tmp_path: Path) -> None:  # noqa: F811

@@ -1,6 +1,8 @@
 """The model in use: which one it is, what it gives, what travels with it."""
 
 import doctest
+import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -435,6 +437,28 @@ def test_a_network_that_is_lost_is_said_with_what_trains_it(tmp_path: Path, chan
     assert other.why.endswith("; without 1 run of it still to train.")
 
 
+def test_commands_that_are_advised_can_be_copied(tmp_path: Path) -> None:
+    run = tmp_path / "my run é'\"q $HOME"
+    shutil.copytree(trained_run()[0], run)
+    kept = read_plan(run)
+
+    def advised(asked: Asked) -> list[str]:
+        with pytest.raises(DataError) as error:
+            choose(run, asked)
+        command = re.search(r"vesica (?:run|status) .*", str(error.value))
+        assert command
+        return shlex.split(command[0])[:3]
+
+    assert advised(Asked(cell="zzz")) == ["vesica", "status", str(run)]
+    for cell in kept.cells:
+        if cell.loss == "bce":
+            (run / "cells" / cell.key / "result.json").unlink()
+    assert advised(Asked(loss="bce")) == ["vesica", "run", str(run)]
+    for result in (run / "cells").glob("*/result.json"):
+        result.unlink()
+    assert advised(Asked()) == ["vesica", "run", str(run)]
+
+
 def test_settings_are_not_chosen_between(tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(trained_run()[0], run)
@@ -443,7 +467,10 @@ def test_settings_are_not_chosen_between(tmp_path: Path) -> None:
     for old, new in zip(kept.cells, other, strict=True):
         shutil.copytree(run / "cells" / old.key, run / "cells" / new.key)
     write_json_model(run / "plan.json", kept.model_copy(update={"cells": (*kept.cells, *other)}))
-    with pytest.raises(DataError, match=r"2 settings \(size 64; size 96\).*pass --cell KEY"):
+    message = (
+        rf"2 settings \(size 64; size 96\).*pass --cell KEY .*: vesica status {run} lists them"
+    )
+    with pytest.raises(DataError, match=message):
         choose(run, Asked())
 
 

@@ -118,6 +118,12 @@ def test_two_words_have_the_same_errors(text: str, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("text", ["foo", "foo:power=2", "Foo!", ""])
+def test_where_no_name_is_known_a_function_is_asked_for(text: str) -> None:
+    with pytest.raises(ValueError, match=r"metric '.*'; write FILE\.py:FUNCTION$"):
+        read(text, {}, "metric")
+
+
 def test_a_users_file_is_known_by_name_and_content(mine: Path) -> None:
     spelled = read(f"{mine}:round:needed=1", TABLE, "shape")
     assert str(spelled) == f"mine.py@{own.digest_of(mine)}:round:needed=1"

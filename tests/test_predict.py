@@ -189,9 +189,23 @@ def test_nothing_is_written_outside_the_output(
 def test_where_no_image_can_be_read_nothing_is_left(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a/x.png").write_text("no image")
-    with pytest.raises(DataError, match=r"no image could be read: x\.png"):
+    with pytest.raises(DataError, match=r"no image could be read:\nx\.png: [^\n]+$"):
         predict_folder(Bright(), plan_job([str(tmp_path / "a")], tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+def test_each_image_that_cannot_be_read_has_a_line(tmp_path: Path) -> None:
+    save(tmp_path / "a/cut.png", 1)
+    (tmp_path / "a/cut.png").write_bytes((tmp_path / "a/cut.png").read_bytes()[:200])
+    for number in range(11):
+        (tmp_path / f"a/{number:02}.jpg").write_text("no image")
+    with pytest.raises(DataError) as error:
+        predict_folder(Bright(), plan_job([str(tmp_path / "a")], tmp_path / "out"))
+    first, *lines, last = str(error.value).splitlines()
+    assert first == "no image could be read:"
+    assert len(lines) == 10
+    assert all(line.endswith(".") and ".;" not in line for line in lines)
+    assert last == "... and 2 more"
 
 
 def test_the_first_images_are_unreadable_and_the_run_goes_on(
@@ -216,6 +230,59 @@ def test_an_image_that_can_no_longer_be_read_is_listed(tmp_path: Path) -> None:
     outcome = predict_folder(Bright(), job)
     assert (len(outcome.unreadable), outcome.skipped) == (1, ["y.png"])
     assert below(tmp_path / "out/masks") == ["y.png"]
+
+
+@pytest.mark.parametrize("pattern", ["", "*.png", "*"])
+def test_a_link_to_nothing_is_listed(tmp_path: Path, pattern: str) -> None:
+    save(tmp_path / "a/x.png", 1)
+    (tmp_path / "a/lost.png").symlink_to("nowhere")
+    (tmp_path / "a/circle.png").symlink_to("circle.png")
+    job = plan_job([str(tmp_path / "a" / pattern)], tmp_path / "out")
+    outcome = predict_folder(Bright(), job)
+    assert outcome.predicted == ["x.png"]
+    said = "cannot be read as an image (a link to nothing)."
+    assert sorted(outcome.unreadable) == [f"circle.png: {said}", f"lost.png: {said}"]
+    alone = plan_job([str(tmp_path / "a/lost.png")], tmp_path / "alone")
+    with pytest.raises(
+        DataError, match=r"no image could be read:\nlost\.png: .* \(a link to nothing"
+    ):
+        predict_folder(Bright(), alone)
+
+
+def test_all_that_lies_in_a_folder_is_an_image_or_passed_over(tmp_path: Path) -> None:
+    save(tmp_path / "a/x.png", 1)
+    save(tmp_path / "elsewhere/y.png", 1)
+    (tmp_path / "a/linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "a/round").symlink_to(tmp_path / "a")
+    (tmp_path / "a/lost.txt").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "a/pipe.png")
+    job = plan_job([str(tmp_path / "a")], tmp_path / "out")
+    assert below_of(job) == ["linked/y.png", "x.png"]
+    assert sorted(file.name for file in job.passed_over) == ["lost.txt", "pipe.png"]
+
+
+@pytest.mark.parametrize(
+    ("images", "masks"),
+    [
+        (["images/0.png", "images/1.png"], ["masks/0.png", "masks/1.png"]),
+        (["img/0.jpg", "img/1.jpg"], ["labels/0_mask.png", "labels/1_mask.png"]),
+        (["train/images/0.png", "val/images/0.png"], ["train/gt/0.png", "val/gt/0.png"]),
+        (["0.jpg", "1.jpg"], ["masks/0.png", "masks/1.png"]),
+        (["images/0.png", "images/1.png"], ["masks/1.png"]),
+        (["images/0.png", "more/0.png", "photos/1.png"], []),
+        (["masks/0.png", "masks/1.png"], []),
+        (["images/0.png", "masks/5.png"], []),
+    ],
+)
+def test_masks_beside_their_images_are_noticed(
+    tmp_path: Path, images: list[str], masks: list[str]
+) -> None:
+    for number, name in enumerate([*images, *masks]):
+        save(tmp_path / "data" / name, number)
+    for given in ([tmp_path / "data"], sorted((tmp_path / "data").iterdir())):
+        job = plan_job([*map(str, given)], tmp_path / "out")
+        assert sorted(file.relative_to(job.root).as_posix() for file in job.masks) == masks
+        assert len(job.images) == len(images) + len(masks)
 
 
 def test_another_kind_of_output_leaves_what_is_there(tmp_path: Path) -> None:
@@ -464,6 +531,12 @@ def test_the_command(images: Path, tmp_path: Path) -> None:
     tiled = run(folder, images, "--out", tmp_path / "big", "--cache", cache, "--tiles", 100_000)
     said = "5 of 5 images are no larger than a tile of 100000 pixels and were predicted whole"
     assert said in " ".join(tiled.stdout.split())
+    assert "look like masks" not in text
+    save(images / "masks/a.png", 1)
+    beside = run(folder, images, "--out", tmp_path / "beside", "--cache", cache)
+    said = "1 of 6 images look like masks, such as masks/a.png: they have the names of images"
+    assert said in " ".join(beside.stdout.split())
+    (images / "masks/a.png").unlink()
     again = run(folder, images, "--out", tmp_path / "out", "--cache", cache)
     assert again.exit_code == 0
     assert "Masks of 0 images written; of 5 they were there" in " ".join(again.stdout.split())

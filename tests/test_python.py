@@ -116,6 +116,8 @@ def test_mistakes_are_one_sentence(tmp_path: Path) -> None:
         compare(tmp_path, steps=5, epochs=2)
     with pytest.raises(ValueError, match=r"^seeds=0: expected 1 or more$"):
         vesica.compare("generated:num=20", seeds=0)
+    with pytest.raises(ValueError, match="seeds is the number of seeds: leave out max_seeds"):
+        compare(tmp_path, seeds=3, max_seeds=5)
     with pytest.raises(ValueError, match="unknown loss 'iuo'"):
         compare(tmp_path, loss="iuo")
     with pytest.raises(DataError, match="no run of Vesica"):

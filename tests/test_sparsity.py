@@ -283,7 +283,7 @@ def test_a_run_grows_by_densities_and_seeds(tmp_path: Path) -> None:
         (["sparsity-classes", "a"], "a rule for each class"),
         (["sparsity-classes", "--foreground", "1;2"], "takes one set"),
         (["sparsity", "--size", "64"], "takes no such option: leave out --size"),
-        (["sparsely"], "no such plan; built in: demo, losses, architectures, sparsity, "),
+        (["sparsely"], "(is sparsity meant?); built in: demo, losses, architectures, sparsity, "),
     ],
 )
 def test_mistakes_are_named(

@@ -53,7 +53,7 @@ def compare(
         recipe: "modern" or "paper": what every option is that is not given.
         seeds: Runs per loss; below 3 there is no verdict. None: from 3 on they are added until the
             verdict is clear, or cannot become so.
-        max_seeds: Most seeds to add up to.
+        max_seeds: Most seeds to add up to, where `seeds` is None.
         quick: A first look: smaller images, fewer steps, 3 seeds.
         budget: Most time to spend, such as "2h": on adding seeds; where it does not reach for the
             first verdict, size and steps are lowered that are not given.
@@ -91,6 +91,8 @@ def compare(
     if seeds is not None and seeds < 1:
         raise ValueError(f"seeds={seeds}: expected 1 or more")
     more = [loss] if loss is not None else []
+    if seeds is not None and max_seeds != MAX_SEEDS:
+        raise ValueError("seeds is the number of seeds: leave out max_seeds")
     if losses is not None and not [*losses, *more]:
         raise ValueError("losses is empty; name at least one, two to compare them")
     # Values of masks are words, as some are colours; people write numbers.

@@ -35,7 +35,11 @@ def say_refused(problems: Iterable[Any], call: Callable[[str, Any], str]) -> str
     """
     texts = []
     for problem in problems:
-        reason = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "missing":
+            texts.append(f"{problem['loc'][-1]} is missing")
+            continue
+        is_unknown = problem["type"] == "extra_forbidden"
+        reason = "no such field" if is_unknown else problem["msg"].removeprefix("Value error, ")
         is_one_field = problem["loc"] and not isinstance(problem["input"], dict)
         named = f"{call(str(problem['loc'][-1]), problem['input'])}: " if is_one_field else ""
         texts.append(named + reason)

@@ -56,6 +56,24 @@ def expand(path: str | Path) -> Path:
         return Path(path)
 
 
+def check_target(name: str, target: Path, what: str, *suffixes: str) -> None:
+    """Refuse to write a file where the name that a user gave is that of something else.
+
+    Args:
+        name: What the user calls it, e.g. "--out".
+        target: The file.
+        what: It will be.
+        suffixes: Of such files.
+
+    Raises:
+        DataError: If it is a folder, or has another suffix: it may be a file of the user's.
+    """
+    if target.is_dir() or target.suffix not in suffixes:
+        found = "is a folder" if target.is_dir() else f"expected {what}"
+        ends = " or ".join(suffixes)
+        raise DataError(f"{name} {target}: {found}; pass a name that ends in {ends}")
+
+
 @contextmanager
 def replacing(
     target: Path, num_bytes: int = 0, *, before: Path | None = None, has_sum: bool = True
@@ -281,7 +299,7 @@ def damaged(path: Path, error: object = "its content is not what was written") -
 
 def train_again(cell: Path) -> str:
     """What to do about a cell's folder: what was computed together is computed again together."""
-    return f"delete {cell} and train it again: vesica run {_quoted(cell.parent.parent)}"
+    return f"delete {cell} and train it again: vesica run {quoted(cell.parent.parent)}"
 
 
 def _remedy(path: Path) -> str:
@@ -292,9 +310,9 @@ def _remedy(path: Path) -> str:
     if cell is not None and path.name != RESULT and (cell / RESULT).exists():
         return train_again(cell)
     if cell is not None:
-        return f"delete it and train it again: vesica run {_quoted(cell.parent.parent)}"
+        return f"delete it and train it again: vesica run {quoted(cell.parent.parent)}"
     if (path.parent / PLAN).exists():
-        return f"delete it and judge the run again: vesica report {_quoted(path.parent)}"
+        return f"delete it and judge the run again: vesica report {quoted(path.parent)}"
     return "delete it and run the same command again"
 
 
@@ -302,7 +320,8 @@ def _is_cell(folder: Path) -> bool:
     return folder.parent.name == CELLS and (folder.parent.parent / PLAN).exists()
 
 
-def _quoted(path: Path) -> str:
+def quoted(path: Path) -> str:
+    """A path as it stands in a command that can be copied."""
     return shlex.quote(str(path))
 
 

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from vesica.errors import DataError
+from vesica.errors import DataError, say_refused
 
 Function = Callable[..., Any]
 MAX_FILE_BYTES = 2**20
@@ -113,7 +113,11 @@ def say_place(path: Path, error: BaseException) -> str:
 
 def say_error(error: BaseException) -> str:
     """What a user's code raised, in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    name, text = type(error).__name__, str(error)
+    pydantic = sys.modules.get("pydantic")  # where it is not loaded, it has refused nothing
+    if pydantic is not None and isinstance(error, pydantic.ValidationError):
+        name, text = error.title, say_refused(error.errors(), lambda key, value: f"{key}={value!r}")
+    return f"{name}: {' '.join(text.split())[:300]}"
 
 
 def _load(file: str, digest: str, function: str) -> Function:

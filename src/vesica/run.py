@@ -215,7 +215,8 @@ class Run:
             How many there are.
 
         Raises:
-            DataError: If the images or the runs' masks cannot be had, or too few runs agree.
+            DataError: If the images or the runs' masks cannot be had, too few runs agree, or the
+                file's name is no table's.
         """
         return write_labels(self.judged, expand(target))
 

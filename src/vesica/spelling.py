@@ -106,7 +106,8 @@ def read(text: str, table: Table, what: str, *, common: Iterable[str] = ()) -> S
     elif (match := _match_table(text, table)) and match["name"] in table:
         spelled = Spelled(match["name"])
     elif match:
-        raise ValueError(f"unknown {what} {match['name']!r}; there are: {_known(table)}")
+        way = "there are:" if table else "write"
+        raise ValueError(f"unknown {what} {match['name']!r}; {way} {_known(table)}")
     else:
         raise ValueError(f"cannot read the {what} {text!r}; write {_known(table)}")
     function = spelled.function(table)
@@ -239,7 +240,7 @@ def _match_table(text: str, table: Table) -> re.Match[str] | None:
 
 
 def _known(table: Table) -> str:
-    return ", ".join([*table, "or FILE.py:FUNCTION"])
+    return ", ".join([*table, "or FILE.py:FUNCTION"]) if table else "FILE.py:FUNCTION"
 
 
 def _read_options(

@@ -39,12 +39,14 @@ def check(
     from vesica.cli.tables import section_blocks
     from vesica.data.library import Library
     from vesica.errors import DataError
-    from vesica.files import expand
+    from vesica.files import check_target, expand
     from vesica.plans.defaults import choose
     from vesica.progress import Display
     from vesica.recipes import cell_of
     from vesica.report.check_page import check_sections, write_check
 
+    if page is not None:
+        check_target("--page", expand(page), "a page", ".html", ".htm")
     cell = cell_of(data, {"division": "exact"} | _given(fields), "modern")
     target = page or Path(f"{cell.data.name.replace(':', '-')}-check.html")
     library = Library(expand(cache) if cache else default_cache())

@@ -27,6 +27,7 @@ from vesica.until import MAX_SEEDS, looks_up_to
 
 
 def demo(
+    context: typer.Context,
     out: Out = None,
     cache: Cache = None,
     seeds: Seeds = None,
@@ -46,7 +47,7 @@ def demo(
     execute(
         demo_plan,
         run_in(out, cache, "demo", grows=True),
-        numbers=numbers_of(seeds, until, max_seeds),
+        numbers=numbers_of(context, seeds, until, max_seeds),
         budget=budget,
         margin=margin,
         jobs=jobs,
@@ -178,7 +179,7 @@ def compare(
         plan,
         run,
         chosen=chosen,
-        numbers=numbers_of(seeds or (QUICK_SEEDS if few else None), until, max_seeds),
+        numbers=numbers_of(context, seeds or (QUICK_SEEDS if few else None), until, max_seeds),
         budget=budget,
         margin=margin,
         jobs=jobs,
@@ -189,7 +190,9 @@ def compare(
     )
 
 
-def numbers_of(seeds: int | None, until: str | None, max_seeds: int) -> tuple[int, ...]:
+def numbers_of(
+    context: typer.Context, seeds: int | None, until: str | None, max_seeds: int
+) -> tuple[int, ...]:
     """The numbers of seeds to look at.
 
     Raises:
@@ -199,4 +202,5 @@ def numbers_of(seeds: int | None, until: str | None, max_seeds: int) -> tuple[in
         return looks_up_to(max_seeds)
     if until is not None:
         raise typer.BadParameter("--until decided finds the number of seeds: leave out --seeds")
+    refuse_given(context, ("max_seeds",), "--seeds is the number of seeds")
     return (seeds,)

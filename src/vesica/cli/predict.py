@@ -115,6 +115,13 @@ def predict(
             f"predictions.csv. {say_limit(loaded.traits)}",
             "yellow",
         )
+    if job.masks:
+        say(
+            f"{len(job.masks)} of {len(job.images)} images look like masks, such as "
+            f"{show(job.root, job.masks[0])}: they have the names of images beside their folder. "
+            "If they are, pass the images' folder alone.",
+            "yellow",
+        )
     if outcome.whole:
         say(
             f"{len(outcome.whole)} of {num_there} images are no larger than a tile of "

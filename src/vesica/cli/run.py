@@ -102,11 +102,14 @@ def run(
     """
     from vesica.cli.session import execute, split_names
     from vesica.data.library import Library
-    from vesica.plans import load_plan
+    from vesica.plans import check_plan, load_plan
     from vesica.plans.over_data import OVER_DATA, cells_over_data
     from vesica.run import run_in
 
     folder, said = Path(plan).expanduser(), list[str]()
+    is_run = (folder / "plan.json").is_file()
+    if not is_run:
+        check_plan(plan)
     if plan not in OVER_DATA:
         own = ("losses", "networks", "seeds", *fields)
         refuse_given(context, own, f"{plan} says itself what is run")
@@ -124,7 +127,7 @@ def run(
             networks=split_names(networks),
             seeds=seeds,
         )
-    elif (folder / "plan.json").is_file():
+    elif is_run:
         kept = run_in(folder, cache)
         cells, analysis = list(kept.cells), _analysis_of(kept)
         found = run_in(out or folder, cache, analysis=analysis)
@@ -196,8 +199,12 @@ def report(
 ) -> None:
     """Judge what a run has so far and write its report again; trains nothing."""
     from vesica.cli.session import conclude, split_names
+    from vesica.files import expand
+    from vesica.report.labels import check_labels
     from vesica.run import run_in
 
+    if labels is not None:
+        check_labels("--labels", expand(labels))
     found = run_in(run, cache)
     found.analysis = _analysis_of(found)
     if trust:

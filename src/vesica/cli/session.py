@@ -52,6 +52,7 @@ def execute(
         margin, jobs, dry_run, as_json, metrics, log: The options of these names.
     """
     from vesica.errors import Stopped
+    from vesica.files import quoted
     from vesica.loggers import Logs, check_loggers
     from vesica.progress import Display
 
@@ -91,7 +92,7 @@ def execute(
                 if len(numbers) > 1:
                     _print_look(console, run, numbers[index])
         except Stopped:
-            out = escape(str(run.folder))
+            out = escape(quoted(run.folder))
             console.print(f"Stopped. Run the same command with [bold]--out {out}[/] to go on.")
             raise typer.Exit(130) from None
     conclude(console, run, as_json=as_json)

@@ -93,10 +93,17 @@ def _walk(folder: Path | str, inner: str, above: tuple[tuple[int, int], ...]) ->
         for entry in entries:
             if is_hidden(Path(entry.name)):
                 continue
-            if entry.is_dir():
+            if _is_folder(entry):
                 yield from _walk(entry.path, f"{inner}{entry.name}/", (*above, here))
             else:
                 yield inner + entry.name
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def suffixes(as_image: bool) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from vesica.data.listing import File
 from vesica.data.names import (
     Kind,
     Rule,
@@ -15,7 +16,7 @@ from vesica.data.names import (
     without_mask_mark,
     without_zeros,
 )
-from vesica.data.sides import Candidate, Sides
+from vesica.data.sides import Candidate, Sides, candidates_of
 from vesica.errors import DataError, escaped
 
 Id = tuple[str | None, str]
@@ -89,6 +90,15 @@ def _compare(sides: Sides, rules: tuple[Rule, Rule], fold: Rule) -> Matching:
             table.setdefault((c.part if has_parts else None, fold(rule(c.key))), []).append(c)
         tables.append(table)
     return Matching(sides, rules, *tables)
+
+
+def masks_among(files: Sequence[File]) -> list[File]:
+    """Files that are masks of others, as their folders and names say."""
+    candidates = candidates_of(files)
+    masks = tuple(c for c in candidates if c.kind == "mask")
+    images = tuple(c for c in candidates if c.kind == "image")
+    matching = match(Sides(images or tuple(c for c in candidates if not c.kind), masks))
+    return [mask.file for id in matching.shared for mask in matching.masks[id]]
 
 
 def ask_if_several(sides: Sides) -> Sides:

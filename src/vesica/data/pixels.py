@@ -31,6 +31,11 @@ def is_hidden(path: Path) -> bool:
     return path.name.startswith(".") or path.name.lower() in SYSTEM_NAMES
 
 
+def leads_nowhere(path: Path) -> bool:
+    """Whether it is a link to what is not there."""
+    return path.is_symlink() and not path.exists()
+
+
 def show(root: Path, file: Path) -> str:
     """A file as messages call it: below the folder that the user named."""
     inner = file.relative_to(root) if file.is_relative_to(root) else file
@@ -201,6 +206,8 @@ def _reason(file: Path, problem: Exception) -> str:
         with file.open("rb") as opened:
             is_tiff = opened.read(4) in TIFF_MARKS
         return "a TIFF of numbers that Pillow does not read" if is_tiff else "no known image format"
+    if leads_nowhere(file):
+        return "a link to nothing"
     if isinstance(problem, OSError) and problem.strerror:
         return problem.strerror
     return str(problem) or type(problem).__name__

@@ -10,7 +10,7 @@ from vesica.errors import DataError
 from vesica.export.agreement import Agreement, check_agreement, images_for
 from vesica.export.page import write_page
 from vesica.export.runtime import find_runtime
-from vesica.files import replacing
+from vesica.files import check_target, replacing
 from vesica.model import Asked, Model, Traits, is_run, load
 from vesica.model.network import NetworkModel
 from vesica.model.of_run import load_run
@@ -53,9 +53,7 @@ def export_model(
     Raises:
         DataError: If it cannot be written, something is missing, or masks differ.
     """
-    if target.is_dir() or target.suffix != SUFFIXES[kind]:
-        found = "is a folder" if target.is_dir() else "expected a file"
-        raise DataError(f"--out {target}: {found}; pass a name that ends in {SUFFIXES[kind]}")
+    check_target("--out", target, f"a file of --format {kind}", SUFFIXES[kind])
     found_runtime = find_runtime(runtime, cache) if kind == "page" else None
     model, members = _load(run_or_file, asked, trust, cache)
     with tempfile.TemporaryDirectory() as folder:

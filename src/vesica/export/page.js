@@ -53,6 +53,8 @@ function planes(image) {
 async function predict(blob) {
   if (busy || !blob) return;
   busy = true;
+  shown = null; // else the last image's mask would stand beneath what is said of this one
+  element("found").hidden = true;
   try {
     say("Looking at it …");
     await new Promise((resolve) => setTimeout(resolve)); // let the browser show that
@@ -63,7 +65,7 @@ async function predict(blob) {
       throw new Error(`${blob.name || "This file"} is no image that this browser can read.`);
     }
     const { probability, confidence, disagreement } = await session.run({ image: planes(image) });
-    shown = { image, probs: probability.data, confidence: confidence.data[0], disagreement: disagreement.data[0], name: blob.name || "image" };
+    shown = { image, probs: probability.data, confidence: confidence.data[0], disagreement: disagreement.data[0], isBlack: isBlack(image), name: blob.name || "image" };
     element("found").hidden = false;
     say(`${shown.name}: ${image.width} x ${image.height} pixels.`);
     draw();
@@ -72,6 +74,11 @@ async function predict(blob) {
   } finally {
     busy = false;
   }
+}
+
+function isBlack(image) {
+  // At its own size; `vesica predict` asks at the network's, where a hot pixel is gone as well.
+  return image.data.every((value, place) => place % 4 === 3 || value < traits.black);
 }
 
 function mask() {
@@ -106,10 +113,13 @@ function draw() {
   const isUnusual = (traits.unusualBelow !== null && confidence < traits.unusualBelow) ||
     (traits.unusualAbove !== null && disagreement > traits.unusualAbove);
   element("value").textContent = (threshold.isOwn ? Number(threshold.value) : traits.threshold).toFixed(3);
-  element("summary").className = isUnusual ? "warn" : "";
+  const warning = shown.isBlack
+    ? ` The image is as good as black (no value above ${traits.black - 1} of 255); its mask means little. ` +
+      "Images of 12 bits in files of 16 look so: save them with 8 bits."
+    : isUnusual ? " The model is less sure of it than of nine test images in ten: look closely." : "";
+  element("summary").className = warning ? "warn" : "";
   const what = traits.isExclusive ? traits.classes[Number(element("class").value)] : "foreground";
-  element("summary").textContent = `${(100 * share).toFixed(2)} % of the image is ${what}.` +
-    (isUnusual ? " The model is less sure of it than of nine test images in ten: look closely." : "");
+  element("summary").textContent = `${(100 * share).toFixed(2)} % of the image is ${what}.${warning}`;
 }
 
 async function save() {

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from vesica.export.runtime import Runtime
 from vesica.files import write_text
+from vesica.model.images import BLACK
 from vesica.model.traits import Traits, say_expected
 
 
@@ -28,6 +29,7 @@ def write_page(target: Path, onnx_file: Path, traits: Traits, runtime: Runtime) 
         "isExclusive": traits.is_exclusive,
         "unusualBelow": traits.unusual_below,
         "unusualAbove": traits.unusual_above,
+        "black": BLACK,
     }
     page = template.render(
         title=f"{', '.join(traits.classes)} in your images",
@@ -46,7 +48,7 @@ def write_page(target: Path, onnx_file: Path, traits: Traits, runtime: Runtime) 
         script=Markup(_text("page.js")),
         style=Markup(_text("page.css")),
     )
-    write_text(target, page)
+    write_text(target, page, has_sum=False)
 
 
 def _text(name: str) -> str:

@@ -181,6 +181,8 @@ def _change(command: str, route: Route, run: Path) -> str:
     if words[1] == "demo" and not given <= {*SEED_OPTIONS}:
         return ""
     options = {**route.options, "--out": f"{run}{route.ending}"}
+    if any(word.partition("=")[0] == "--seeds" for word in words):  # earlier versions took both
+        options.setdefault("--max-seeds", None)
     kept: list[str] = []
     rest = iter(words)
     for word in rest:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from vesica.errors import DataError
+from vesica.files import quoted
 from vesica.judge import Setting, read_settings
 from vesica.results import Comparison, EndedCell, GroupFindings, read_findings, read_plan
 from vesica.spelling import shown
@@ -60,12 +61,14 @@ def choose(run: Path, asked: Asked) -> Choice:
         return _named(run, settings, asked.cell)
     settings = [s for s in settings if any(found.result.has_scores for found in s.ended.values())]
     if not settings:
-        raise DataError(f"{run}: no cell of this run has scores yet; go on with: vesica run {run}")
+        raise DataError(
+            f"{run}: no cell of this run has scores yet; go on with: vesica run {quoted(run)}"
+        )
     if len(settings) > 1:
         labels = "; ".join(shown(setting.label) for setting in settings[:5])
         raise DataError(
             f"{run}: {len(settings)} settings ({labels}), none of which is the one to use; pass "
-            f"--cell KEY of the one that you want: vesica status {run} lists them"
+            f"--cell KEY of the one that you want: vesica status {quoted(run)} lists them"
         )
     setting = settings[0]
     loss, why = (
@@ -93,7 +96,7 @@ def _named(run: Path, settings: Sequence[Setting], key: str) -> Choice:
     if len(matching) != 1 or not key:
         problem = f"{len(matching)} cells with a result begin" if key else "no key"
         raise DataError(
-            f"--cell {key}: {problem} so; vesica status {run} lists the keys of its cells"
+            f"--cell {key}: {problem} so; vesica status {quoted(run)} lists the keys of its cells"
         )
     (found,) = matching
     if not found.result.has_scores:
@@ -152,7 +155,7 @@ def _seeds(run: Path, setting: Setting, loss: str, asked: Asked) -> Sequence[int
     if not trained:
         num_waiting = _num_waiting(setting, loss)
         reason = (
-            f"{count_of(num_waiting, 'cell')} of it still to train: vesica run {run}"
+            f"{count_of(num_waiting, 'cell')} of it still to train: vesica run {quoted(run)}"
             if num_waiting
             else "all its runs failed, or are no better than a constant mask; pass another --loss"
         )

@@ -1,5 +1,6 @@
 """Built-in plans by name, and plans from a user's Python file."""
 
+import difflib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,23 @@ PLANS: dict[str, Callable[[], list[Cell]]] = {
 }
 
 
+def check_plan(name: str) -> None:
+    """Refuse what is neither the name of a plan nor a Python file.
+
+    Raises:
+        DataError: With the plans that there are.
+    """
+    known = [*PLANS, *OVER_DATA]
+    path = Path(name).expanduser()
+    if name not in known and (path.suffix != ".py" or not path.is_file()):
+        closest = difflib.get_close_matches(name, known, 1)
+        meant = f" (is {closest[0]} meant?)" if closest else ""
+        raise DataError(
+            f"{name}: no such plan{meant}; built in: {', '.join(known)}; or pass a Python file "
+            "that defines plan() -> list[Cell], or a run's folder"
+        )
+
+
 def load_plan(name: str) -> list[Cell]:
     """The cells of a built-in plan, or of a Python file's function `plan`.
 
@@ -22,12 +40,8 @@ def load_plan(name: str) -> list[Cell]:
     """
     if name in PLANS:
         return PLANS[name]()
+    check_plan(name)
     path = Path(name).expanduser()
-    if path.suffix != ".py" or not path.is_file():
-        raise DataError(
-            f"{name}: no such plan; built in: {', '.join([*PLANS, *OVER_DATA])}; or pass a Python "
-            "file that defines plan() -> list[Cell]"
-        )
     plan = own.find(f"{path.name}:plan", own.name_file(path))
     try:
         cells = plan()

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesica.data.pixels import read_image, show
-from vesica.errors import DataError
+from vesica.errors import DataError, join_lines
 from vesica.files import SUMS, is_there, read_json, remove_drafts, write_json
 from vesica.model import Model, Traits
 from vesica.predict.job import Job, Targets, names_of, targets_of
@@ -85,7 +85,7 @@ def predict_folder(
         else:
             _leave(job, names, model.traits)
     if not rows:
-        raise DataError(f"no image could be read: {'; '.join(outcome.unreadable[:MAX_SHOWN])}")
+        raise DataError(f"no image could be read:\n{join_lines(outcome.unreadable, MAX_SHOWN)}")
     progress(len(names), len(names))
     labels = {show(job.root, image) for image in job.images}
     of_job = {name: row for name, row in rows.items() if name in labels}  # what was there, too

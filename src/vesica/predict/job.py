@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vesica.data.listing import IMAGE_SUFFIXES
-from vesica.data.pixels import is_hidden
+from vesica.data.listing import IMAGE_SUFFIXES, File, list_files
+from vesica.data.matching import masks_among
+from vesica.data.pixels import leads_nowhere
 from vesica.errors import DataError
 from vesica.files import expand
 from vesica.model import Traits
@@ -25,7 +26,8 @@ class Job:
         root: Above all of them; their names begin here.
         images: Files.
         out: The folder of the output.
-        passed_over: Files in the folders whose names do not end as images' names do.
+        passed_over: What else lies in the folders, by its name or its kind no image.
+        masks: Those of the images that look like masks of others, by their folders and names.
         probabilities: Whether to write them, 16 bits a pixel.
         overlays: Whether to draw the outline of each mask on its image.
         tile_px: As in `Model.predict`.
@@ -35,6 +37,7 @@ class Job:
     images: tuple[Path, ...]
     out: Path
     passed_over: tuple[Path, ...] = ()
+    masks: tuple[Path, ...] = ()
     probabilities: bool = False
     overlays: bool = False
     tile_px: int | None = None
@@ -60,11 +63,12 @@ def plan_job(images: Sequence[str], out: str | Path, **options: Any) -> Job:
                     "images; pass a folder beside it"
                 )
             roots.append(path)
-            for file in _files_below(path):
-                (found if file.suffix.lower() in IMAGE_SUFFIXES else others)[file] = None
+            for file in list_files(path):
+                inner = path / file.path
+                (found if file.is_image and _is_readable(inner) else others)[inner] = None
             continue
-        files = [path] if path.is_file() else sorted(_matching(path))
-        files = [file.parent.resolve() / file.name for file in files if file.is_file()]
+        files = [path] if _is_readable(path) else sorted(_matching(path))
+        files = [file.parent.resolve() / file.name for file in files if _is_readable(file)]
         if not files:
             raise DataError(f"{text}: no such file or folder, and no file fits it as a pattern")
         roots += [file.parent for file in files]
@@ -74,10 +78,13 @@ def plan_job(images: Sequence[str], out: str | Path, **options: Any) -> Job:
         raise DataError(
             f"{', '.join(images)}: no images below; expected files that end in {suffixes}"
         )
-    if inside := [file for file in found if file.resolve().is_relative_to(folder.resolve())]:
+    if inside := [file for file in found if _real(file).is_relative_to(_real(folder))]:
         raise DataError(f"{inside[0]}: an image within --out {out}; pass another folder")
     passed_over = tuple(file for file in others if file not in found)
-    return Job(Path(os.path.commonpath(roots)), tuple(found), folder, passed_over, **options)
+    root = Path(os.path.commonpath(roots))
+    listed = [File(image.relative_to(root).as_posix()) for image in found]
+    masks = tuple(root / file.path for file in masks_among(listed))
+    return Job(root, tuple(found), folder, passed_over, masks, **options)
 
 
 def names_of(job: Job) -> list[Path]:
@@ -109,15 +116,14 @@ def targets_of(job: Job, name: Path, traits: Traits) -> Targets:
     return targets
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
-    """Sorted by name, folder by folder; what an operating system put there is passed over."""
-    for child in sorted(folder.iterdir()):
-        if is_hidden(child):
-            continue
-        if child.is_dir() and not child.is_symlink():  # a link may lead in a circle
-            yield from _files_below(child)
-        elif child.is_file():
-            yield child
+def _real(path: Path) -> Path:
+    """Where its links lead, if they do; `resolve` raises for one that leads to itself."""
+    return Path(os.path.realpath(path))
+
+
+def _is_readable(path: Path) -> bool:
+    """Whether reading it ends, as that of a pipe does not; a link to nothing is an image lost."""
+    return path.is_file() or leads_nowhere(path)
 
 
 def _matching(pattern: Path) -> Iterator[Path]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from vesica.errors import DataError
+from vesica.files import check_target
 from vesica.judge import MIN_RUNS, Doubt, Judgement, Setting, find_doubts, open_images, read_votes
 from vesica.results import write_table
 from vesica.words import count_of
@@ -23,11 +24,22 @@ def write_labels(judged: Judgement, target: Path) -> int:
         The number of rows.
 
     Raises:
-        DataError: If the images or the runs' masks cannot be had, or too few runs agree.
+        DataError: If the images or the runs' masks cannot be had, too few runs agree, or the file's
+            name is no table's.
     """
+    check_labels("labels", target)
     rows = [row for setting in judged.settings for row in _rows(judged, setting)]
     write_table(target, HEADER, rows, has_sum=False)
     return len(rows)
+
+
+def check_labels(name: str, target: Path) -> None:
+    """Refuse a file that is no table; `name` is what the user calls it.
+
+    Raises:
+        DataError: If its name does not end as a table's does.
+    """
+    check_target(name, target, "a table", ".csv")
 
 
 def _rows(judged: Judgement, setting: Setting) -> Iterator[list[Any]]:
