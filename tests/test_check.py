@@ -1,6 +1,7 @@
 """`vesica check` finds what was spoiled on purpose, and says what to do about it."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,20 @@ def test_empty_full_and_inverted_masks(tmp_path: Path) -> None:
     assert "('003',)" in said(found)
     assert "--foreground 0" not in said(found)
     inverted = check(root, foreground="0")
-    assert "--foreground 0" in said(inverted, "warning")
+    assert "swapped, pass --foreground '!0'." in said(inverted, "warning")
+    back = check(root, foreground="!0")
+    assert back.density.median == found.density.median
+
+
+@pytest.mark.parametrize("rule", [None, "255", ">100"])
+def test_the_proposed_swap_can_be_passed(rule: str | None, tmp_path: Path) -> None:
+    root = write(tmp_path / "swapped", 20)
+    for index in range(20):
+        Image.fromarray(255 - disc(index)).save(root / "masks" / f"{index:03}.png")
+    words = shlex.split(said(check(root, foreground=rule)).partition("swapped, pass ")[2])
+    assert words[0] == "--foreground"
+    found = check(root, foreground=words[1].rstrip("."))
+    assert found.density.most < 0.5
 
 
 def test_what_cannot_be_read_is_listed_and_the_rest_is_examined(tmp_path: Path) -> None:
@@ -277,4 +291,40 @@ def test_ways_to_a_set_without_masks(tmp_path: Path) -> None:
         Image.fromarray(np.zeros((48, 48), np.uint8)).save(file)
     found = check(root)
     assert not found.is_fit
-    assert "Every mask is empty: pass --foreground" in said(found, "stop")
+    assert "All 20 masks are empty: no object is in any. Export" in said(found, "stop")
+    assert "--" not in said(found, "stop")
+
+
+@pytest.mark.parametrize("value", [0, 1, 7, 255])
+def test_masks_of_one_value_are_said_to_be_so_whatever_is_passed(
+    value: int, tmp_path: Path
+) -> None:
+    root = write(tmp_path / "flat", 20)
+    for file in (root / "masks").iterdir():
+        Image.fromarray(np.full((48, 48), value, np.uint8)).save(file)
+    alone = f"All 20 masks hold {value} alone, which tells no object from its background. Export"
+    for other in ({"foreground": "9"}, {"foreground": "a=9;b=8", "classes": True}):
+        with pytest.raises(DataError, match=r"9 is in no mask\. ") as caught:
+            check(root, **other)
+        assert alone in str(caught.value)
+    if value == 7:
+        with pytest.raises(DataError, match=alone):
+            check(root)
+    else:
+        found = check(root)
+        assert not found.is_fit
+        what = "foreground throughout" if value else "empty"
+        assert f"All 20 masks are {what}: " in said(found, "stop")
+        assert "swapped" not in said(found)
+    found = check(root, foreground=str(value))
+    assert f"in any. Look at --foreground {value}, export" in said(found, "stop")
+
+
+@pytest.mark.parametrize(("ignored", "rest"), [("255", "0 alone"), ("0", "255 alone")])
+def test_leaving_out_the_object_is_said_to_be_the_cause(
+    ignored: str, rest: str, tmp_path: Path
+) -> None:
+    root = write(tmp_path / "void", 20)
+    for rule in (None, "255", "0"):
+        with pytest.raises(DataError, match=f"--ignore {ignored} leaves {rest} in all 20 masks"):
+            check(root, ignore=ignored, foreground=rule)

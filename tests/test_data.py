@@ -817,7 +817,16 @@ def test_no_foreground_at_all_is_a_mistake(tmp_path: Path) -> None:
     for file in (root / "masks").iterdir():
         save(file, np.zeros((8, 12), np.uint8))
     message = failure(load_arrays, open_dataset(root), 6, tmp_path)
-    assert message.startswith("No mask has any foreground at 6 x 6 pixels. Check --foreground")
+    assert message.startswith("All 5 masks are empty: no object is in any. Export them again")
+    dot = np.zeros((8, 12), np.uint8)
+    dot[0, 0] = 255
+    save(root / "masks" / "1.png", dot)
+    message = failure(load_arrays, open_dataset(root), 2, tmp_path)
+    assert message.startswith("No mask has any foreground at 2 x 2 pixels: the objects are too")
+    for file in (root / "masks").iterdir():
+        save(file, np.full((8, 12), 255, np.uint8))
+    message = failure(load_arrays, open_dataset(root), 6, tmp_path)
+    assert message.startswith("All 5 masks are foreground throughout: there is no background in")
     assert list((tmp_path / "arrays").iterdir()) == []
 
 

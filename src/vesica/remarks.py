@@ -1,15 +1,18 @@
 """What a user should know of a data set before anything trains."""
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Literal, get_args
 
 import numpy as np
 
+from vesica.data.arrays import say_flat
 from vesica.data.counts import say_alike
 from vesica.data.facts import Facts, Gathered, find_similar, guess_groups
 from vesica.data.library import MIN_TEST
+from vesica.data.rules import ALPHA, PLAIN, Rule
 from vesica.data.sample import Dataset
 from vesica.data.split import Split
 from vesica.results.scores import Model
@@ -84,11 +87,8 @@ def _of_masks(gathered: Gathered) -> Iterator[Remark]:
     facts, num = gathered.facts, len(gathered.facts)
     empty = [fact for fact in facts if fact.density == 0]
     full = [fact for fact in facts if fact.density == 1]
-    if len(empty) == num:
-        yield Remark(
-            level="stop",
-            text="Every mask is empty: pass --foreground with the value of the object.",
-        )
+    if num in (len(empty), len(full)):
+        yield Remark(level="stop", text=say_flat(gathered.dataset, is_full=bool(full)))
         return
     mean = np.mean([fact.density for fact in facts])
     if empty:
@@ -110,8 +110,16 @@ def _of_masks(gathered: Gathered) -> Iterator[Remark]:
         yield Remark(
             level="warning",
             text=f"{mean:.0%} of the pixels are foreground: if object and background are swapped, "
-            "pass --foreground 0.",
+            f"{_say_swap(gathered.dataset)}.",
         )
+
+
+def _say_swap(dataset: Dataset) -> str:
+    """What makes background of foreground."""
+    rule = Rule.parse(dataset.settled.get("foreground") or PLAIN)
+    if dataset.format != "folder" or rule.test == ALPHA:
+        return "label the object in place of the background"
+    return f"pass --foreground {shlex.quote(rule.swapped.spelled)}"
 
 
 def _of_alike(gathered: Gathered) -> Iterator[Remark]:
