@@ -630,14 +630,48 @@ def test_yolo_without_a_yaml_has_numbers_or_classes_txt(tmp_path: Path) -> None:
         ("0 .1 .1", "1 points, expected at least 3"),
         ("0 .1 .1 .5 .5 .5 nan", "the polygon is no list of numbers"),
         ("0 .1 .1 .5 .5 .5 5", "coordinates that are no shares of the image's size, from 0 to 1"),
-        ("7 .1 .1 .5 .5 .5 .1", "no class has the number 7, but there are 1"),
-        ("crack .1 .1", "no numbers. Mend it, or remove it"),
+        ("7 .1 .1 .5 .5 .5 .1", "no class has the number 7; they are counted from 0 (0 is crack)."),
+        ("crack .1 .1", "a class name, expected its number, counted from 0. Export it again."),
+        ("big crack .1 .1", "a class name, expected its number, counted from 0. Export it again."),
+        ("0 0,1 0,1 0,5", "decimal commas, expected points, as in 0.5. Export it again."),
+        ("0,.1,.1,.5,.5", "commas between numbers, expected spaces. Export it again."),
+        ("0, .1, .1, .5", "commas between numbers, expected spaces. Export it again."),
+        ("see the paper", "no numbers. Mend it, or remove it"),
     ],
 )
 def test_yolo_line_that_is_no_polygon_is_named(line: str, reason: str, tmp_path: Path) -> None:
     root = make_yolo(tmp_path)
     write(root / "labels" / "2.txt", f"\n0 {shares(SQUARE)}\n{line}\n")
     assert f"labels/2.txt: line 3: {reason}" in failure(open_dataset, root)
+
+
+@pytest.mark.parametrize("format", ["auto", "yolo"])
+@pytest.mark.parametrize("settings", ["names: [crack]\n", ""])
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("crack .1 .1 .5 .1 .5 .5", "line 1: a class name, expected its number"),
+        ("0 0,1 0,1 0,5 0,1 0,5 0,5", "line 1: decimal commas, expected points"),
+        ("", "none of 3 label files has an object: all are empty. Export them again"),
+    ],
+)
+def test_yolo_with_one_mistake_throughout_is_known(
+    line: str, reason: str, settings: str, format: str, tmp_path: Path
+) -> None:
+    root = make_yolo(tmp_path, settings)
+    for number in range(3):
+        write(root / "labels" / f"{number}.txt", line)
+    found = failure(open_dataset, root, format=format)
+    assert reason in found
+    assert "layout" not in found
+
+
+def test_texts_beside_masks_are_no_labels(tmp_path: Path) -> None:
+    root = make_yolo(tmp_path)
+    for number in range(3):
+        write(root / "labels" / f"{number}.txt", "A crack in the wall.")
+        save(root / "masks" / f"{number}.png", 255 * np.eye(HEIGHT, WIDTH, dtype=np.uint8))
+    assert open_dataset(root).format == "folder"
 
 
 def test_a_mistake_in_every_line_is_said_once(tmp_path: Path) -> None:

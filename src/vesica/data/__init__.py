@@ -30,6 +30,8 @@ class Format:
         targets: What may be foreground; the first is the default. None here: the files name it.
         options: The further options that `open` takes.
         suffixes: Of a single file that `open` takes in place of a folder.
+        is_meant: Whether a folder is to have this layout and has a mistake throughout, which `open`
+            then names; asked where no layout is recognised.
     """
 
     layout: str
@@ -38,6 +40,7 @@ class Format:
     targets: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     suffixes: tuple[str, ...] = ()
+    is_meant: Callable[[Path], bool] = lambda path: False
 
     @property
     def default_target(self) -> str | None:
@@ -64,6 +67,7 @@ DATASETS: dict[str, Format] = {
         recognise=yolo.recognise,
         open=yolo.open_yolo,
         options=("group",),
+        is_meant=yolo.is_meant,
     ),
     "labelme": Format(
         layout="<name>.jpg with labelme's <name>.json",
@@ -264,6 +268,9 @@ def _recognise(path: Path) -> str:
     meant, others = say_damage(path)
     if meant:
         raise DataError(meant)
+    for name, candidate in DATASETS.items():
+        if candidate.is_meant(path):
+            return name
     lines = [f"{path}: no known layout: {explain(path)} Or have one of: {_layouts()}.", others]
     raise DataError(join_lines([line for line in lines if line]))
 
@@ -277,6 +284,8 @@ def _check_format(path: Path, name: str, given: Mapping[str, object]) -> str:
     if not is_described and not DATASETS[name].recognise(path):
         if damage := join_lines([said for said in say_damage(path) if said]):
             raise DataError(damage)
+        if DATASETS[name].is_meant(path):
+            return name
         others = [other for other in DATASETS if DATASETS[other].recognise(path)]
         found = f"It has that of {others[0]}: pass it as that" if others else "Check the path"
         raise DataError(
