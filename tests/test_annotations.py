@@ -343,6 +343,30 @@ def annotation(segmentation: Any = (SQUARE,), image: Any = 10, category: Any = 1
     return {"image_id": image, "category_id": category, "segmentation": segmentation}
 
 
+@pytest.mark.parametrize("num", [1, 3])
+def test_coco_polygons_of_shares_are_refused_once(num: int, tmp_path: Path) -> None:
+    ring = [float(text) for text in shares(SQUARE).split()]
+    found = coco_failure(tmp_path, annotations=[annotation([ring])] * num)
+    assert found == (
+        "annotations.json: annotations: polygons of shares from 0 to 1, expected pixels. Multiply x"
+        " by the image's width and y by its height."
+    )
+
+
+def test_coco_may_have_an_object_within_one_pixel(tmp_path: Path) -> None:
+    dot = annotation([[0, 0, 1, 0, 1, 1, 0, 1]])
+    root = make_coco(tmp_path, annotations=[dot, annotation(image=11)])
+    assert [mask.sum() for mask in masks(open_dataset(root)).values()] == [1, 20, 0]
+
+
+def test_coco_image_without_its_size_is_named(tmp_path: Path) -> None:
+    file = make_coco(tmp_path, annotations=[annotation()] * 2) / "annotations.json"
+    file.write_text(file.read_text().replace(f'"width": {WIDTH}, "height": {HEIGHT}', '"width": 0'))
+    assert failure(open_dataset, tmp_path) == (
+        "annotations.json: images[0]: no width and height in pixels, which polygons need. Add both."
+    )
+
+
 def test_coco_reads_run_lengths_and_names_crowds(tmp_path: Path) -> None:
     counts = coco_mask.encode(np.asfortranarray(square()).astype(np.uint8))["counts"].decode()
     plain = [2 * HEIGHT + 3, *([5, 7] * 3), 5, (WIDTH - 6) * HEIGHT + 4]
