@@ -26,6 +26,14 @@ runs (docs/results)."""
 MAX_NAMES = 20
 """Of a remark, in its list; the number is always told."""
 
+AROUND, WITHIN = 0.9, 0.25
+"""Of an image's border that is foreground: more where a mask is inverted, less where it is not."""
+
+MIN_TOLD = 0.9
+"""Of the masks that are one or the other, for the difference to mean something."""
+
+MIN_INVERTED, MIN_INVERTED_SHARE = 3, 0.1
+
 Level = Literal["stop", "warning", "note"]
 
 
@@ -62,6 +70,7 @@ def remarks_on(
         *_of_problems(gathered),
         *([Remark(level="stop", text=why_not)] if why_not else []),
         *_of_masks(gathered),
+        *_of_inverted(gathered),
         *_of_alike(gathered),
         *_of_copies(gathered, split, bool(folds)),
         *_of_groups(gathered.dataset),
@@ -120,6 +129,29 @@ def _say_swap(dataset: Dataset) -> str:
     if dataset.format != "folder" or rule.test == ALPHA:
         return "label the object in place of the background"
     return f"pass --foreground {shlex.quote(rule.swapped.spelled)}"
+
+
+def _of_inverted(gathered: Gathered) -> Iterator[Remark]:
+    """Masks in which foreground runs around the image, where it hardly does in all others."""
+    if gathered.dataset.is_exclusive:
+        return
+    facts = [fact for fact in gathered.facts if 0 < fact.density < 1]
+    around = [fact for fact in facts if fact.density > 0.5 and fact.around > AROUND]
+    within = [fact for fact in facts if fact.density < 0.5 and fact.around < WITHIN]
+    fewer = min(around, within, key=len)
+    is_clear = len(around) + len(within) >= MIN_TOLD * len(facts)
+    if is_clear and len(fewer) >= max(MIN_INVERTED, MIN_INVERTED_SHARE * len(facts)):
+        here, there = "next to no foreground", "it nearly all around"
+        if fewer is around:
+            here, there = "foreground nearly all around", "next to none"
+        yield _named(
+            "warning",
+            f"{len(fewer)} of {len(facts)} masks have {here} at the image's border, where the "
+            f"others have {there}, as if object and background were swapped: invert these, or "
+            "leave them if that is meant.",
+            gathered,
+            fewer,
+        )
 
 
 def _of_alike(gathered: Gathered) -> Iterator[Remark]:
