@@ -1,6 +1,7 @@
 """Data sets by name: `open_dataset` opens a folder by its layout, or calls what is spelled."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -186,10 +187,19 @@ def open_dataset(
             dataset = replace(dataset, notes=(*dataset.notes, *notes))
         return dataset
     except OSError as problem:
-        file = str(problem.filename)[:300]
-        raise DataError(
-            f"{file}: {problem.strerror}. Check the file and its permissions."
-        ) from problem
+        raise DataError(_say_denied(problem)) from problem
+
+
+def _say_denied(problem: OSError) -> str:
+    """What the system does not give; of a folder that is locked, any file within is named by it."""
+    file = Path(str(problem.filename)[:300])
+    if not isinstance(problem, PermissionError):
+        return f"{file}: {problem.strerror}. Check the file and its permissions."
+    outermost = [folder for folder in file.parents if not os.access(folder, os.X_OK)][-1:]
+    return (
+        f"{(outermost or [file])[0]}: {problem.strerror}. Give yourself the right to read it, as by"
+        " chmod -R u+rX, or pass another folder."
+    )
 
 
 def _find_name(path: str, format: str) -> str | None:
