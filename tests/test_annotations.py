@@ -343,6 +343,30 @@ def annotation(segmentation: Any = (SQUARE,), image: Any = 10, category: Any = 1
     return {"image_id": image, "category_id": category, "segmentation": segmentation}
 
 
+@pytest.mark.parametrize("num", [1, 3])
+def test_coco_polygons_of_shares_are_refused_once(num: int, tmp_path: Path) -> None:
+    ring = [float(text) for text in shares(SQUARE).split()]
+    found = coco_failure(tmp_path, annotations=[annotation([ring])] * num)
+    assert found == (
+        "annotations.json: annotations: polygons of shares from 0 to 1, expected pixels. Multiply x"
+        " by the image's width and y by its height."
+    )
+
+
+def test_coco_may_have_an_object_within_one_pixel(tmp_path: Path) -> None:
+    dot = annotation([[0, 0, 1, 0, 1, 1, 0, 1]])
+    root = make_coco(tmp_path, annotations=[dot, annotation(image=11)])
+    assert [mask.sum() for mask in masks(open_dataset(root)).values()] == [1, 20, 0]
+
+
+def test_coco_image_without_its_size_is_named(tmp_path: Path) -> None:
+    file = make_coco(tmp_path, annotations=[annotation()] * 2) / "annotations.json"
+    file.write_text(file.read_text().replace(f'"width": {WIDTH}, "height": {HEIGHT}', '"width": 0'))
+    assert failure(open_dataset, tmp_path) == (
+        "annotations.json: images[0]: no width and height in pixels, which polygons need. Add both."
+    )
+
+
 def test_coco_reads_run_lengths_and_names_crowds(tmp_path: Path) -> None:
     counts = coco_mask.encode(np.asfortranarray(square()).astype(np.uint8))["counts"].decode()
     plain = [2 * HEIGHT + 3, *([5, 7] * 3), 5, (WIDTH - 6) * HEIGHT + 4]
@@ -630,14 +654,48 @@ def test_yolo_without_a_yaml_has_numbers_or_classes_txt(tmp_path: Path) -> None:
         ("0 .1 .1", "1 points, expected at least 3"),
         ("0 .1 .1 .5 .5 .5 nan", "the polygon is no list of numbers"),
         ("0 .1 .1 .5 .5 .5 5", "coordinates that are no shares of the image's size, from 0 to 1"),
-        ("7 .1 .1 .5 .5 .5 .1", "no class has the number 7, but there are 1"),
-        ("crack .1 .1", "no numbers. Mend it, or remove it"),
+        ("7 .1 .1 .5 .5 .5 .1", "no class has the number 7; they are counted from 0 (0 is crack)."),
+        ("crack .1 .1", "a class name, expected its number, counted from 0. Export it again."),
+        ("big crack .1 .1", "a class name, expected its number, counted from 0. Export it again."),
+        ("0 0,1 0,1 0,5", "decimal commas, expected points, as in 0.5. Export it again."),
+        ("0,.1,.1,.5,.5", "commas between numbers, expected spaces. Export it again."),
+        ("0, .1, .1, .5", "commas between numbers, expected spaces. Export it again."),
+        ("see the paper", "no numbers. Mend it, or remove it"),
     ],
 )
 def test_yolo_line_that_is_no_polygon_is_named(line: str, reason: str, tmp_path: Path) -> None:
     root = make_yolo(tmp_path)
     write(root / "labels" / "2.txt", f"\n0 {shares(SQUARE)}\n{line}\n")
     assert f"labels/2.txt: line 3: {reason}" in failure(open_dataset, root)
+
+
+@pytest.mark.parametrize("format", ["auto", "yolo"])
+@pytest.mark.parametrize("settings", ["names: [crack]\n", ""])
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("crack .1 .1 .5 .1 .5 .5", "line 1: a class name, expected its number"),
+        ("0 0,1 0,1 0,5 0,1 0,5 0,5", "line 1: decimal commas, expected points"),
+        ("", "none of 3 label files has an object: all are empty. Export them again"),
+    ],
+)
+def test_yolo_with_one_mistake_throughout_is_known(
+    line: str, reason: str, settings: str, format: str, tmp_path: Path
+) -> None:
+    root = make_yolo(tmp_path, settings)
+    for number in range(3):
+        write(root / "labels" / f"{number}.txt", line)
+    found = failure(open_dataset, root, format=format)
+    assert reason in found
+    assert "layout" not in found
+
+
+def test_texts_beside_masks_are_no_labels(tmp_path: Path) -> None:
+    root = make_yolo(tmp_path)
+    for number in range(3):
+        write(root / "labels" / f"{number}.txt", "A crack in the wall.")
+        save(root / "masks" / f"{number}.png", 255 * np.eye(HEIGHT, WIDTH, dtype=np.uint8))
+    assert open_dataset(root).format == "folder"
 
 
 def test_a_mistake_in_every_line_is_said_once(tmp_path: Path) -> None:

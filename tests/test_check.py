@@ -1,6 +1,7 @@
 """`vesica check` finds what was spoiled on purpose, and says what to do about it."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,59 @@ def test_empty_full_and_inverted_masks(tmp_path: Path) -> None:
     assert "('003',)" in said(found)
     assert "--foreground 0" not in said(found)
     inverted = check(root, foreground="0")
-    assert "--foreground 0" in said(inverted, "warning")
+    assert "swapped, pass --foreground '!0'." in said(inverted, "warning")
+    back = check(root, foreground="!0")
+    assert back.density.median == found.density.median
+
+
+@pytest.mark.parametrize("rule", [None, "255", ">100"])
+def test_the_proposed_swap_can_be_passed(rule: str | None, tmp_path: Path) -> None:
+    root = write(tmp_path / "swapped", 20)
+    for index in range(20):
+        Image.fromarray(255 - disc(index)).save(root / "masks" / f"{index:03}.png")
+    words = shlex.split(said(check(root, foreground=rule)).partition("swapped, pass ")[2])
+    assert words[0] == "--foreground"
+    found = check(root, foreground=words[1].rstrip("."))
+    assert found.density.most < 0.5
+
+
+@pytest.mark.parametrize(
+    ("num", "inverted", "text"),
+    [
+        (60, 0, ""),
+        (60, 2, ""),
+        (60, 5, ""),
+        (60, 6, "6 of 60 masks have foreground nearly all around at the image's border, where the"),
+        (20, 10, "10 of 20 masks have foreground nearly all around at the image's border"),
+        (
+            20,
+            16,
+            "4 of 20 masks have next to no foreground at the image's border, where the others",
+        ),
+        (20, 20, ""),
+    ],
+)
+def test_some_masks_that_are_inverted_are_named(
+    num: int, inverted: int, text: str, tmp_path: Path
+) -> None:
+    root = write(tmp_path / "half", num)
+    for index in range(inverted):
+        Image.fromarray(255 - disc(index)).save(root / "masks" / f"{index:03}.png")
+    found = [one for one in check(root).remarks if "as if object and background" in one.text]
+    assert [one.level for one in found] == ["warning"] * bool(text)
+    if text:
+        assert found[0].text.startswith(text)
+        fewer = range(inverted) if inverted <= num / 2 else range(inverted, num)
+        assert found[0].names == tuple(f"{index:03}" for index in fewer)
+
+
+def test_objects_that_fill_more_and_more_are_not_taken_for_inverted(tmp_path: Path) -> None:
+    root = write(tmp_path / "large", 20)
+    for index in range(20):
+        mask = np.zeros((48, 48), np.uint8)
+        mask[: 12 + 2 * index] = 255  # the ground of a landscape
+        Image.fromarray(mask).save(root / "masks" / f"{index:03}.png")
+    assert "as if" not in said(check(root))
 
 
 def test_what_cannot_be_read_is_listed_and_the_rest_is_examined(tmp_path: Path) -> None:
@@ -226,13 +279,28 @@ def test_thin_and_small_things_ask_for_their_measure(tmp_path: Path) -> None:
     assert check(write(tmp_path / "large", 20)).measure.startswith("boundary IoU: ")
 
 
+@pytest.mark.parametrize("side", [1, 4])
+@pytest.mark.parametrize("value", [0, 255])
+def test_masks_that_say_nothing_of_objects_ask_for_no_measure(
+    side: int, value: int, tmp_path: Path
+) -> None:
+    root = write(tmp_path / "tiny", 20)
+    for index in range(20):
+        Image.fromarray(photo(index, side)).save(root / "images" / f"{index:03}.png")
+        mask = np.full((side, side), value * (index > 3), np.uint8)
+        Image.fromarray(mask).save(root / "masks" / f"{index:03}.png")
+    found = check(root)
+    assert found.measure == ""
+    assert "Beside IoU" not in [section.title for section in check_sections(found)]
+
+
 def test_similar_images_are_told_from_others() -> None:
     rng = np.random.default_rng(0)
 
     def facts(row: int, steps: int, small: Any) -> Facts:
         none = np.zeros(0)
         return Facts(
-            row, 1, 1, "", 0, none, none, None, np.uint64(steps), small.astype(np.uint8), 0
+            row, 1, 1, "", 0, none, none, None, np.uint64(steps), small.astype(np.uint8), 0, 0
         )
 
     small = rng.integers(0, 250, (SMALL_PX, SMALL_PX))
@@ -289,4 +357,40 @@ def test_ways_to_a_set_without_masks(tmp_path: Path) -> None:
         Image.fromarray(np.zeros((48, 48), np.uint8)).save(file)
     found = check(root)
     assert not found.is_fit
-    assert "Every mask is empty: pass --foreground" in said(found, "stop")
+    assert "All 20 masks are empty: no object is in any. Export" in said(found, "stop")
+    assert "--" not in said(found, "stop")
+
+
+@pytest.mark.parametrize("value", [0, 1, 7, 255])
+def test_masks_of_one_value_are_said_to_be_so_whatever_is_passed(
+    value: int, tmp_path: Path
+) -> None:
+    root = write(tmp_path / "flat", 20)
+    for file in (root / "masks").iterdir():
+        Image.fromarray(np.full((48, 48), value, np.uint8)).save(file)
+    alone = f"All 20 masks hold {value} alone, which tells no object from its background. Export"
+    for other in ({"foreground": "9"}, {"foreground": "a=9;b=8", "classes": True}):
+        with pytest.raises(DataError, match=r"9 is in no mask\. ") as caught:
+            check(root, **other)
+        assert alone in str(caught.value)
+    if value == 7:
+        with pytest.raises(DataError, match=alone):
+            check(root)
+    else:
+        found = check(root)
+        assert not found.is_fit
+        what = "foreground throughout" if value else "empty"
+        assert f"All 20 masks are {what}: " in said(found, "stop")
+        assert "swapped" not in said(found)
+    found = check(root, foreground=str(value))
+    assert f"in any. Look at --foreground {value}, export" in said(found, "stop")
+
+
+@pytest.mark.parametrize(("ignored", "rest"), [("255", "0 alone"), ("0", "255 alone")])
+def test_leaving_out_the_object_is_said_to_be_the_cause(
+    ignored: str, rest: str, tmp_path: Path
+) -> None:
+    root = write(tmp_path / "void", 20)
+    for rule in (None, "255", "0"):
+        with pytest.raises(DataError, match=f"--ignore {ignored} leaves {rest} in all 20 masks"):
+            check(root, ignore=ignored, foreground=rule)

@@ -1,12 +1,16 @@
 """Every layout and every mistake in a user's files; one error names the file and the remedy."""
 
+import os
 import shutil
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from errno import EACCES
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -141,6 +145,34 @@ def test_options_that_make_no_sense_are_refused(tmp_path: Path) -> None:
     assert message == "Target 'face' makes no sense for the format folder. Pass one of: foreground."
     message = failure(open_dataset, lfw, target="hair")
     assert "Pass one of: face, face+hair" in message
+
+
+DENIED = "masks: Permission denied. Give yourself the right to read it, as by chmod -R u+rX, or"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is denied to root")
+def test_a_locked_folder_is_named(tmp_path: Path) -> None:
+    root = make_pair(tmp_path)
+    for mode in (0o000, 0o400):
+        (root / "masks").chmod(mode)
+        try:
+            assert f"{root}/{DENIED}" in failure(open_dataset, root)
+        finally:
+            (root / "masks").chmod(0o700)
+
+
+def test_a_file_within_a_locked_folder_is_named_by_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_pair(tmp_path)
+    for inner in ("images", "1.png"):
+        error = PermissionError(EACCES, "Permission denied", str(root / "masks" / inner))
+        lfw = replace(DATASETS["lfw"], recognise=Mock(side_effect=error))
+        monkeypatch.setitem(DATASETS, "lfw", lfw)
+        with monkeypatch.context() as locked:
+            locked.setattr("os.access", lambda path, mode: not Path(path).match("masks*"))
+            assert f"{root}/{DENIED}" in failure(open_dataset, root)
+        assert f"{root}/masks/{inner}: Permission denied. Give" in failure(open_dataset, root)
 
 
 def test_broken_link_is_named(tmp_path: Path) -> None:
@@ -817,7 +849,16 @@ def test_no_foreground_at_all_is_a_mistake(tmp_path: Path) -> None:
     for file in (root / "masks").iterdir():
         save(file, np.zeros((8, 12), np.uint8))
     message = failure(load_arrays, open_dataset(root), 6, tmp_path)
-    assert message.startswith("No mask has any foreground at 6 x 6 pixels. Check --foreground")
+    assert message.startswith("All 5 masks are empty: no object is in any. Export them again")
+    dot = np.zeros((8, 12), np.uint8)
+    dot[0, 0] = 255
+    save(root / "masks" / "1.png", dot)
+    message = failure(load_arrays, open_dataset(root), 2, tmp_path)
+    assert message.startswith("No mask has any foreground at 2 x 2 pixels: the objects are too")
+    for file in (root / "masks").iterdir():
+        save(file, np.full((8, 12), 255, np.uint8))
+    message = failure(load_arrays, open_dataset(root), 6, tmp_path)
+    assert message.startswith("All 5 masks are foreground throughout: there is no background in")
     assert list((tmp_path / "arrays").iterdir()) == []
 
 

@@ -33,7 +33,7 @@ def open_slides(level: int = 1, count: int = 40) -> Dataset:
     def read(name):
         value = int(name[1:])
         image = np.full((12, 10, 3), value * level % 256, np.uint8)
-        return image, image[..., 0] >= 0
+        return image, np.indices((12, 10))[0] < 9
 
     names = [f"s{index:03}" for index in range(count)]
     return Dataset.of(names, read, groups=[name[:3] for name in names])
@@ -169,11 +169,17 @@ def test_small_objects_are_warned_of_by_the_networks_stride(tmp_path: Path) -> N
 
 
 def test_masks_that_are_all_foreground_are_warned_of(tmp_path: Path) -> None:
-    root = make_photos(tmp_path / "photos")
-    for mask in (root / "masks").iterdir():
-        Image.new("L", (7, 9), 255).save(mask)
-    said = Library(tmp_path / "cache").describe(Source(path=str(root)), SIZE_PX, 1)
-    assert [line for line in said if "training masks are all foreground" in line]
+    source = Source(path=str(make_photos(tmp_path / "photos")))
+    library = Library(tmp_path / "cache")
+    split, samples = library.split(source), library.dataset(source).samples
+    for rows in ([*split.train, *split.val], split.test):
+        for row in rows:
+            Image.new("L", (7, 9), 255).save(samples[row].files[1])
+        if rows is not split.test:
+            said = Library(tmp_path / "cache").describe(source, SIZE_PX, 1)
+            assert [line for line in said if "training masks are all foreground" in line]
+    with pytest.raises(DataError, match="All 30 masks are foreground throughout"):
+        Library(tmp_path / "cache").describe(source, SIZE_PX, 1)
 
 
 # A user's own
@@ -244,7 +250,7 @@ def test_another_process_runs_it_only_if_it_was_named(is_named: bool, tmp_path: 
     command = [sys.executable, "-c", ELSEWHERE, json.dumps(given)]
     answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     if is_named:
-        assert answer == f"{resolved.fingerprint} {40 * SIZE_PX**2}\n"
+        assert answer == f"{resolved.fingerprint} {40 * SIZE_PX**2 * 3 // 4}\n"
     else:
         assert "this command does not name the file" in answer
 

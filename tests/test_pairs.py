@@ -579,6 +579,15 @@ def test_parts_must_not_mix(tmp_path: Path) -> None:
         ),
         (["images/{n}.png"], "images/ has 3 .png. Nothing there can be told to be masks: add them"),
         (
+            ["masks/{n}.png"],
+            "masks/ has 3 .png. All of these are called masks, and there is no image: add them, as "
+            "images/NAME.png.",
+        ),
+        (
+            ["train/gt/{n}.png", "notes/x{n}.txt"],
+            "train/gt/ 3 .png. All of these are called masks, and there is no image",
+        ),
+        (
             ["A/{n}.png", "B/{n}.png"],
             "A/ has 3 .png, B/ 3 .png. Say what is what, as --images 'A/{}.png' --masks 'B/{}.png'",
         ),

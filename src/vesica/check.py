@@ -17,7 +17,7 @@ from vesica.data.split import Split
 from vesica.errors import DataError, join_lines
 from vesica.recipes import RECIPES
 from vesica.remarks import Remark, remarks_on
-from vesica.results.scores import METRICS, Model, metric_beside
+from vesica.results.scores import METRICS, OF_LARGE, SMALL_PX, Model, metric_beside
 
 SIZE_PX: int = RECIPES["modern"]["size"]
 
@@ -64,7 +64,7 @@ class Check(Model):
         thickness_px: Mean width of the foreground; None without foreground.
         parts: Of one division, by name; with folds, of the first one.
         folds: In how many the images would be tested; 0 for one division.
-        measure: What to look at beside IoU, and why.
+        measure: What to look at beside IoU, and why; "" where nothing says it.
         classes: Where each pixel is of one of several; what is said of foreground, objects and
             thickness is then of all but the first.
     """
@@ -177,12 +177,15 @@ def _parts(gathered: Gathered, split: Split) -> dict[str, Part]:
 
 
 def _measure(facts: Sequence[Facts], size_px: int) -> str:
-    """The score that the objects ask for beside IoU."""
+    """The score that the objects ask for beside IoU; "" where they have no inside to speak of."""
     scale = size_px / np.median([max(fact.width, fact.height) for fact in facts])
     name, reason = metric_beside(
         [scale * fact.thickness_px for fact in facts if fact.thickness_px is not None],
         [scale * float(px) for fact in facts for px in fact.object_px],
     )
+    objects = [float(px) for fact in facts for px in fact.object_px]
+    if not objects or (name == OF_LARGE and np.median(objects) < SMALL_PX):
+        return ""
     return f"{METRICS[name].heading}: {reason}"
 
 

@@ -1,15 +1,18 @@
 """What a user should know of a data set before anything trains."""
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Literal, get_args
 
 import numpy as np
 
+from vesica.data.arrays import say_flat
 from vesica.data.counts import say_alike
 from vesica.data.facts import Facts, Gathered, find_similar, guess_groups
 from vesica.data.library import MIN_TEST
+from vesica.data.rules import ALPHA, PLAIN, Rule
 from vesica.data.sample import Dataset
 from vesica.data.split import Split
 from vesica.results.scores import Model
@@ -22,6 +25,14 @@ runs (docs/results)."""
 
 MAX_NAMES = 20
 """Of a remark, in its list; the number is always told."""
+
+AROUND, WITHIN = 0.9, 0.25
+"""Of an image's border that is foreground: more where a mask is inverted, less where it is not."""
+
+MIN_TOLD = 0.9
+"""Of the masks that are one or the other, for the difference to mean something."""
+
+MIN_INVERTED, MIN_INVERTED_SHARE = 3, 0.1
 
 Level = Literal["stop", "warning", "note"]
 
@@ -59,6 +70,7 @@ def remarks_on(
         *_of_problems(gathered),
         *([Remark(level="stop", text=why_not)] if why_not else []),
         *_of_masks(gathered),
+        *_of_inverted(gathered),
         *_of_alike(gathered),
         *_of_copies(gathered, split, bool(folds)),
         *_of_groups(gathered.dataset),
@@ -84,11 +96,8 @@ def _of_masks(gathered: Gathered) -> Iterator[Remark]:
     facts, num = gathered.facts, len(gathered.facts)
     empty = [fact for fact in facts if fact.density == 0]
     full = [fact for fact in facts if fact.density == 1]
-    if len(empty) == num:
-        yield Remark(
-            level="stop",
-            text="Every mask is empty: pass --foreground with the value of the object.",
-        )
+    if num in (len(empty), len(full)):
+        yield Remark(level="stop", text=say_flat(gathered.dataset, is_full=bool(full)))
         return
     mean = np.mean([fact.density for fact in facts])
     if empty:
@@ -110,7 +119,38 @@ def _of_masks(gathered: Gathered) -> Iterator[Remark]:
         yield Remark(
             level="warning",
             text=f"{mean:.0%} of the pixels are foreground: if object and background are swapped, "
-            "pass --foreground 0.",
+            f"{_say_swap(gathered.dataset)}.",
+        )
+
+
+def _say_swap(dataset: Dataset) -> str:
+    """What makes background of foreground."""
+    rule = Rule.parse(dataset.settled.get("foreground") or PLAIN)
+    if dataset.format != "folder" or rule.test == ALPHA:
+        return "label the object in place of the background"
+    return f"pass --foreground {shlex.quote(rule.swapped.spelled)}"
+
+
+def _of_inverted(gathered: Gathered) -> Iterator[Remark]:
+    """Masks in which foreground runs around the image, where it hardly does in all others."""
+    if gathered.dataset.is_exclusive:
+        return
+    facts = [fact for fact in gathered.facts if 0 < fact.density < 1]
+    around = [fact for fact in facts if fact.density > 0.5 and fact.around > AROUND]
+    within = [fact for fact in facts if fact.density < 0.5 and fact.around < WITHIN]
+    fewer = min(around, within, key=len)
+    is_clear = len(around) + len(within) >= MIN_TOLD * len(facts)
+    if is_clear and len(fewer) >= max(MIN_INVERTED, MIN_INVERTED_SHARE * len(facts)):
+        here, there = "next to no foreground", "it nearly all around"
+        if fewer is around:
+            here, there = "foreground nearly all around", "next to none"
+        yield _named(
+            "warning",
+            f"{len(fewer)} of {len(facts)} masks have {here} at the image's border, where the "
+            f"others have {there}, as if object and background were swapped: invert these, or "
+            "leave them if that is meant.",
+            gathered,
+            fewer,
         )
 
 

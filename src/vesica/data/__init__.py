@@ -1,6 +1,7 @@
 """Data sets by name: `open_dataset` opens a folder by its layout, or calls what is spelled."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -30,6 +31,8 @@ class Format:
         targets: What may be foreground; the first is the default. None here: the files name it.
         options: The further options that `open` takes.
         suffixes: Of a single file that `open` takes in place of a folder.
+        is_meant: Whether a folder is to have this layout and has a mistake throughout, which `open`
+            then names; asked where no layout is recognised.
     """
 
     layout: str
@@ -38,6 +41,7 @@ class Format:
     targets: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     suffixes: tuple[str, ...] = ()
+    is_meant: Callable[[Path], bool] = lambda path: False
 
     @property
     def default_target(self) -> str | None:
@@ -64,6 +68,7 @@ DATASETS: dict[str, Format] = {
         recognise=yolo.recognise,
         open=yolo.open_yolo,
         options=("group",),
+        is_meant=yolo.is_meant,
     ),
     "labelme": Format(
         layout="<name>.jpg with labelme's <name>.json",
@@ -182,10 +187,19 @@ def open_dataset(
             dataset = replace(dataset, notes=(*dataset.notes, *notes))
         return dataset
     except OSError as problem:
-        file = str(problem.filename)[:300]
-        raise DataError(
-            f"{file}: {problem.strerror}. Check the file and its permissions."
-        ) from problem
+        raise DataError(_say_denied(problem)) from problem
+
+
+def _say_denied(problem: OSError) -> str:
+    """What the system does not give; of a folder that is locked, any file within is named by it."""
+    file = Path(str(problem.filename)[:300])
+    if not isinstance(problem, PermissionError):
+        return f"{file}: {problem.strerror}. Check the file and its permissions."
+    outermost = [folder for folder in file.parents if not os.access(folder, os.X_OK)][-1:]
+    return (
+        f"{(outermost or [file])[0]}: {problem.strerror}. Give yourself the right to read it, as by"
+        " chmod -R u+rX, or pass another folder."
+    )
 
 
 def _find_name(path: str, format: str) -> str | None:
@@ -264,6 +278,9 @@ def _recognise(path: Path) -> str:
     meant, others = say_damage(path)
     if meant:
         raise DataError(meant)
+    for name, candidate in DATASETS.items():
+        if candidate.is_meant(path):
+            return name
     lines = [f"{path}: no known layout: {explain(path)} Or have one of: {_layouts()}.", others]
     raise DataError(join_lines([line for line in lines if line]))
 
@@ -277,6 +294,8 @@ def _check_format(path: Path, name: str, given: Mapping[str, object]) -> str:
     if not is_described and not DATASETS[name].recognise(path):
         if damage := join_lines([said for said in say_damage(path) if said]):
             raise DataError(damage)
+        if DATASETS[name].is_meant(path):
+            return name
         others = [other for other in DATASETS if DATASETS[other].recognise(path)]
         found = f"It has that of {others[0]}: pass it as that" if others else "Check the path"
         raise DataError(

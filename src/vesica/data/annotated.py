@@ -133,7 +133,7 @@ def _merged(problems: Sequence[str]) -> list[str]:
         place, _, reason = problem.rpartition(": ")
         places.setdefault(reason, []).append(place)
     return [
-        f"{say_first(found)}: {reason}" if found != [""] else reason
+        f"{say_first(list(dict.fromkeys(found)))}: {reason}" if found != [""] else reason
         for reason, found in places.items()
     ]
 

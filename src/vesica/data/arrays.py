@@ -78,7 +78,7 @@ def load_arrays(
         max_bytes: Of arrays that are not in the cache yet; None: no limit.
 
     Raises:
-        DataError: If samples cannot be read, in one list, or no mask has any foreground.
+        DataError: If samples cannot be read, in one list, or masks are all empty or all full.
         ValueError: If the size is not positive.
     """
     if size_px < 1:
@@ -127,15 +127,35 @@ def load_arrays(
         rows["mask"],
         rows["valid"] if dataset.has_void else None,
     )
-    if not problems and not any(mask.any() for mask in arrays.masks):
-        problems.append(
-            f"No mask has any {dataset.target} at {size_px} x {size_px} pixels."
-            " Check --foreground, or pass a larger size."
-        )
+    problems += [] if problems else _find_flat(dataset, arrays, size_px)
     if problems:
         remove_folder(folder)
         raise DataError(join_lines(problems))
     return arrays
+
+
+def say_flat(dataset: Dataset, is_full: bool) -> str:
+    """That no mask has an object, or none a background, and what to do."""
+    num = len(dataset.samples)
+    masks = f"All {num} masks are" if num > 1 else "The only mask is"
+    what = "foreground throughout: there is no background" if is_full else "empty: no object is"
+    rule = dataset.settled.get("foreground")
+    look = f"Look at --foreground {rule}, export" if rule else "Export"
+    return f"{masks} {what} in any. {look} them again, or pass another folder."
+
+
+def _find_flat(dataset: Dataset, arrays: Arrays, size_px: int) -> list[str]:
+    """What is wrong with masks that are all empty or all full."""
+    if all(arrays.shares(row).min() == 1 for row in range(len(arrays.names))):
+        return [say_flat(dataset, is_full=True)]
+    if any(mask.any() for mask in arrays.masks):
+        return []
+    if any(dataset.load(sample).mask.any() for sample in dataset.samples):
+        return [
+            f"No mask has any {dataset.target} at {size_px} x {size_px} pixels: the objects are "
+            "too small for it. Pass a larger size."
+        ]
+    return [say_flat(dataset, is_full=False)]
 
 
 def row_type(dataset: Dataset, shape: tuple[int, int]) -> np.dtype[Any]:

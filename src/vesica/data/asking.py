@@ -34,8 +34,10 @@ def ask(tally: Tally, heaps: Sequence[float], is_border: IsBorder) -> str:
             "The masks hold so many colours that none stands out, as photographs do: look whether "
             "they are masks, and not the images themselves."
         )
+    if alone := say_alone(tally, heaps):
+        return alone
     held = say_held(tally, heaps)
-    if not tally.is_colour and len(heaps) > MAX_CLASSES:
+    if not tally.is_colour and not 1 < len(heaps) <= MAX_CLASSES:
         return f"{held} {_ask_for_threshold(tally)}"
     voids = [heap for heap in heaps if _is_void(tally, heap, heaps, is_border)]
     if not tally.is_colour and len(voids) == 1 and set(heaps) - set(voids) == {0, 1}:
@@ -56,11 +58,22 @@ def ask(tally: Tally, heaps: Sequence[float], is_border: IsBorder) -> str:
     return " ".join(sentences)
 
 
+def say_alone(tally: Tally, heaps: Sequence[float]) -> str:
+    """That masks hold one thing and its shades at most; "" where they hold more."""
+    if len(heaps) != 1 or any(tally.nearest(value, heaps) is None for value in tally.values):
+        return ""
+    masks = f"All {tally.num_masks} masks hold" if tally.num_masks > 1 else "The only mask holds"
+    return (
+        f"{masks} {tally.item(heaps[0])} alone, which tells no object from its background. Export "
+        "them again, or pass another folder."
+    )
+
+
 def say_held(tally: Tally, heaps: Sequence[float]) -> str:
     """What masks hold."""
-    kind = "colours" if tally.is_colour else "values"
+    kind = "colour" if tally.is_colour else "value"
     return (
-        f"The masks hold {len(heaps)} {kind} (share of pixels, and in how many of"
+        f"The masks hold {count_of(len(heaps), kind)} (share of pixels, and in how many of"
         f" {count_of(tally.num_masks, 'mask')}): {tally.say(heaps)}."
     )
 

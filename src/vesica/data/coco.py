@@ -1,6 +1,6 @@
 """Reader of COCO's JSON: one file of objects for many images, or one for each part of the split."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -18,6 +18,9 @@ from vesica.words import count_of, say_first
 LISTS = ("images", "annotations", "categories")
 OTHER_TASKS = ("captions", "person_keypoints", "panoptic", "stuff")
 """How the names of COCO's other files about the same images begin."""
+
+LARGE_PX = 2
+"""Sides of an image, above which all polygons within one pixel are a mistake."""
 
 Entry = dict[str, Any]
 Id = int | str
@@ -137,6 +140,11 @@ def _read_images(
 ) -> Iterator[Labelled]:
     entries = _by_id(root, file, content, "images", problems)
     name = show(root, file)
+    if _are_shares(content["annotations"], entries.values()):
+        problems.append(
+            f"{name}: annotations: polygons of shares from 0 to 1, expected pixels. Multiply x by"
+            " the image's width and y by its height."
+        )
     regions = _regions(name, content, entries, categories, problems)
     part = part_of(file.stem) or part_of(show(root, file.parent))
     for key, entry in entries.items():
@@ -167,7 +175,7 @@ def _regions(
         if not _is_of(category, categories):
             unknown["category"][index] = category
         if _is_of(image, images) and _is_of(category, categories):
-            read = partial(_outline, entry, images[image], f"{name}: annotations[{index}]")
+            read = partial(_outline, entry, images[image], name, f"annotations[{index}]")
             region = Region(categories[category]["name"], read, is_crowd=bool(entry.get("iscrowd")))
             found[image].append(region)
     for what, listed, entries in (
@@ -200,7 +208,25 @@ def _say_unknown(what: str, unknown: dict[int, Any], entries: dict[Id, Entry]) -
     return f"no {what} has the id of {places}."
 
 
-def _outline(annotation: Entry, image: Entry, where: str) -> Outline:
+def _are_shares(annotations: list[Any], images: Iterable[Entry]) -> bool:
+    """Whether no polygon reaches beyond the first pixel of images that have more."""
+    rings = [
+        ring
+        for entry in annotations
+        if isinstance(entry, dict) and isinstance(entry.get("segmentation"), list)
+        for ring in entry["segmentation"]
+        if isinstance(ring, list)
+    ]
+    is_large = any(min(_size(image) or (0,)) > LARGE_PX for image in images)
+    return is_large and bool(rings) and all(map(_is_within_1, rings))
+
+
+def _is_within_1(ring: list[Any]) -> bool:
+    return all(isinstance(value, int | float) and 0 <= value <= 1 for value in ring)
+
+
+def _outline(annotation: Entry, image: Entry, name: str, place: str) -> Outline:
+    where = f"{name}: {place}"
     segmentation = annotation.get("segmentation")
     try:
         if isinstance(segmentation, dict):
@@ -209,8 +235,13 @@ def _outline(annotation: Entry, image: Entry, where: str) -> Outline:
             raise ValueError("no outline, at most a box")
         size = _size(image)
         if size is None:
-            raise ValueError("its image has no width and height")
+            raise DataError(
+                f"{name}: images[{image['index']}]: no width and height in pixels, which polygons"
+                " need. Add both."
+            )
         return Polygons(tuple(check_near(read_ring(ring), *size) for ring in segmentation))
+    except DataError:
+        raise
     except ValueError as error:
         raise DataError(f"{where}: {error}. Draw it again, or remove it.") from None
 

@@ -49,6 +49,7 @@ class Facts:
         steps: The signs of 64 steps of brightness, as bits.
         small: Grey copy, shape (SMALL_PX, SMALL_PX).
         mask_sum: Masks that are the same have the same.
+        around: Share of the pixels along the image's border that is foreground.
     """
 
     row: int
@@ -62,6 +63,7 @@ class Facts:
     steps: np.uint64
     small: NDArray[np.uint8]
     mask_sum: int
+    around: float
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,7 @@ def _facts(dataset: Dataset, row: int, is_measured: bool) -> Facts | str:
         steps,
         small,
         zlib.crc32(np.packbits(masks).tobytes(), sum(masks.shape)),
+        float(np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]]).mean()),
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from vesica.data.asking import IsBorder, ask, say_held
+from vesica.data.asking import IsBorder, ask, say_alone, say_held
 from vesica.data.rules import ALPHA, PLAIN, PLAIN_TOPS, Item, Rule, is_plain
 from vesica.data.survey import Look
 from vesica.data.tally import OUTER, Tally
@@ -35,7 +35,8 @@ def check(
     if not rule.holds(np.array(tally.values)).any():
         held = say_held(tally, tally.centres)
         others = f"{held} Name one of those, or leave out --foreground: each is a class then."
-        asked = others if is_class else ask(tally, tally.centres, is_border)
+        alone = say_alone(tally, tally.centres)
+        asked = others if is_class and not alone else ask(tally, tally.centres, is_border)
         raise DataError(f"--foreground {rule.spelled} is in no mask. {asked}")
     if rule.test == "=" and not rule.others:
         notes += [

@@ -251,7 +251,7 @@ class Library:
         elif masks.all():
             sentences.append(
                 f"Warning: the first {len(masks)} training masks are all foreground, so that there "
-                "is nothing to learn: look at them; --foreground 0 swaps object and background."
+                "is nothing to learn: look at them."
             )
         elif (size := object_size(masks.reshape(-1, size_px, size_px))) < stride_px:
             sentences.append(

@@ -198,10 +198,17 @@ def _several_masks_each(files: Sequence[File]) -> str:
     return ""
 
 
+def _is_of_masks(file: File) -> bool:
+    """Whether its folders say that it is a mask, and none that it is an image."""
+    return {read_folder(name).kind for name in file.folders} - {None} == {"mask"}
+
+
 def _say_how_to_say(files: Sequence[File]) -> str:
     """An option to copy where there are two folders or two kinds of files, or else an example."""
     found = sorted({(f.folders[:1], f.suffix) for f in files if f.is_mask})
     globs = ["/".join([*map(escaped, top), f"{{}}{suffix}"]) for top, suffix in found]
+    if all(_is_of_masks(file) for file in files if file.is_mask):
+        return "All of these are called masks, and there is no image: add them, as images/NAME.png."
     if len(globs) == 1:
         return "Nothing there can be told to be masks: add them, as masks/NAME.png."
     images, masks = globs if len(globs) == 2 else ("scans/{}.jpg", "labels/{}_seg.png")

@@ -25,6 +25,7 @@ OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
     "<=": operator.le,
 }
+OPPOSITE = {"=": "!=", "!=": "=", ">": "<=", "<=": ">", "<": ">=", ">=": "<"}
 NUMBER = r"-?\d{1,9}(?:\.\d{1,9})?"
 THRESHOLD = re.compile(rf"(>=|<=|>|<)\s*({NUMBER})", re.ASCII)
 ITEM = re.compile(rf"({NUMBER})|#([0-9a-fA-F]{{6}})", re.ASCII)
@@ -108,6 +109,13 @@ class Rule:
     def unnamed(self) -> "Rule":
         """The same without the target's name."""
         return replace(self, name="")
+
+    @property
+    def swapped(self) -> "Rule":
+        """What is foreground where this is background; not of "alpha"."""
+        if self.test == PLAIN:
+            return Rule("=", (Item(0),))
+        return replace(self, test=OPPOSITE[self.test], name="")
 
     def __str__(self) -> str:
         """What stands behind the target's name."""

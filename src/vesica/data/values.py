@@ -80,8 +80,11 @@ def prepare(
         ignore = Rule("=", (Item(VOC_VOID, True),))
         notes.append(f"Pixels of {ignore.spelled} are left out, as Pascal VOC marks them.")
     if ignore is not None:
+        is_asked = not notes
         ignore = settle_ignored(looks, ignore, notes)
-        looks = [_without(look, ignore) for look in looks]
+        whole, looks = looks, [_without(look, ignore) for look in looks]
+        if is_asked:
+            _refuse_rest(whole, looks, ignore)
     if foreground is None or foreground.test != ALPHA:
         _refuse_alpha(looks)
     if broken := [look.name for look in looks if look.has_nan]:
@@ -165,6 +168,17 @@ def _without(look: Look, ignored: Rule) -> Look:
         counts=look.counts[kept],
         colours=None if look.colours is None else look.colours[kept],
     )
+
+
+def _refuse_rest(whole: Sequence[Look], looks: Sequence[Look], ignored: Rule) -> None:
+    """Refuse what the user leaves out where it is the object, or all that lies beside it."""
+    left = {value for look in looks for value in look.values.tolist()}
+    if len(left) < 2 and left < {value for look in whole for value in look.values.tolist()}:
+        rest = f"{left.pop():g} alone" if left else "nothing"
+        raise DataError(
+            f"--ignore {ignored.spelled} leaves {rest} in all {len(looks)} masks, which tells no "
+            "object from its background. Leave out --ignore, or pass another value."
+        )
 
 
 def _without_silent_palette(look: Look) -> Look:

@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -11,12 +11,14 @@ import numpy as np
 
 from vesica.data.annotated import Labelled, Region, make_dataset
 from vesica.data.label_files import ImageFiles, find_files, part_of
+from vesica.data.listing import IMAGE_SUFFIXES
 from vesica.data.pixels import show
 from vesica.data.plain_yaml import Value, read_plain_yaml
 from vesica.data.polygons import Outline, Points, fill_ring, read_ring
 from vesica.data.sample import Dataset, Mask, Sample
 from vesica.data.texts import why_no_text
-from vesica.errors import DataError
+from vesica.errors import DataError, escaped
+from vesica.words import count_of, say_first
 
 PARTS = ("train", "val", "test")
 KEYS = frozenset({*PARTS, "names", "path"})
@@ -28,6 +30,9 @@ CLASSES = "classes.txt"
 
 NUM_TRIED = 100
 """Files of labels that are looked at before a folder is taken for another layout."""
+
+MIN_MET = 2
+"""Files of labels with images of their names, where nothing else says what they are."""
 
 Settings = dict[str, Value]
 
@@ -49,6 +54,14 @@ def recognise(path: Path) -> bool:
     """Whether text files in a folder `labels` hold numbers, a class and more in each line."""
     files = itertools.islice(label_files(path), NUM_TRIED)
     return any(re.match(rb"\s*\d+(\.0+)?(\s+[-+.\de]+){4}", file.read_bytes()) for file in files)
+
+
+def is_meant(path: Path) -> bool:
+    """Whether images have texts of their names in a folder `labels`, or a YAML names classes."""
+    files = list(itertools.islice(label_files(path), NUM_TRIED))
+    images = {_key(path, image) for image in find_files(path, IMAGE_SUFFIXES)} if files else set()
+    num_met = sum(_key(path, file) in images for file in files)
+    return num_met >= MIN_MET or bool(images and _read_settings(path, [])[0])
 
 
 def open_yolo(path: Path, target: str | None, *, group: str | None = None) -> Dataset:
@@ -80,6 +93,11 @@ def open_yolo(path: Path, target: str | None, *, group: str | None = None) -> Da
         f"{show(path, labels[key])}: no image of this name. Add it, or remove the labels."
         for key in sorted(alone)
     ]
+    if labels and not problems and not any(image.regions for image in labelled):
+        raise DataError(
+            f"{path}: none of {count_of(len(labels), 'label file')} has an object: all are empty. "
+            "Export them again, or pass another folder."
+        )
     numbers = {region.category for image in labelled for region in image.regions}
     classes = list(names.values()) or sorted(numbers, key=int)
     return make_dataset(
@@ -240,16 +258,31 @@ def _read_labels(
         try:
             values = [float(word) for word in words]
         except ValueError:
-            problems.append(f"{where}: no numbers. Mend it, or remove it.")
+            problems.append(f"{where}: {_say_no_numbers(words)}")
             continue
         if not values:
             continue
         if values[0] not in (names or range(10**6)):
-            known = f", but there are {len(names)}" if names else ""
-            problems.append(f"{where}: no class has the number {words[0][:40]}{known}. Mend it.")
+            listed = [f"{number} is {escaped(name)}" for number, name in names.items()]
+            known = f" ({say_first(listed)})" if names else ""
+            problems.append(
+                f"{where}: no class has the number {words[0][:40]}; they are counted from 0{known}."
+                " Mend the number, or name the class."
+            )
             continue
         name = names.get(int(values[0]), str(int(values[0])))
         yield Region(name, partial(_outline, values[1:], where))
+
+
+def _say_no_numbers(words: Sequence[str]) -> str:
+    """What is wrong with a line that holds something else, and what to do."""
+    if any("," in word for word in words):
+        if any(word.count(",") > 1 or word.endswith(",") for word in words):
+            return "commas between numbers, expected spaces. Export it again."
+        return "decimal commas, expected points, as in 0.5. Export it again."
+    if all(re.fullmatch(r"[-+.\de]+", word) for word in words[-2:]):
+        return "a class name, expected its number, counted from 0. Export it again."
+    return "no numbers. Mend it, or remove it."
 
 
 def _outline(values: list[float], where: str) -> Outline:

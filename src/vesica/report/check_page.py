@@ -28,7 +28,8 @@ def check_sections(check: Check) -> list[Section]:
     ]
     if check.num_groups < check.num_images:
         found.append(f"They belong to {count_of(check.num_groups, 'group')}, which stay together.")
-    beside = [] if check.classes else [Section("Beside IoU", [f"Look at {check.measure}."])]
+    is_said = check.measure and not check.classes
+    beside = [Section("Beside IoU", [f"Look at {check.measure}."])] if is_said else []
     return [
         Section("What was found", [*found, *_numbers(check)]),
         Section("How it would be divided", list(_division(check))),

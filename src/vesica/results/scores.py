@@ -94,6 +94,9 @@ METRICS = {
 THIN_PX, SMALL_PX = 3.0, 8.0
 """At the network's size: below them, centre lines and objects say more than IoU."""
 
+OF_LARGE = "boundary_iou_per_image"
+"""The metric beside IoU where objects are neither thin nor small."""
+
 LONG = 2.0
 """Widths: a line's root of the area is more, a dot's below one."""
 
@@ -116,7 +119,7 @@ def metric_beside(widths_px: Sequence[float], objects_px: Sequence[float]) -> tu
             f"half of the objects are below {half:.1f} pixels across at the network's size: "
             "IoU is made by the large ones"
         )
-    return "boundary_iou_per_image", "the objects are large: IoU is made by their inside"
+    return OF_LARGE, "the objects are large: IoU is made by their inside"
 
 
 def _across_most(objects_px: Sequence[float]) -> float:
