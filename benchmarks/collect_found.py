@@ -23,7 +23,11 @@ FACES = {
 }
 """Runs of the grid but that of FCResNet from scratch, of one seed and 15 epochs."""
 
-OBJECTS = {"lfw": "LFW faces", "generated": "generated faces"}
+OBJECTS = {
+    "lfw": "LFW faces",
+    "generated": "generated faces",
+    "generated-1600": "generated faces at four times the steps",
+}
 """Laid on canvases, by the run's folder."""
 
 OF_CLASSES = {"lfw": "LFW", "camvid": "CamVid", "celebamask": "CelebAMask"}
