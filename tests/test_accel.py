@@ -99,8 +99,11 @@ def test_without_any_file_everything_works(
     found = run_checks(tmp_path)
     assert found.keys() == whole.keys()
     for name, tensors in found.items():
-        # Without buckets, errors are ranked exactly.
-        rtol, atol = (1 / 128, 2e-3) if "bits" in name else (1e-4, 1e-6)
+        rtol, atol = 1e-4, 1e-6
+        if "bits" in name:  # without buckets, errors are ranked exactly
+            rtol, atol = 1 / 128, 2e-3
+        elif "network" in name:  # a logit near 0 has the error of those around it, near 1
+            atol = 1e-5
         for one, other in zip(tensors, whole[name], strict=True):
             torch.testing.assert_close(one, other, rtol=rtol, atol=atol, msg=name)
 

@@ -161,7 +161,7 @@ def test_a_division_is_settled_where_it_makes_no_difference() -> None:
 
 def test_what_cannot_be_divided() -> None:
     assert failure(numbered(2), division="exact") == (
-        "2 images: none is left for train. Add images."
+        "2 images: none is left for train. Add at least 1 image."
     )
     one_group = replace(
         numbered(1), samples=tuple(Sample(f"{index}", "same") for index in range(50))
