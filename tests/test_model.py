@@ -404,28 +404,19 @@ def test_runs_without_a_model(tmp_path: Path) -> None:
         vesica.load(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "histograms.npz"])
 @pytest.mark.parametrize("change", [Path.unlink, lambda path: path.write_bytes(b"half")])
-def test_a_threshold_that_is_lost_is_not_replaced_without_a_word(
-    tmp_path: Path, change: Any
+def test_what_a_model_has_lost_is_said_with_what_trains_it(
+    tmp_path: Path, name: str, change: Any
 ) -> None:
+    """Predict and export cannot train: their own command would never bring it back. And a threshold
+    is not replaced by 1/2 without a word."""
     run = tmp_path / "run"
     shutil.copytree(trained_run()[0], run)
     best = choose(run, Asked()).members[0]
-    change(best.folder / "histograms.npz")
+    change(best.folder / name)
     advice = rf"(is missing|damaged .*); delete {best.folder} and train it again: vesica run {run}$"
-    with pytest.raises(DataError, match=rf"histograms.npz: {advice}"):
-        vesica.load(run, cache=trained_run()[1])
-
-
-@pytest.mark.parametrize("change", [Path.unlink, lambda path: path.write_bytes(b"half")])
-def test_a_network_that_is_lost_is_said_with_what_trains_it(tmp_path: Path, change: Any) -> None:
-    """Predict and export cannot train: their own command would never bring it back."""
-    run = tmp_path / "run"
-    shutil.copytree(trained_run()[0], run)
-    best = choose(run, Asked()).members[0]
-    change(best.folder / "model.safetensors")
-    advice = rf"(is missing|damaged .*); delete {best.folder} and train it again: vesica run {run}$"
-    with pytest.raises(DataError, match=rf"model.safetensors: {advice}"):
+    with pytest.raises(DataError, match=rf"{name}: {advice}"):
         vesica.load(run, cache=trained_run()[1])
     with pytest.raises(DataError, match=advice):
         export_model(

@@ -226,22 +226,19 @@ def _is_within_1(ring: list[Any]) -> bool:
 
 
 def _outline(annotation: Entry, image: Entry, name: str, place: str) -> Outline:
+    segmentation, size = annotation.get("segmentation"), _size(image)
+    if isinstance(segmentation, list) and segmentation and size is None:
+        raise DataError(
+            f"{name}: images[{image['index']}]: no width and height in pixels, which polygons"
+            " need. Add both."
+        )
     where = f"{name}: {place}"
-    segmentation = annotation.get("segmentation")
     try:
         if isinstance(segmentation, dict):
             return read_runs(segmentation, where)
-        if not isinstance(segmentation, list) or not segmentation:
+        if not isinstance(segmentation, list) or not segmentation or size is None:
             raise ValueError("no outline, at most a box")
-        size = _size(image)
-        if size is None:
-            raise DataError(
-                f"{name}: images[{image['index']}]: no width and height in pixels, which polygons"
-                " need. Add both."
-            )
         return Polygons(tuple(check_near(read_ring(ring), *size) for ring in segmentation))
-    except DataError:
-        raise
     except ValueError as error:
         raise DataError(f"{where}: {error}. Draw it again, or remove it.") from None
 
