@@ -46,6 +46,7 @@ for step in range(2):
     optimizer.step()
     found[f"network {step}"] = logits.detach(), parameters[-6].detach().contiguous().clone()
 faster("memory", lambda: None)()
+faster("give_back", lambda: None)()
 torch.save(found, sys.argv[1])
 """
 
@@ -113,3 +114,37 @@ def test_an_import_that_fails_otherwise_is_not_hidden(monkeypatch: pytest.Monkey
     with pytest.raises(ModuleNotFoundError, match="no_such_package"):
         faster("memory", lambda: None)
     assert faster("nothing", 3) == 3
+
+
+KEEPS = """
+import os
+import torch
+from pathlib import Path
+from vesica.accel.memory import give_memory_back, keep_memory
+
+def in_use():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+keep_memory()
+before = in_use()
+tensors = [torch.ones(2**22) for _ in range(16)]  # 16 MB each
+last = torch.ones(8)
+del tensors
+kept = in_use() - before
+give_memory_back()
+print(kept, in_use() - before)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's memory is Linux's")
+def test_memory_is_kept_until_it_is_given_back() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", KEEPS],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": str(ROOT.parent), "OMP_NUM_THREADS": "1"},
+    )
+    kept, rest = map(float, done.stdout.split())
+    assert kept > 200
+    assert rest < 50

@@ -237,6 +237,7 @@ def run_cells(
 
     if (num_processes := min(num_jobs, len(waiting))) > 1:
         materials.prepare(waiting)  # with all cores, and not by every process
+        faster("give_back", lambda: None)()  # they need it
         num_threads = max(1, torch.get_num_threads() // num_processes)
         files = own.files_of({digest for cell in waiting for digest in cell.files()})
 
