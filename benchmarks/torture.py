@@ -306,9 +306,10 @@ def no_room_for(name: str) -> Callable[[], None]:
     """What makes every writing of a file of this name fail, as on a full disk."""
 
     def disturb() -> None:
-        from vesica import cache, files
+        from vesica import cache
+        from vesica.files import drafts
 
-        sync, write_at = files.sync, cache._write_at
+        sync, write_at = drafts.sync, cache._write_at
 
         def fail(path: Path) -> None:
             if path.name.startswith(f".{name}.") or path.name == name:
@@ -321,7 +322,7 @@ def no_room_for(name: str) -> Callable[[], None]:
             if path.name == name:
                 raise OSError(28, os.strerror(28), str(path))
 
-        files.sync, cache._write_at = fail, fail_at
+        drafts.sync, cache._write_at = fail, fail_at
 
     return disturb
 

@@ -17,10 +17,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from vesica import files, metrics
+from vesica import metrics
 from vesica.data.arrays import Arrays
 from vesica.data.library import Library
-from vesica.files import write_json, write_text
+from vesica.files import SUMS, whole, write_json, write_text
 from vesica.judge import judge_run
 from vesica.plan import Cell, Recipe, Source, across
 from vesica.report import svg, write_report
@@ -215,13 +215,13 @@ def test_each_file_of_a_run_is_read_once(new_run: NewRun, monkeypatch: pytest.Mo
     for number, cell in enumerate(run.cells):
         run.finish(cell, shift=number % 3)
     read: Counter[str] = Counter()
-    original = files._read
+    original = whole.read
 
     def count(path: Path, max_bytes: int) -> bytes:
-        read[str(path.relative_to(run.folder))] += path.name != files.SUMS
+        read[str(path.relative_to(run.folder))] += path.name != SUMS
         return original(path, max_bytes)
 
-    monkeypatch.setattr(files, "_read", count)
+    monkeypatch.setattr(whole, "read", count)
     run.report()
     names = {"result.json", "scores.csv", "history.csv", "histograms.npz"}
     folders = [cell_folder(run.folder, cell) for cell in run.cells]
