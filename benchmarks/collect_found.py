@@ -19,9 +19,10 @@ from vesica.results import Comparison, GroupFindings, Unjudged, read_findings, w
 FACES = {
     "bfcn32s-lite": "LFW",
     "celebamask-bfcn32s-lite": "CelebAMask",
-    "bfcn32s-full": "LFW at the paper's size",
 }
-"""Runs of the grid but that of FCResNet from scratch, of one seed and 15 epochs."""
+FULL = {"bfcn32s-full": "LFW"}
+"""Runs of the grid, on a smaller scale and at the paper's size; but for that of FCResNet from
+scratch, of one seed and 15 epochs."""
 
 OBJECTS = {
     "lfw": "LFW faces",
@@ -41,6 +42,14 @@ def rows_of(results: Path) -> Iterator[list[object]]:
         assert findings is not None
         for group in findings.groups:
             yield row_of(name, "faces", group)
+    for folder, name in FULL.items():
+        findings = read_findings(results / "lfw" / folder)
+        assert findings is not None
+        settings = []
+        for group in findings.groups:  # those of averaged weights are last, of the same settings
+            kind = "averaged" if group.setting in settings else "full"
+            settings.append(group.setting)
+            yield row_of(name, kind, group)
     for file in sorted((results / "eight").glob("*/results.json")):
         findings = read_findings(file.parent)
         assert findings is not None
@@ -61,10 +70,12 @@ def row_of(name: str, kind: str, group: GroupFindings) -> list[object]:
         *(pair.soft.difference.mean, iou.accuracy - bce.accuracy),
         *(bce.iou_per_image, iou.iou_per_image),
     ]
+    has_ended = kind == "full" and not bce.num_censored + iou.num_censored
     return [
         *(kind, name, group.setting["data"]["split"], group.target or "", pair.num_seeds),
         pair.verdict,
         *("" if value is None else round(100 * value, 3) for value in points),
+        *((bce.epochs, iou.epochs) if has_ended else ("", "")),
     ]
 
 

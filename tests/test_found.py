@@ -9,7 +9,17 @@ from collect_found import classes_of, rows_of, slopes_of
 from markupsafe import escape
 
 from vesica.paper.claims import claims
-from vesica.paper.found import FULL, TITLE, OneClass, facts, found_section, read_found, say_classes
+from vesica.paper.found import (
+    TITLE,
+    Found,
+    OneClass,
+    facts,
+    found_section,
+    read_found,
+    say_classes,
+    say_epochs,
+    say_full,
+)
 from vesica.report.sections import Grid, to_html, to_markdown
 
 ROOT = Path(__file__).parents[1]
@@ -39,10 +49,29 @@ def test_classes_by_hand() -> None:
     )
 
 
+def of_size(kind: str, mean: float, soft: float, epochs: tuple[float, float] | None) -> Found:
+    return Found(
+        *(kind, "LFW", "small", "face", 1, "undecided", mean, None, None, soft, 0.0, 83.0, 84.0),
+        *(epochs or (None, None)),
+    )
+
+
+def test_the_papers_size_by_hand() -> None:
+    full = of_size("full", 0.6, 5.1, (60.0, 71.0))
+    averaged = of_size("averaged", -0.2, 5.0, None)
+    assert say_full([full, averaged]) == (
+        "LFW, small, no hair +0.6, of averaged weights -0.2, soft +5.1"
+    )
+    assert say_full([full]) == "LFW, small, no hair +0.6, soft +5.1"
+    assert say_epochs([full, averaged]) == ("LFW, small, no hair, IoU loss after 71, BCE after 60")
+    assert say_epochs([of_size("full", 0.6, 5.1, None)]) == ""
+    assert full.label == "full size: LFW, small, no hair"
+
+
 def test_facts_by_hand() -> None:
     found = read_found()
     values = facts(found)
-    faces = [f for f in found if f.kind == "faces" and f.name != FULL]
+    faces = [f for f in found if f.kind == "faces"]
     assert values["num"] == len(faces) == 8
     assert values["mask_wins"] == sum(f.mean > 0 for f in faces)
     assert values["soft_high"] == max(f.soft for f in faces)

@@ -19,7 +19,7 @@ from vesica.report.svg import BOTTOM, RIGHT, TOP
 TITLE = "What we found when we ran it"
 COLUMNS = (
     *("kind", "name", "size", "target", "num_seeds", "verdict"),
-    *("mean", "low", "high", "soft", "accuracy", "iou_bce", "iou_iou"),
+    *("mean", "low", "high", "soft", "accuracy", "iou_bce", "iou_iou", "epochs_bce", "epochs_iou"),
 )
 """Of `found.csv`: differences are IoU loss minus BCE loss in points; `soft` is of soft IoU."""
 
@@ -39,7 +39,6 @@ SLOPE_WORDS = {
     "equivalent": "it hardly moves",
     "undecided": "undecided",
 }
-FULL = "LFW at the paper's size"
 NAME_WIDTH, WIDTH, ROW_HEIGHT = 250, 760, 22
 WHAT_WAS_RUN = (
     "LFW and 1000 faces of CelebAMask-HQ in HELEN's layout (not HELEN), BFCN-32s with VGG-16 from "
@@ -55,12 +54,14 @@ class Found:
     """IoU loss against BCE loss in a set-up of ours; differences in points.
 
     Attributes:
-        kind: "faces", a set-up of the paper, or "sets".
+        kind: "faces", a set-up of the paper on a smaller scale; "full", at the paper's size;
+            "averaged", the same trainings by the average of their weights; or "sets".
         mean, low, high: Of masks, with the interval over seeds and test images; no interval of a
             single seed.
         soft: Of soft IoU.
         accuracy: Of masks.
         iou_bce, iou_iou: Of masks.
+        epochs_bce, epochs_iou: After which the paper's rule ended training; None where it did not.
     """
 
     kind: str
@@ -76,13 +77,19 @@ class Found:
     accuracy: float
     iou_bce: float
     iou_iou: float
+    epochs_bce: float | None
+    epochs_iou: float | None
+
+    @property
+    def set_up(self) -> str:
+        """One of the paper's."""
+        return f"{self.name}, {self.size}, {'hair' if '+' in self.target else 'no hair'}"
 
     @property
     def label(self) -> str:
         """What a reader calls it."""
-        if self.kind == "sets":
-            return self.name
-        return f"{self.name}: {self.size}, {'hair' if '+' in self.target else 'no hair'}"
+        scale = {"full": "full size: ", "averaged": "full size, averaged: "}.get(self.kind, "")
+        return self.name if self.kind == "sets" else f"{scale}{self.set_up}"
 
 
 @dataclass(frozen=True)
@@ -195,8 +202,7 @@ def _parse(row: dict[str, str]) -> Found:
 
 def facts(found: list[Found]) -> dict[str, Any]:
     """The values that `found.toml` names."""
-    faces = [f for f in found if f.kind == "faces" and f.name != FULL]
-    (full,) = (f for f in found if f.name == FULL)
+    faces = [f for f in found if f.kind == "faces"]
     means, soft, accuracy = (
         np.array([getattr(f, name) for f in faces]) for name in ("mean", "soft", "accuracy")
     )
@@ -221,8 +227,8 @@ def facts(found: list[Found]) -> dict[str, Any]:
         "soft_wins": int((soft > 0).sum()),
         "soft_low": soft.min(),
         "soft_high": soft.max(),
-        "full": full.mean,
-        "full_soft": full.soft,
+        "full": say_full(found),
+        "full_epochs": say_epochs(found),
         "accuracy_low": accuracy.min(),
         "accuracy_high": accuracy.max(),
         "accuracy_falls": int((accuracy < 0).sum()),
@@ -235,6 +241,26 @@ def facts(found: list[Found]) -> dict[str, Any]:
         "classes": say_classes(read_classes()),
         "sets": ", ".join(f"{f.name} {f.mean:+.1f} ({f.verdict})" for f in sets),
     }
+
+
+def say_full(found: Sequence[Found]) -> str:
+    """Each set-up at the paper's size: masks, the same averaged, and soft IoU."""
+    averaged = {f.set_up: f.mean for f in found if f.kind == "averaged"}
+    said = []
+    for f in (f for f in found if f.kind == "full"):
+        mean = averaged.get(f.set_up)
+        by_average = "" if mean is None else f", of averaged weights {mean:+.1f}"
+        said.append(f"{f.set_up} {f.mean:+.1f}{by_average}, soft {f.soft:+.1f}")
+    return "; ".join(said)
+
+
+def say_epochs(found: Sequence[Found]) -> str:
+    """Of each set-up that converged at the paper's size, when the paper's rule ended training."""
+    return "; ".join(
+        f"{f.set_up}, IoU loss after {f.epochs_iou:.0f}, BCE after {f.epochs_bce:.0f}"
+        for f in found
+        if f.kind == "full" and f.epochs_iou is not None and f.epochs_bce is not None
+    )
 
 
 def found_section(claims: list[Claim]) -> Section:
