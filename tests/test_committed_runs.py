@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from vesica import metrics
 from vesica.cli import app
 from vesica.errors import DataError
-from vesica.files import read_json, write_json
+from vesica.files import SUMS, read_json, write_json
 from vesica.plan import Cell, replace
 from vesica.results import cell_folder, read_cell, read_plan, read_scores, read_table
 from vesica.sweep import check_run
@@ -75,6 +75,7 @@ def test_committed_results_follow_from_their_scores(run: Path) -> None:
         "paper.md",
         "paper.csv",
         "paper.json",
+        SUMS,
         *OF_CELL,
     }
     files = [path for path in run.rglob("*") if path.is_file()]

@@ -43,9 +43,10 @@ NAME_WIDTH, WIDTH, ROW_HEIGHT = 250, 760, 22
 WHAT_WAS_RUN = (
     "LFW and 1000 faces of CelebAMask-HQ in HELEN's layout (not HELEN), BFCN-32s with VGG-16 from "
     "HED, 128 pixels, width 512, at most 15 epochs, 3 seeds of each loss; all runs were ended by "
-    "the limit of epochs, so that neither loss has converged. Commands, tables and scores are in "
-    "`docs/results/lfw`, those of sets of other things in `docs/results/eight`. No claim about "
-    "FCResNet is judged: there are no pretrained weights of it here."
+    "the limit of epochs, so that neither loss has converged. What is called the paper's size has "
+    "its 224 pixels, width 4096 and rule for stopping, and one seed. Commands, tables and scores "
+    "are in `docs/results/lfw`, those of sets of other things in `docs/results/eight`. No claim "
+    "about FCResNet is judged: there are no pretrained weights of it here."
 )
 
 
