@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--histograms", action="store_true")
     args = parser.parse_args()
     copies = publish(args.run, args.target, with_histograms=args.histograms)
-    num_cells = sum(path.name == "result.json" for path in copies)
+    num_cells = sum(path.name == "result.json" and path.parent.name != BESIDE for path in copies)
     num_bytes = sum(path.stat().st_size for path in copies)
     print(f"{args.target}: {num_cells} cells, {num_bytes / 1e6:.1f} MB")
 
