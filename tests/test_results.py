@@ -71,7 +71,8 @@ def test_published_findings_are_read_and_written_again(run: Path, tmp_path: Path
         for row, old_row in zip(group.losses, old["losses"], strict=True):
             for name in set(METRICS) & set(old_row):
                 assert row[name] == old_row[name]
-                assert row.sd[name] == old_row[f"{name}_sd"]
+                sd = old_row["sd"][name] if "sd" in old_row else old_row[f"{name}_sd"]
+                assert row.sd[name] == sd
         for pair, old_pair in zip(group.comparisons, old["comparisons"], strict=True):
             assert isinstance(pair, Comparison) == ("mean" in old_pair)
             dumped = pair.model_dump(mode="json")
