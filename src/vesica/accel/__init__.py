@@ -12,9 +12,9 @@ Way = TypeVar("Way")
 FASTER: dict[str, str] = {
     "convolutions": "vesica.accel.spectral:make_spectral",
     "conv2d": "vesica.accel.spectral:SpectralConv2d",
+    "give_back": "vesica.accel.memory:give_memory_back",
     "lovasz_buckets": "vesica.accel.buckets:rank_by_buckets",
     "lovasz_sorting": "vesica.accel.lovasz:rank_by_sorting",
-    "give_back": "vesica.accel.memory:give_memory_back",
     "memory": "vesica.accel.memory:keep_memory",
     "pixel_sums": "vesica.accel.pixels:sum_by_blocks",
     "rmsprop": "vesica.accel.rmsprop:BlockwiseRMSprop",
