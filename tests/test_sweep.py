@@ -187,3 +187,16 @@ def test_a_deleted_plan_is_written_again(materials: Materials, tmp_path: Path) -
         run(plan(), tmp_path, materials)
     (tmp_path / "plan.json").unlink()
     assert run(plan(), tmp_path, materials) == []
+
+
+def test_memory_is_given_back_before_cells_run_side_by_side(
+    materials: Materials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolved = check_plan(plan(), materials)
+    enter_run(tmp_path, resolved)
+    done: list[str] = []
+    monkeypatch.setattr(Materials, "prepare", lambda *given: done.append("prepare"))
+    monkeypatch.setattr(sweep, "faster", lambda name, plain: lambda: done.append(name))
+    monkeypatch.setattr(sweep, "run_in_processes", lambda *given, **more: done.append("processes"))
+    run_cells(resolved, tmp_path, materials, Watcher(), num_jobs=2)
+    assert done == ["prepare", "give_back", "processes"]
