@@ -225,7 +225,8 @@ def fill(run: Path, cells: list[Cell], **result: Any) -> None:
         )
         shown = {"iou_per_image": iou / 1000, "iou_soft": iou / 1000 - 0.1, "epochs": epochs}
         shown |= {"accuracy": accuracy / 1000}
-        fabricate(run, cell, ious(0), **shown | result)
+        images = np.resize(ious(0), result.get("num_test", 40))
+        fabricate(run, cell, images, **shown | result)
 
 
 def page_of(run: Path, cells: list[Cell]) -> str:
@@ -271,9 +272,9 @@ def test_what_differs_is_said_above_each_table(tmp_path: Path) -> None:
     cells = resolved(only=["lfw"], weights="hed", scale="lite", seeds=3, precision="bf16")
     fill(tmp_path, cells, num_test=292)
     differs = replicate(tmp_path, cells, None)["differs"]
-    assert differs["3"][0] == "weights hed (VGG-16 fine-tuned on edges), not ImageNet's"
-    assert "no pretrained weights, all layers train from scratch" in differs["5"][0]
+    assert any("no pretrained weights, all layers train" in told for told in differs["5"])
     for words in (
+        "weights hed (VGG-16 fine-tuned on edges), not ImageNet's",
         "128x128 pixels, not 224x224",
         "wide layers of 512 channels, not 4096",
         "at most 15 epochs, not 1000",
@@ -283,7 +284,10 @@ def test_what_differs_is_said_above_each_table(tmp_path: Path) -> None:
         assert words in differs["3"]
     faithful = resolved(only=["lfw"], recipe="paper")
     fill(tmp_path, faithful, num_test=292)
-    assert replicate(tmp_path, faithful, None)["differs"]["3"] == []
+    *others, hair, face = replicate(tmp_path, faithful, None)["differs"]["3"]
+    assert not others  # these images are made up: all of their pixels are foreground
+    assert hair.startswith("face+hair is 100.0 % of the test pixels, and 29.5 to 33.8 % where")
+    assert face.startswith("face is 100.0 % of the test pixels, and 20.0 to 22.7 % where")
 
 
 def test_tables_fill_as_cells_finish(tmp_path: Path) -> None:

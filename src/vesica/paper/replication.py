@@ -21,8 +21,18 @@ from vesica.paper.published import (
     differences,
 )
 from vesica.paper.section_5 import section_5
+from vesica.paper.soft_iou import common_density
+from vesica.paper.soft_iou import scores as published_scores
 from vesica.plan import Cell, Recipe
-from vesica.results import SCHEMA, CellResult, EndedCell, GroupFindings, read_cell, read_plan
+from vesica.results import (
+    SCHEMA,
+    CellResult,
+    EndedCell,
+    GroupFindings,
+    read_cell,
+    read_plan,
+    read_scores,
+)
 from vesica.spelling import get_option
 from vesica.words import count_of
 
@@ -192,6 +202,7 @@ def describe_differences(cells: Sequence[Cell], found: Results) -> list[str]:
         _say_images(cells, results),
         (bool(num_test - {NUM_TEST[form]}), f"{test_images} test images, not {NUM_TEST[form]}"),
         *_say_training_images(cells, results),
+        *_say_density(cells, found),
         _say_weights(cell),
         (cell.size != full.size, f"{cell.size}x{cell.size} pixels, not {full.size}x{full.size}"),
         (width != full.width, f"wide layers of {width} channels, not {full.width}"),
@@ -237,6 +248,25 @@ def _say_training_images(
         shown = " or ".join(f"{a} and {b}" for a, b in sorted(ours))
         text = f"{size}: {shown} images for training and validation, not {train} and {val}"
         told.append((bool(ours - {(train, val)}), text))
+    return told
+
+
+def _say_density(cells: Sequence[Cell], found: Results) -> list[tuple[bool, str]]:
+    """Of each target that is more or less of the pixels than the paper's can have been."""
+    told = []
+    for hair, target in FOREGROUND.items():
+        ended = [found[c.key] for c in cells if c.data.target == target and c.key in found]
+        scored = [cell for cell in ended if cell.result.has_scores]
+        if scored:
+            counts = read_scores(scored[0]).counts.pooled()
+            foreground, background = counts.tp + counts.fn, counts.fp + counts.tn
+            share = float(foreground[0] / (foreground + background)[0])
+            low, high = common_density(published_scores(DATA[cells[0].data.format], hair, ["iou"]))
+            text = (
+                f"{target} is {100 * share:.1f} % of the test pixels, and {100 * low:.1f} to "
+                f"{100 * high:.1f} % where the published scores of IoU loss are those of masks"
+            )
+            told.append((not low <= share <= high, text))
     return told
 
 
