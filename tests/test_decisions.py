@@ -217,7 +217,7 @@ def test_differences_are_those_of_the_verdict(tmp_path: Path) -> None:
 
 def _iou_by_person(found: EndedCell, decision: str) -> NDArray[np.float64]:
     with np.load(found.folder / "histograms.npz") as parts:
-        return metrics.iou(DECISIONS[decision](parts["val"], parts["test"]))
+        return metrics.iou(DECISIONS[decision](parts["val"], parts["test"], "score"))
 
 
 def test_soft_difference_is_that_of_the_masks_and_the_rest(tmp_path: Path) -> None:

@@ -202,6 +202,17 @@ def test_no_validation_image_is_refused() -> None:
         metrics.tune_threshold(np.zeros((0, 2, 256), dtype=np.int64))
 
 
+def test_images_that_do_not_count_have_no_say_in_the_threshold() -> None:
+    histograms = np.zeros((4, 2, 256), dtype=np.int64)
+    histograms[0, 1, 140], histograms[0, 0, 10] = 50, 50  # right from 11 / 256 to 140 / 256
+    histograms[1:, 0, 170] = 100  # empty, and right above 170 / 256 alone
+    assert metrics.tune_threshold(histograms) > 170 / 256
+    assert metrics.tune_threshold(histograms, "skip") == 0.5
+    assert metrics.tune_threshold(histograms[1:], "skip") == 0.5  # none counts
+    with pytest.raises(ValueError, match="empty is 'drop'"):
+        metrics.tune_threshold(histograms, "drop")  # type: ignore[arg-type]
+
+
 def test_result_of_a_cell_is_tuned_on_validation() -> None:
     probs, truth = draw_probs(seed=3)
     val, test = Scores.of(probs**3, truth), Scores.of(probs ** (1 / 3), truth)

@@ -232,6 +232,7 @@ def _summary(
 ) -> dict[str, Any]:
     num_classes = max(1, len(cell.data.class_names))
     half = metrics.counts_at(val, metrics.THRESHOLD)
+    tuned = metrics.tune_threshold(val, cell.empty)
 
     def mean_iou(counts: metrics.Counts) -> float:
         return metrics.mean_of_images(metrics.iou(counts, cell.empty), num_classes)
@@ -245,19 +246,18 @@ def _summary(
         "val_iou_per_image": mean_iou(half),
         **test.summary(cell.empty, num_classes, is_exclusive=cell.data.classes),
         # Each pixel's class has no threshold.
-        **({} if cell.data.classes else _tuned(val, test, mean_iou, num_classes)),
+        **({} if cell.data.classes else _at(tuned, test, mean_iou, num_classes)),
         "num_empty": test.counts.num_empty,
     }
 
 
-def _tuned(
-    val: NDArray[np.int32],
+def _at(
+    threshold: float,
     test: metrics.Scores,
     mean_iou: Callable[[metrics.Counts], float],
     num_classes: int,
 ) -> dict[str, float]:
     """Tuned on validation images alone, and asked of the test images afterwards."""
-    threshold = metrics.tune_threshold(val)
     tuned = metrics.counts_at(test.histograms, threshold)
     return {
         "threshold_tuned": threshold,

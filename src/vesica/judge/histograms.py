@@ -22,15 +22,16 @@ HALF, SOFT = "half", "soft"
 MIN_GAIN = 0.01
 """By which a network's masks must be better than the best constant mask, or it has not trained."""
 
-DECISIONS: dict[str, Callable[[Histograms, Histograms], metrics.Counts]] = {
-    HALF: lambda val, test: metrics.counts_at(test, metrics.THRESHOLD),
-    "tuned": lambda val, test: metrics.counts_at(test, metrics.tune_threshold(val)),
-    "expected_iou": lambda val, test: metrics.expected_iou_counts(test)[0],
-    "expected_iou_tempered": lambda val, test: metrics.expected_iou_counts(
+DECISIONS: dict[str, Callable[[Histograms, Histograms, metrics.Empty], metrics.Counts]] = {
+    HALF: lambda val, test, empty: metrics.counts_at(test, metrics.THRESHOLD),
+    "tuned": lambda val, test, empty: metrics.counts_at(test, metrics.tune_threshold(val, empty)),
+    "expected_iou": lambda val, test, empty: metrics.expected_iou_counts(test)[0],
+    "expected_iou_tempered": lambda val, test, empty: metrics.expected_iou_counts(
         test, temperature=metrics.fit_temperature_to_histograms(val)
     )[0],
 }
-"""From the histograms of validation and test images to the counts of the test images' masks."""
+"""From the histograms of validation and test images, and what an image without foreground is worth,
+to the counts of the test images' masks."""
 
 
 def has_trained(val: Histograms, cell: Cell | None = None) -> bool:

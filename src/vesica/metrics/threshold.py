@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from vesica.metrics.counts import Counts, iou
+from vesica.metrics.counts import Counts, Empty, check_policy, iou
 from vesica.metrics.inputs import check_probs
 
 NUM_BINS = 256
@@ -48,11 +48,12 @@ def counts_at(histograms: NDArray[np.integer], threshold: float) -> Counts:
     return Counts(tp=found[:, 1], fp=found[:, 0], fn=left[:, 1], tn=left[:, 0])
 
 
-def tune_threshold(histograms: NDArray[np.integer]) -> float:
+def tune_threshold(histograms: NDArray[np.integer], empty: Empty = "score") -> float:
     """The threshold with the highest mean per-image IoU; of several, the one nearest to 1/2.
 
     Args:
         histograms: Of validation images (never of test images), as `histogram` makes them.
+        empty: As `iou` takes it; where no image counts, the threshold is 1/2.
 
     Returns:
         A multiple of 1 / NUM_BINS, above 0 and below 1.
@@ -62,6 +63,11 @@ def tune_threshold(histograms: NDArray[np.integer]) -> float:
     """
     if not len(histograms):
         raise ValueError("no histograms to tune a threshold on; pass those of validation images")
+    check_policy(empty)
+    if empty == "skip":
+        histograms = histograms[histograms[:, 1].any(axis=1)]
+    if not len(histograms):
+        return 0.5
     thresholds = [first / NUM_BINS for first in range(1, NUM_BINS)]
     means = [float(iou(counts_at(histograms, threshold)).mean()) for threshold in thresholds]
     return max(

@@ -76,7 +76,7 @@ def learn(
         decision = Decision(metrics.THRESHOLD, metrics.THRESHOLD, 1.0)
         tested = [_by_counts(own, members[0].cell.empty) for own in scores]
     else:
-        decision = decide(np.concatenate([val for val, _ in histograms]))
+        decision = decide(np.concatenate([val for val, _ in histograms]), members[0].cell.empty)
         if members[0].cell.data.classes:  # each pixel's class has no threshold
             half = metrics.THRESHOLD
             decision = replace(decision, threshold=half, raw_threshold=half)
@@ -87,9 +87,9 @@ def learn(
     return decision, expected.model_copy(update={"unusual_above": _disagreement_limit(peers)})
 
 
-def decide(val: NDArray[np.integer]) -> Decision:
+def decide(val: NDArray[np.integer], empty: metrics.Empty = "score") -> Decision:
     """Threshold and temperature that suit validation images."""
-    raw = metrics.tune_threshold(val)
+    raw = metrics.tune_threshold(val, empty)
     temperature = metrics.fit_temperature_to_histograms(val)
     return Decision(float(metrics.temper(raw, temperature)), raw, temperature)
 
