@@ -23,6 +23,8 @@ brought 0.023 at most and mostly nothing: docs/log.md."""
 
 def find_rising(setting: Setting) -> dict[str, float]:
     """The losses that were still rising, each with how much validation IoU it gained at the end."""
+    if setting.is_beside:  # its history is of the weights
+        return {}
     if any(cell.recipe.patience or cell.recipe.keep != "last" for cell in setting.cells):
         return {}
     rises = {loss: _mean_rise(setting.of(loss)) for loss in setting.losses}

@@ -143,6 +143,8 @@ def read_findings(run: Path) -> Findings | None:
 def read_cell(run: Path, cell: Cell, *, is_beside: bool = False) -> EndedCell | None:
     """The cell's result, or that of the average beside its weights; None while it has none.
 
+    A cell that failed has no average: its own result stands for both.
+
     Raises:
         DataError: If it is damaged, or lies elsewhere.
     """
@@ -151,11 +153,13 @@ def read_cell(run: Path, cell: Cell, *, is_beside: bool = False) -> EndedCell | 
         return None
     if folder.resolve() != cell_folder(run.resolve(), cell):
         raise DataError(f"{folder}: a link to another folder; a run keeps its cells itself")
-    if is_beside:
+    result = read_model(folder / RESULT, CellResult)
+    if is_beside and result.has_scores:
         folder = folder / BESIDE
         if not is_there(folder / RESULT):
             return None
-    return EndedCell(cell, folder, read_model(folder / RESULT, CellResult))
+        result = read_model(folder / RESULT, CellResult)
+    return EndedCell(cell, folder, result)
 
 
 # Tables
