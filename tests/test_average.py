@@ -1,12 +1,14 @@
 """The average of the weights: by hand, batch norm's statistics too, and it changes no step."""
 
 import itertools
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from test_judge import fabricate, ious
 from test_train import assert_same_outcome, history, run
 from tiny import tiny_cell
 from torch import nn
@@ -14,12 +16,13 @@ from torch import nn
 from vesica.average import Average
 from vesica.cell import run_cell
 from vesica.errors import DataError, Stopped
-from vesica.judge import read_settings
+from vesica.files import write_json
+from vesica.judge import find_rising, read_settings
 from vesica.materials import Materials
 from vesica.networks import Whole
 from vesica.optim import average_share, read_average
 from vesica.plan import Cell, across, replace
-from vesica.results import CellResult, read_table
+from vesica.results import BESIDE, CellResult, cell_folder, read_table, write_table
 from vesica.results.folder import read_model
 from vesica.run import Run
 
@@ -206,6 +209,38 @@ def test_beside_goes_on_where_it_was(materials: Materials, tmp_path: Path) -> No
         run_cell(cell, materials, tmp_path / "parts", should_stop=lambda: next(steps) == 8)
     run_cell(cell, materials, tmp_path / "parts")
     assert_same_outcome(tmp_path / "whole" / "beside", tmp_path / "parts" / "beside")
+
+
+def resolved(cell: Cell) -> Cell:
+    return replace(cell, fingerprint="0" * 64, target="face", format="faces")
+
+
+def test_a_run_that_failed_has_no_average_and_is_waited_for_no_more(tmp_path: Path) -> None:
+    cell = resolved(tiny_cell(beside="ema"))
+    folder = cell_folder(tmp_path, cell)
+    write_json(folder / "result.json", {"status": "failed", "reason": "not finite", "epochs": 1})
+    for is_beside in (False, True):
+        (setting,) = read_settings(tmp_path, [cell], is_beside=is_beside)
+        assert not setting.waiting
+        assert [found.result.status for found in setting.ended.values()] == ["failed"]
+
+
+@pytest.mark.parametrize("field", ["average", "beside"])
+def test_swa_with_patience_is_refused(field: str) -> None:
+    with pytest.raises(ValueError, match="pass --patience 0"):
+        tiny_cell(**{field: "swa:start=0.5"}, patience=2)
+    assert tiny_cell(**{field: "swa"}, patience=0)
+    assert tiny_cell(**{field: "swa"}, patience=3)  # of three epochs
+
+
+def test_an_average_is_not_called_rising_by_the_history_of_the_weights(tmp_path: Path) -> None:
+    cell = resolved(tiny_cell(beside="ema", patience=0, keep="last"))
+    folder = fabricate(tmp_path, cell, ious(0)).folder
+    write_table(folder / "history.csv", ["val_iou"], [[0.1 * number] for number in range(8)])
+    shutil.copytree(folder, folder / BESIDE)
+    raw, averaged = (read_settings(tmp_path, [cell], is_beside=b)[0] for b in (False, True))
+    assert list(find_rising(raw)) == [cell.loss]
+    assert not find_rising(averaged)
 
 
 def test_beside_has_a_verdict_of_its_own(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ OTHER: dict[str, Any] = {
     "optimizer": "adamw",
     "schedule": "cosine:warmup=1",
     "average": "ema",
-    "beside": "swa",
+    "beside": "ema:decay=0.9",
     "steps": 300,
     "augment": "flip",
     "max_epochs": 3,

@@ -184,6 +184,13 @@ class Cell(Frozen):
                 f"long_side {self.long_side} is below the size of a crop, {self.size}: pass a "
                 "larger --long-side or a smaller --size"
             )
+        recipe = self.recipe
+        is_swa = any(name.partition(":")[0] == "swa" for name in (recipe.average, recipe.beside))
+        if is_swa and 0 < recipe.patience < recipe.max_epochs:
+            raise ValueError(
+                "swa averages the last quarter of all steps, and with patience training mostly "
+                "ends before: pass --patience 0 for all of them, or ema in place of swa"
+            )
         return self
 
     @property
