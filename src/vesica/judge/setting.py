@@ -55,6 +55,7 @@ class Scores:
     Attributes:
         names: Of the test images, once for every class; fold by fold.
         unit: The group (person, patient, slide) of each image, or the image itself; from 0.
+        groups: What the units are called.
         fold: That tested each image.
         iou: Per image and decision, "soft" too; shape (losses, seeds, rows).
         counted: Rows that count; the others are of classes that their image has none of.
@@ -68,6 +69,7 @@ class Scores:
 
     names: tuple[str, ...]
     unit: NDArray[np.intp]
+    groups: tuple[str, ...]
     fold: NDArray[np.intp]
     iou: dict[str, NDArray[np.float64]]
     calibration: dict[Place, Calibration]
@@ -92,6 +94,11 @@ class Scores:
             name: np.array([[mean(row) for row in rows] for rows in iou])
             for name, iou in self.iou.items()
         }
+
+    @property
+    def units(self) -> list[str]:
+        """What the columns of `by_unit` are called."""
+        return [self.groups[unit] for unit in np.unique(self.unit[self.counted])]
 
     @property
     def fold_of_units(self) -> NDArray[np.intp]:
@@ -316,12 +323,13 @@ def _read_all(setting: Setting) -> Scores | None:
                 untrained.add(place)
             continue
         for name, decide in DECISIONS.items():
-            iou[name][*rows, images] = metrics.iou(decide(*histograms))
+            counts = decide(*histograms, scored[place].cell.empty)
+            iou[name][*rows, images] = metrics.iou(counts)
         calibration[place] = calibrate(place.loss, *histograms)
         reliability[place] = reliability_of(histograms[1])
         if not has_trained(histograms[0], scored[place].cell):
             untrained.add(place)
-    _, unit = np.unique(groups, return_inverse=True)
+    units, unit = np.unique(groups, return_inverse=True)
     found = next(iter(scored.values()))
     num_classes = found.result.num_classes
     counts = metrics.Counts.join([scores.counts for scores in of_fold.values()])
@@ -330,6 +338,7 @@ def _read_all(setting: Setting) -> Scores | None:
     return Scores(
         names,
         unit,
+        tuple(units.tolist()),
         fold_of,
         iou,
         calibration,

@@ -51,7 +51,7 @@ class Trend(Model):
             has trained with both losses at every density, or runs are missing.
         verdict: "better" is a difference that grows as the object becomes sparser.
         reason: Why it is undecided.
-        dropped_seeds: With which a loss failed at some density.
+        dropped_seeds: With which a loss failed, or learned nothing, at some density.
         num_units: Test images, or groups of them, with two densities or more.
         is_grouped: They are groups.
     """
@@ -124,12 +124,6 @@ def _one_of_each_fold(setting: Setting) -> list[EndedCell]:
     return list({found.cell.data.fold: found for found in scored}.values())
 
 
-def _units_of(setting: Setting) -> list[str]:
-    """What the columns of `Setting.by_unit` are: groups of test images, sorted."""
-    runs = _one_of_each_fold(setting)
-    return sorted({group for run in runs for group in read_scores(run).groups})
-
-
 def _make_trend(
     found: Sequence[tuple[float, Setting, GroupFindings]],
     losses: tuple[str, str],
@@ -141,7 +135,7 @@ def _make_trend(
     trained = [set(s.trained_seeds_of(loss)) for s in settings for loss in losses]
     seeds = sorted(set.intersection(*trained))
     ended = {run.cell.seed for s in settings for loss in losses for run in s.of(loss)}
-    num_waiting = sum(len(setting.waiting) for setting in settings)
+    num_waiting = sum(cell.loss in losses for s in settings for cell in s.waiting)
     open_trend = Trend(
         baseline=losses[0],
         challenger=losses[1],
@@ -185,7 +179,7 @@ def _judge_slope(
     )
     names = ("low", "high", "p_value", "verdict", "reason", "num_seeds", "num_units")
     judged = {"slope": told.mean} | {name: getattr(told, name) for name in names}
-    judged["is_grouped"] = any(len(_units_of(s)) < s.num_images for s in settings)
+    judged["is_grouped"] = any(s.scores and len(s.scores.units) < s.num_images for s in settings)
     by = [by for s in settings if (by := by_the_threshold(s, losses, seeds))]
     if by and told.verdict != "undecided":
         judged |= {"verdict": "undecided", "reason": by[0]}
@@ -215,7 +209,7 @@ def _differences(
     settings: Sequence[Setting], losses: tuple[str, str], seeds: Sequence[int]
 ) -> NDArray[np.float64]:
     """Shape (densities, seeds, units); NaN where a unit is not tested."""
-    names = [_units_of(setting) for setting in settings]
+    names = [setting.scores.units if setting.scores else [] for setting in settings]
     everyone = sorted({name for of_setting in names for name in of_setting})
     place = {name: column for column, name in enumerate(everyone)}
     table = np.full((len(settings), len(seeds), len(everyone)), np.nan)

@@ -89,7 +89,7 @@ def sparsity_classes(
         seeds: Runs per loss and class.
 
     Raises:
-        DataError: If there are others, or a class is in too few images.
+        DataError: If there are others, folds, or a class is in too few images.
     """
     classes = [part.strip() for part in (fields.get("foreground") or "").split(BETWEEN)]
     if len(data) != 1 or len(classes) < 2:
@@ -99,8 +99,7 @@ def sparsity_classes(
         )
     given = {n: value for n, value in fields.items() if value is not None and n != "foreground"}
     base = cell_of(data[0], ALIKE | {"size": CLASS_SIZE} | given, "modern")
-    if not base.data.folds:
-        base = replace(base, **_fewest(on_classes(base, classes), library))
+    base = replace(base, **_fewest(on_classes(base, classes), library))
     return observed(base, classes, seeds=seeds)
 
 
@@ -135,6 +134,11 @@ def observed(
 
 def on_classes(base: Cell, classes: Sequence[str]) -> list[Cell]:
     """A cell for each class."""
+    if base.data.folds:
+        raise DataError(
+            "--folds: classes are in different images, which folds would divide differently for "
+            "each; leave it out"
+        )
     path = _derive("present", base.data.path)
     return across(base, path=[path], foreground=list(classes))
 

@@ -94,9 +94,10 @@ def say_trend(trend: Trend, found: Sparsity) -> str:
     pair = f"{_say_pair(trend)}, per-image IoU"
     if trend.slope is None:
         return f"**Undecided**: how {pair}, moves {sparser}: {trend.reason}."
+    challenger, baseline = shown(trend.challenger), shown(trend.baseline)
     opening = {
-        "better": f"**The difference grows {sparser}**: {pair},",
-        "worse": f"**The difference falls {sparser}**: {pair},",
+        "better": f"**{sparser.capitalize()}, {challenger} gains on {baseline}**: {pair},",
+        "worse": f"**{sparser.capitalize()}, {baseline} gains on {challenger}**: {pair},",
         "equivalent": f"**The difference hardly moves {sparser}**: {pair},",
     }.get(trend.verdict, f"**Undecided**: {sparser}, {pair},")
     unit = "group" if trend.is_grouped else "test image"
@@ -113,19 +114,20 @@ def say_trend(trend: Trend, found: Sparsity) -> str:
     )
     text += f"; {trend.reason}." if trend.reason else "."
     if trend.dropped_seeds:
-        text += f" Left out, as a loss failed at some density: seeds {list(trend.dropped_seeds)}."
+        dropped = ", ".join(map(str, trend.dropped_seeds))
+        text += f" Left out, as a loss did not train at some density: seed {dropped}."
     return text
 
 
 def say_failures(trend: Trend) -> list[str]:
-    """Which losses failed where, in a sentence; none where none did."""
+    """Which losses did not train where, in a sentence; none where none did."""
     said = [
         f"{shown(f.loss)} in {f.num_failed} of {count_of(f.num_runs, 'run')} at {point.where}"
         for point in trend.points
         for f in point.failures
         if f.num_failed
     ]
-    return [f"Learned nothing, by validation: {', '.join(said)}."] if said else []
+    return [f"Failed, or learned nothing by validation: {', '.join(said)}."] if said else []
 
 
 def _row(point: Point) -> list[str]:
