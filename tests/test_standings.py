@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from tiny import TINY, tiny_cell
 
 from vesica.__main__ import main
 from vesica.data.library import Library
+from vesica.errors import DataError
+from vesica.files import write_json
 from vesica.judge import judge_run
 from vesica.losses import parse_loss
 from vesica.plan import Cell, replace
@@ -28,7 +31,7 @@ from vesica.report.standings import (
     rank_over_sets,
 )
 from vesica.report.standings_page import standings_sections
-from vesica.results import RunPlan, read_plan, read_table, write_model
+from vesica.results import RunPlan, cell_folder, read_plan, read_table, write_model
 from vesica.statistics import compare, reach
 
 NAMES = ["bce", "iou", "dice"]
@@ -90,6 +93,16 @@ def test_networks_differ_in_what_is_theirs() -> None:
     assert weights_of("unet", []) == "default"
 
 
+def test_weights_that_do_not_exist_are_no_wish_for_none() -> None:
+    base = tiny_cell()
+    with pytest.raises(DataError, match="unknown weights 'hde'; there are: none, "):
+        architectures([base], weights=["hde", "lite0"])
+    paths, fields = ["generated:num=600:size=48"], {"weights": "hed, lite0", "steps": 10}
+    cells, said = cells_over_data("architectures", paths, fields, Library(), seeds=1)
+    assert {cell.weights for cell in cells if cell.model == "unet"} == {"lite0"}
+    assert {"segnet: weights hed", "fcresnet: weights none"} <= set(said)
+
+
 def test_each_data_set_has_what_follows_from_its_images() -> None:
     paths = ["generated:num=600:size=48", "generated:num=60:size=128"]
     fields = {"steps": 10}
@@ -139,6 +152,42 @@ def test_each_set_has_its_differences_and_ranks(tmp_path: Path) -> None:
     assert "Too few to rank:** 1 data set" in page
     assert "undecided: 3 runs not finished" in page
     assert "12 of 18 cells have a result" in page
+
+
+def lose(run: Path, loss: str, seeds: Sequence[int]) -> Standings:
+    """The same run, where a loss diverged with some seeds."""
+    cells = list(read_plan(run).cells)
+    for cell in cells:
+        if cell.loss == loss and cell.seed in seeds:
+            lost = {"status": "failed", "reason": "the training loss is not finite", "epochs": 1}
+            write_json(cell_folder(run, cell) / "result.json", lost)
+    return analyse_standings(judge_run(run, Library(run / "cache"), 0.005).settings, 0.005)
+
+
+def test_a_run_that_diverged_costs_its_loss_and_no_other(tmp_path: Path) -> None:
+    whole = run_of(tmp_path, {1: {"bce": 0.6, "iou": 0.65, "dice": 0.7}}, seeds=4)
+    assert [row.rank for row in whole.tables[0].rows] == [3, 2, 1]
+    found = lose(tmp_path, "dice", [2])
+    before, after = (each.tables[0].rows for each in (whole, found))
+    assert [row.iou for row in after[:2]] == [row.iou for row in before[:2]]
+    assert after[2].iou == pytest.approx(0.75 * (before[2].iou or 0), abs=2e-3)
+    assert [row.rank for row in after] == [2, 1, 3]
+    assert [row.num_failed for row in after] == [0, 0, 1]
+    assert after[2].difference is not None  # of the other three seeds
+    assert after[2].difference.mean == pytest.approx(0.1, abs=2e-3)
+    page = to_markdown("", standings_sections(found))
+    assert "dice: 1 run failed or learned nothing" in page
+
+
+def test_a_loss_that_always_diverges_is_last(tmp_path: Path) -> None:
+    run_of(tmp_path, {1: {"bce": 0.6, "iou": 0.65, "dice": 0.7}})
+    found = lose(tmp_path, "dice", range(3))
+    assert [(row.rank, row.iou == 0) for row in found.tables[0].rows] == [
+        (2, False),
+        (1, False),
+        (3, True),
+    ]
+    assert found.num_sets == 1
 
 
 def test_enough_sets_are_ranked_with_intervals(tmp_path: Path) -> None:

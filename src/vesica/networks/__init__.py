@@ -51,6 +51,7 @@ __all__ = [
     "Whole",
     "build_network",
     "check_network",
+    "check_weights",
     "default_weights",
     "is_foreign",
     "load_weights",
@@ -81,6 +82,19 @@ def is_foreign(network: Spelled) -> bool:
     return bool(network.digest) or network.name.startswith("smp:")
 
 
+def check_weights(text: str) -> None:
+    """Refuse what is neither `none`, `NAME` nor `NAME:PATH`, whether they can be had or not.
+
+    Raises:
+        DataError: With the names that there are.
+    """
+    name, path = split_path(text)
+    known = dict.fromkeys(known for fitting in FITTING.values() for known in fitting)
+    if name not in known and (name != "none" or path is not None):
+        listed = ", ".join(["none", *known])
+        raise DataError(f"unknown weights {text!r}; there are: {listed} (NAME or NAME:PATH)")
+
+
 def load_weights(text: str, network: Spelled | str) -> Weights:
     """Read `none`, `NAME` or `NAME:PATH` for a network.
 
@@ -91,10 +105,7 @@ def load_weights(text: str, network: Spelled | str) -> Weights:
     name, path = split_path(text)
     if name == "none" and path is None:
         return Weights("none")
-    known = dict.fromkeys(known for fitting in FITTING.values() for known in fitting)
-    if name not in known:
-        listed = ", ".join(["none", *known])
-        raise DataError(f"unknown weights {text!r}; there are: {listed} (NAME or NAME:PATH)")
+    check_weights(text)
     fitting = FITTING.get(network.name, {})
     if name not in fitting:
         listed = ", ".join(["none", *fitting])

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from vesica.networks import FITTING, NETWORKS, OF_THE_CELL, read_network
+from vesica.networks import FITTING, NETWORKS, OF_THE_CELL, check_weights, read_network
 from vesica.plan import Cell, replace, seeds_and_folds
 from vesica.recipes import RECIPES, rate_of
 from vesica.spelling import options_of, split_path
@@ -33,7 +33,12 @@ def architectures(
             are none at all, from its default.
         options: Of those networks that have such.
         has_rate: The optimiser of the cells is to be kept; else each network has its own rate.
+
+    Raises:
+        DataError: If there are no weights of such a name.
     """
+    for text in weights:
+        check_weights(text)
     return [
         cell
         for base in bases

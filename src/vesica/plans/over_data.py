@@ -10,6 +10,7 @@ from vesica.plans.defaults import choose
 from vesica.plans.demo import LARGE_HEADS, SMALL_HEADS
 from vesica.plans.losses import COMPARED, losses, say_seeds
 from vesica.plans.sparsity import sparsity, sparsity_classes
+from vesica.spelling import shown
 
 OverData = Literal["losses", "architectures", "sparsity", "sparsity-classes"]
 OVER_DATA: tuple[OverData, ...] = get_args(OverData)
@@ -72,8 +73,11 @@ def cells_over_data(
         networks=networks or plan_of_networks.COMPARED,
         losses=names or plan_of_networks.LOSSES,
         seeds=seeds,
-        weights=[] if weights == "default" else weights.split(","),
+        weights=[] if weights == "default" else [text.strip() for text in weights.split(",")],
         options={name: value for name, value in several.items() if value is not None},
         has_rate=shared.get("lr") is not None or shared.get("optimizer") is not None,
     )
+    if weights != "default":
+        starts = {shown(cell.model): cell.weights_name for cell in cells}
+        said += [f"{network}: weights {name}" for network, name in starts.items()]
     return cells, said

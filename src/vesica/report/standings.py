@@ -20,12 +20,14 @@ class Standing(Model):
     """A loss in one setting.
 
     Attributes:
-        iou: Per image, mean over the seeds that all losses have; None where there are none.
-        rank: Among the losses, 1 the best, ties share; None where a loss is not complete.
+        iou: Per image, mean over the seeds that all losses have; a run that failed is worth 0. None
+            while runs are missing, or where none has scores.
+        rank: Among the losses, 1 the best, ties share; None where there is no IoU.
         difference: From the baseline, over seeds and test images, as the verdict takes it; None for
             the baseline and where there is none yet.
         p_holm: Adjusted for all losses against the baseline.
-        num_failed: Runs that learned nothing, which the verdict leaves out and the rank counts.
+        num_failed: Runs that failed or learned nothing, which the verdict leaves out and the rank
+            counts.
         rise: Of validation IoU in the last quarter of the steps, where it was still rising.
     """
 
@@ -107,7 +109,7 @@ def _make_table(setting: Setting, margin: float) -> Table:
     baseline, *others = setting.losses
     num_pairs = max(1, len(others))
     pairs = adjust([judge_pair(setting, (baseline, loss), margin, num_pairs) for loss in others])
-    ious = _common_ious(setting)
+    ious = [_mean_iou(setting, loss) for loss in setting.losses]
     rising = find_rising(setting)
     ranks = [None] * len(ious) if None in ious else rankdata([-(iou or 0) for iou in ious]).tolist()
     rows = [
@@ -115,7 +117,7 @@ def _make_table(setting: Setting, margin: float) -> Table:
             loss=loss,
             iou=iou,
             rank=rank,
-            num_failed=len(setting.seeds_of(loss)) - len(setting.trained_seeds_of(loss)),
+            num_failed=_num_failed(setting, loss),
             rise=rising.get(loss),
             **_against(pair),
         )
@@ -142,12 +144,19 @@ def _against(pair: Comparison | Unjudged | None) -> dict[str, Any]:
     return said
 
 
-def _common_ious(setting: Setting) -> list[float | None]:
-    """Of each loss, over the seeds that all of them have; None while runs are missing."""
-    seeds = sorted(set.intersection(*(set(setting.seeds_of(loss)) for loss in setting.losses)))
-    if setting.waiting or not seeds:
-        return [None] * len(setting.losses)
-    return [float(setting.by_unit(loss, seeds).mean()) for loss in setting.losses]
+def _mean_iou(setting: Setting, loss: str) -> float | None:
+    """As `Standing.iou`: a run that failed drew no masks."""
+    planned = [{c.seed for c in setting.cells if c.loss == name} for name in setting.losses]
+    seeds = set.intersection(*planned)
+    if setting.waiting or setting.scores is None or not seeds:
+        return None
+    scored = sorted(seeds & set(setting.seeds_of(loss)))
+    return setting.mean_iou(loss, scored) * len(scored) / len(seeds) if scored else 0.0
+
+
+def _num_failed(setting: Setting, loss: str) -> int:
+    ended = {found.cell.seed for found in setting.of(loss)}
+    return len(ended - set(setting.trained_seeds_of(loss)))
 
 
 def _by_set(tables: Sequence[Table]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

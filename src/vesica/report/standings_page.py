@@ -34,8 +34,8 @@ def standings_sections(found: Standings) -> list[Section]:
     how = (
         f"Each interval has a level of {100 * found.tables[0].level:.3g} %, so that those of a "
         "data set and network hold together; p is adjusted by Holm for the same tests. Runs that "
-        "learned nothing are left out of a difference, for both losses, and counted in IoU and "
-        "rank."
+        "failed or learned nothing are left out of a difference, for both losses, and counted in "
+        "IoU and rank, where one that failed is worth 0."
     )
     tables: list[Block] = []
     for data in dict.fromkeys(table.data for table in found.tables):
@@ -47,7 +47,7 @@ def standings_sections(found: Standings) -> list[Section]:
 
 def _ranking_blocks(found: Standings) -> list[Block]:
     if not found.ranking:
-        return ["No data set has all its runs yet: nothing to rank."]
+        return ["Nothing to rank: no data set has all its runs yet, or none of them has scores."]
     sets = count_of(found.num_sets, "data set")
     rows = [
         [
@@ -90,7 +90,7 @@ def _row(row: Standing) -> list[str]:
 
 
 def _remarks(tables: Sequence[Table]) -> list[str]:
-    """What is too long for a table: why a verdict is open, and runs that learned nothing."""
+    """What is too long for a table: why a verdict is open, and runs that did not train."""
     has_networks = len({table.network for table in tables}) > 1
     by_remark: dict[str, list[str]] = {}
     for table in tables:
@@ -99,7 +99,7 @@ def _remarks(tables: Sequence[Table]) -> list[str]:
             if row.verdict == "undecided":
                 by_remark.setdefault(f"undecided: {row.reason}", []).append(name)
             if row.num_failed:
-                remark = f"{count_of(row.num_failed, 'run')} learned nothing"
+                remark = f"{count_of(row.num_failed, 'run')} failed or learned nothing"
                 by_remark.setdefault(remark, []).append(name)
             if row.rise is not None:
                 by_remark.setdefault(STILL_RISING, []).append(f"{name} ({100 * row.rise:+.1f})")
