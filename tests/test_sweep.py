@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tiny import TINY, tiny_cell
 
 from vesica import sweep
@@ -200,3 +201,16 @@ def test_memory_is_given_back_before_cells_run_side_by_side(
     monkeypatch.setattr(sweep, "run_in_processes", lambda *given, **more: done.append("processes"))
     run_cells(resolved, tmp_path, materials, Watcher(), num_jobs=2)
     assert done == ["prepare", "give_back", "processes"]
+
+
+def test_a_process_without_a_next_cell_gives_its_memory_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(sweep, "faster", lambda name, plain: lambda: done.append(name))
+    monkeypatch.setattr(sweep, "run_cell", lambda *given, **more: done.append("cell"))
+    threads = torch.get_num_threads()
+    work = sweep._work_on_cells(tmp_path, tmp_path, threads, {}, lambda: False)
+    for cell in plan()[:2]:
+        work(replace(cell, fingerprint="0" * 64, target="face"), lambda news: None)
+    assert done == ["memory", *["cell", "give_back"] * 2]

@@ -297,6 +297,8 @@ def _work_on_cells(
             return run_cell(cell, materials, folder, on_step=on_step, should_stop=should_stop)
         except (ValueError, OSError) as error:
             raise DataError(f"{cell.loss}, seed {cell.seed}: {error}") from None
+        finally:
+            faster("give_back", lambda: None)()  # to the others, should no further cell come
 
     return work
 
