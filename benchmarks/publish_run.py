@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vesica.files import write_text
-from vesica.results import BESIDE, read_plan
+from vesica.results import BESIDE
 
 OF_RUN = (
     "plan.json",
@@ -30,7 +30,7 @@ OF_RUN = (
 TEXTS = (".json", ".csv", ".md")
 OF_CELL = ("cell.json", "result.json", "history.csv", "scores.csv")
 HISTOGRAMS = "histograms.npz"
-FOLDERS = re.compile(r"(?<![\w./:])(?:/[\w.+-]+)+/(?=[\w.+-])")
+FOLDERS = re.compile(r"(?<![\w./])(?:/[\w.+-]+)+/(?=[\w.+-])")
 """What stands before the last name of an absolute path."""
 CACHE = re.compile(r" --cache [^\s\"`]+")
 """An option of commands that changes nothing but time."""
@@ -38,10 +38,9 @@ CACHE = re.compile(r" --cache [^\s\"`]+")
 
 def publish(run: Path, target: Path, *, with_histograms: bool = False) -> list[Path]:
     """Copy what is there, over what was copied before; the copies, with paths left out."""
-    paths = {cell.data.path for cell in read_plan(run).cells}
-    paths |= {path.partition(":of=")[2] for path in paths} - {""}  # sets made of another one
-    names = {path: FOLDERS.sub("", path) for path in sorted(paths, key=len, reverse=True)}
-    names |= {str(run): str(target), f"--out {run.name}": f"--out {target}"}
+    # A name without a folder may be any word: it is the run's behind --out alone.
+    own = rf"(?<![\w./-]){re.escape(str(run))}(?![\w.-])" if run.parent.name else r"(?!)"
+    out = rf"(?<=--out ){re.escape(run.name)}(?![\w./-])"
     copies = []
     for file in files_of(run, with_histograms=with_histograms):
         copies.append(target / file.relative_to(run))
@@ -50,9 +49,8 @@ def publish(run: Path, target: Path, *, with_histograms: bool = False) -> list[P
             shutil.copyfile(file, copies[-1])
             continue
         text = file.read_text(encoding="utf-8")
-        for path, name in names.items():
-            text = text.replace(path, name)
-        write_text(copies[-1], CACHE.sub("", text))
+        text = re.sub(f"{own}|{out}", str(target), CACHE.sub("", text))
+        write_text(copies[-1], FOLDERS.sub("", text))
     return copies
 
 

@@ -15,11 +15,21 @@ from vesica.cli import app
 from vesica.errors import DataError
 from vesica.files import SUMS, read_json, write_json
 from vesica.plan import Cell, replace
-from vesica.results import cell_folder, read_cell, read_plan, read_scores, read_table
+from vesica.results import (
+    RunPlan,
+    cell_folder,
+    read_cell,
+    read_plan,
+    read_scores,
+    read_table,
+    write_model,
+)
 from vesica.sweep import check_run
 
-FOLDER = Path(__file__).parents[1] / "docs" / "results" / "lfw"
-RUNS = sorted(path.parent for path in FOLDER.glob("*/plan.json"))
+RESULTS = Path(__file__).parents[1] / "docs" / "results"
+RUNS = sorted(path.parent for path in (RESULTS / "lfw").glob("*/plan.json"))
+KINDS = ("sparsity", "sparsity-classes", "losses", "architectures")
+PAGES = sorted(path for kind in KINDS for path in RESULTS.glob(f"*/*/{kind}.md"))
 
 
 @pytest.fixture
@@ -27,7 +37,7 @@ def run(tmp_path: Path) -> tuple[Path, list[Cell]]:
     """A run with everything in it that must not be published."""
     run = tmp_path / "run"
     cells = [
-        replace(cell, path=str(tmp_path / "faces"))
+        replace(cell, path=str(tmp_path / "faces"), model="bfcn32s")
         for cell in cells_of(["bce", "iou"], num_seeds=3)
     ]
     for cell in cells[:-1]:
@@ -64,6 +74,23 @@ def test_a_published_run_has_no_picture_and_no_path_and_goes_on(
     assert [read_cell(target, cell) is None for cell in elsewhere] == [False] * 5 + [True]
     publish(folder, target, with_histograms=True)
     assert {path.name for path in target.rglob("*.npz")} == {"histograms.npz"}
+
+
+def test_words_are_no_names_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run, (cell, _) = Path("run"), cells_of(["bce", "iou"], num_seeds=1)
+    why = 'File "/home/ann/code/loss.py", line 3: 2 runs, and 1/2 of run.py'
+    fabricate(run, cell, ious(0), reason=why, command="vesica run losses --out run --jobs 2")
+    write_model(run / "plan.json", RunPlan(command="vesica run run-2 --out run", cells=(cell,)))
+    publish(run, Path("docs/it"))
+    result = read_json(cell_folder(Path("docs/it"), cell) / "result.json")
+    assert result["command"] == "vesica run losses --out docs/it --jobs 2"
+    assert result["reason"] == 'File "loss.py", line 3: 2 runs, and 1/2 of run.py'
+    assert read_json(Path("docs/it/plan.json"))["command"] == "vesica run run-2 --out docs/it"
+    shutil.move("run", "runs/a")
+    (Path("runs/a") / "results.csv").write_text("runs/a/cells, runs/a-2, my/runs/a\n")
+    publish(Path("runs/a"), Path("docs/it"))
+    assert Path("docs/it/results.csv").read_text() == "docs/it/cells, runs/a-2, my/runs/a\n"
 
 
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
@@ -121,6 +148,27 @@ def test_a_copy_gives_the_committed_tables(
     )
     assert made[0] == expected[0]
     assert re.match(r"\s+The test images cannot be shown: \w+: no such folder", made[1])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
+def test_a_copy_gives_the_committed_page(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    copy = shutil.copytree(page.parent, tmp_path / "copy") / page.name
+    for made in (copy, copy.with_suffix(".csv")):
+        made.unlink()
+    done = CliRunner().invoke(app, ["report", "copy"])
+    assert done.exit_code == 0, done.output
+    for made, expected in ((copy, page), (copy.with_suffix(".csv"), page.with_suffix(".csv"))):
+        assert made.read_text(encoding="utf-8") == expected.read_text(encoding="utf-8")
+
+
+def test_no_committed_result_names_a_folder_of_its_machine() -> None:
+    for path in RESULTS.rglob("*"):
+        if path.suffix in (".json", ".csv", ".md"):
+            text = path.read_text(encoding="utf-8")
+            assert not re.search(r"/(tmp|work|home|root|Users)/", text), path
 
 
 def test_a_run_of_another_kind_is_refused(tmp_path: Path) -> None:
