@@ -84,9 +84,10 @@ def slopes_of(results: Path) -> Iterator[list[object]]:
     for folder, name in OBJECTS.items():
         found = Sparsity.model_validate(read_json(results / "sparsity" / folder / "sparsity.json"))
         trend = next(t for t in found.trends if (t.baseline, t.challenger) == ("bce", "iou"))
-        points = [100 * v for v in (trend.slope, trend.low, trend.high) if v is not None]
-        ends = [(p.density, 100 * p.mean) for p in trend.points[:: len(trend.points) - 1] if p.mean]
-        numbers = [*points, *(value for end in ends for value in end)]
+        densest, sparsest = trend.points[0], trend.points[-1]
+        numbers = [_known(100, value) for value in (trend.slope, trend.low, trend.high)]
+        numbers += [densest.density, _known(100, densest.mean)]
+        numbers += [sparsest.density, _known(100, sparsest.mean)]
         yield [name, trend.num_seeds, trend.verdict, *(round(value, 4) for value in numbers)]
 
 
@@ -101,9 +102,19 @@ def classes_of(results: Path) -> Iterator[list[object]]:
         for one in group.classes:
             found = _against_cross_entropy(one.comparisons)
             yield [
-                *(name, overall.num_seeds, overall.verdict, round(100 * overall.mean, 3)),
-                *(one.name, round(one.share, 6), round(100 * found.mean, 3)),
+                *(name, overall.num_seeds, overall.verdict, *_points(overall)),
+                *(one.name, round(one.share, 6), found.verdict, round(100 * found.mean, 3)),
+                *(round(100 * one.iou[loss], 3) for loss in ("ce", "iou")),
             ]
+
+
+def _known(scale: float, value: float | None) -> float:
+    assert value is not None
+    return scale * value
+
+
+def _points(found: Comparison) -> list[float]:
+    return [round(_known(100, value), 3) for value in (found.mean, found.low, found.high)]
 
 
 def _against_cross_entropy(comparisons: Iterable[Comparison | Unjudged]) -> Comparison:

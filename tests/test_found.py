@@ -38,15 +38,23 @@ def test_the_table_is_of_the_committed_runs(tmp_path: Path) -> None:
 
 
 def test_classes_by_hand() -> None:
-    shares = {"sky": 0.9, "road": 0.09, "pole": 0.009}
+    shares = {"sky": 0.9, "pole": 0.009, "road": 0.09, "bird": 0.0001}
+    verdicts, ious = ["worse", "undecided", "undecided", "undecided"], [90.0, 2.0, 50.0, 0.9]
     found = [
-        OneClass("streets", 3, "better", 4.0, name, share, 2.0 * power)
-        for power, (name, share) in enumerate(shares.items())
+        OneClass(
+            *("streets", 3, "better", 4.0, 1.0, 7.0, name, share),
+            *(verdict, 2.0 * number, 0.0, iou),
+        )
+        for number, ((name, share), verdict, iou) in enumerate(
+            zip(shares.items(), verdicts, ious, strict=True)
+        )
     ]
-    assert say_classes(found) == (
-        "streets, 3 classes, +4.0 (better), from +0.0 on sky (90 % of pixels) to +4.0 on pole "
-        "(0.9 %), and +2.0 for each tenfold rarer class"
+    said = (
+        "streets, +4.0 (+1.0 to +7.0, better), 1 of {} classes decided, from +0.0 on sky (90 % of "
+        "pixels) to +2.0 on pole (0.9 %)"
     )
+    assert say_classes(found) == said.format(4) + ", and neither draws bird"
+    assert say_classes(found[:-1]) == said.format(3)
 
 
 def of_size(kind: str, mean: float, soft: float, epochs: tuple[float, float] | None) -> Found:

@@ -15,6 +15,7 @@ from vesica.paper.claims import Claim
 from vesica.report import svg
 from vesica.report.sections import Grid, Pictures, Section
 from vesica.report.svg import BOTTOM, RIGHT, TOP
+from vesica.words import count_of, say_list
 
 TITLE = "What we found when we ran it"
 COLUMNS = (
@@ -29,13 +30,19 @@ SLOPE_COLUMNS = (
 )
 """Of `slopes.csv`: points for each tenfold lower density, and the differences at both ends."""
 
-CLASS_COLUMNS = ("name", "num_seeds", "verdict", "mean", "class_name", "share", "class_mean")
-"""Of `classes.csv`, a row for each class: its share of the pixels, and IoU loss minus cross-entropy
-in points, of the mean over all classes of the set and of the class."""
+CLASS_COLUMNS = (
+    *("name", "num_seeds", "verdict", "mean", "low", "high"),
+    *("class_name", "share", "class_verdict", "class_mean", "iou_ce", "iou_iou"),
+)
+"""Of `classes.csv`, a row for each class: its share of the pixels, IoU loss minus cross-entropy in
+points, of the mean over all classes of the set and of the class, and the IoU of the class."""
+
+DRAWN = 1.0
+"""Points of IoU below which a loss does not draw a class."""
 
 SLOPE_WORDS = {
-    "better": "it grows",
-    "worse": "it falls",
+    "better": "IoU loss gains",
+    "worse": "BCE loss gains",
     "equivalent": "it hardly moves",
     "undecided": "undecided",
 }
@@ -44,9 +51,10 @@ WHAT_WAS_RUN = (
     "LFW and 1000 faces of CelebAMask-HQ in HELEN's layout (not HELEN), BFCN-32s with VGG-16 from "
     "HED, 128 pixels, width 512, at most 15 epochs, 3 seeds of each loss; all runs were ended by "
     "the limit of epochs, so that neither loss has converged. What is called the paper's size has "
-    "its 224 pixels, width 4096 and rule for stopping, and one seed. Commands, tables and scores "
-    "are in `docs/results/lfw`, those of sets of other things in `docs/results/eight`. No claim "
-    "about FCResNet is judged: there are no pretrained weights of it here."
+    "its 224 pixels, width 4096 and rule for stopping. Commands, tables and scores are in "
+    "`docs/results/lfw`. Sets of other things, sparsity and classes were run with a light U-Net "
+    "and the modern recipe (`docs/results/eight`, `sparsity`, `classes`). No claim about FCResNet "
+    "is judged: there are no pretrained weights of it here."
 )
 
 
@@ -129,18 +137,24 @@ class OneClass:
 
     Attributes:
         name: Of the set.
-        verdict, mean: Of the mean over its classes.
+        verdict, mean, low, high: Of the mean over its classes.
         share: Of the pixels.
-        class_mean: Of this class.
+        class_verdict, class_mean: Of this class.
+        iou_ce, iou_iou: Of this class.
     """
 
     name: str
     num_seeds: int
     verdict: str
     mean: float
+    low: float
+    high: float
     class_name: str
     share: float
+    class_verdict: str
     class_mean: float
+    iou_ce: float
+    iou_iou: float
 
 
 def read_slopes() -> list[Slope]:
@@ -165,24 +179,26 @@ def _rows(file: str) -> Iterable[dict[str, str]]:
 
 
 def _read(name: str, value: str) -> Any:
-    if name in ("name", "verdict", "class_name"):
+    if name in ("name", "verdict", "class_name", "class_verdict"):
         return value
     return int(value) if name == "num_seeds" else float(value)
 
 
 def say_classes(found: Sequence[OneClass]) -> str:
-    """Of each set the mean over its classes, and how a class's difference goes with its share."""
+    """Of each set the mean over its classes, and the classes with most and fewest pixels."""
     said = []
     for name, group in groupby(found, key=lambda one: one.name):
         classes = sorted(group, key=lambda one: -one.share)
-        first, last = classes[0], classes[-1]
-        rarer = -np.log10([one.share for one in classes])
-        slope = np.polyfit(rarer, [one.class_mean for one in classes], 1)[0]
+        drawn = [one for one in classes if max(one.iou_ce, one.iou_iou) >= DRAWN]
+        others = [one.class_name for one in classes if one not in drawn]
+        first, last = drawn[0], drawn[-1]
+        num_decided = sum(one.class_verdict != "undecided" for one in classes)
         said.append(
-            f"{name}, {len(classes)} classes, {first.mean:+.1f} ({first.verdict}), from "
+            f"{name}, {first.mean:+.1f} ({first.low:+.1f} to {first.high:+.1f}, {first.verdict}), "
+            f"{num_decided} of {len(classes)} classes decided, from "
             f"{first.class_mean:+.1f} on {first.class_name} ({100 * first.share:.2g} % of pixels) "
-            f"to {last.class_mean:+.1f} on {last.class_name} ({100 * last.share:.2g} %), and "
-            f"{slope:+.1f} for each tenfold rarer class"
+            f"to {last.class_mean:+.1f} on {last.class_name} ({100 * last.share:.2g} %)"
+            + (f", and neither draws {say_list(others)}" if others else "")
         )
     return "; ".join(said)
 
@@ -223,12 +239,14 @@ def facts(found: list[Found]) -> dict[str, Any]:
         "num": len(faces),
         "num_decided": sum(f.verdict != "undecided" for f in faces),
         "mask_wins": int((means > 0).sum()),
+        "num_multiple": int((means >= 2).sum()),
         "mask_low": means.min(),
         "mask_high": means.max(),
         "soft_wins": int((soft > 0).sum()),
         "soft_low": soft.min(),
         "soft_high": soft.max(),
         "full": say_full(found),
+        "full_seeds": say_seeds(found),
         "full_epochs": say_epochs(found),
         "accuracy_low": accuracy.min(),
         "accuracy_high": accuracy.max(),
@@ -253,6 +271,12 @@ def say_full(found: Sequence[Found]) -> str:
         by_average = "" if mean is None else f", of averaged weights {mean:+.1f}"
         said.append(f"{f.set_up} {f.mean:+.1f}{by_average}, soft {f.soft:+.1f}")
     return "; ".join(said)
+
+
+def say_seeds(found: Sequence[Found]) -> str:
+    """How many there are of each set-up at the paper's size."""
+    nums = sorted({f.num_seeds for f in found if f.kind == "full"})
+    return count_of(nums[0], "seed") if len(nums) == 1 else f"{nums[0]} to {nums[-1]} seeds"
 
 
 def say_epochs(found: Sequence[Found]) -> str:

@@ -66,8 +66,8 @@ LFW = {
 """By whether hair counts as face: the last 292 of the 2927 names in their order.
 
 Made by `python benchmarks/count_foreground.py LFW_FOLDER`; a test compares them where the data is
-there. Resized to 224 x 224 pixels, the densities are the same to four digits. HELEN's labels were
-not at hand, and no density of it is used.
+there. Resized to 224 x 224 pixels, the densities are the same to four digits. HELEN's part
+masks were not at hand, and no density of it is used.
 """
 
 

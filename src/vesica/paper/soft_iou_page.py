@@ -116,8 +116,8 @@ def _helen(soft: dict[str, Any]) -> list[str | Grid]:
             ],
         ),
         "The cells trained with IoU loss agree on a density, which on LFW is the one counted; both "
-        "losses together agree on none, anywhere. Of HELEN, whose labels were not at hand, these "
-        f"cells trained with BCE do not fit what those with IoU loss allow: {failing}.",
+        "losses together agree on none, anywhere. Of HELEN, whose part masks were not at hand, "
+        f"these cells trained with BCE do not fit what those with IoU loss allow: {failing}.",
     ]
 
 
