@@ -268,6 +268,18 @@ def test_what_stands_in_for_helen_is_never_called_so(tmp_path: Path) -> None:
     assert {row.data for row in our_rows(document["setups"], "iou_soft")} == {"celebamask_as_helen"}
 
 
+def test_a_note_stands_above_the_tables_and_stays(tmp_path: Path) -> None:
+    cells = resolved(only=["helen", "bfcn32s", "nohair"], weights="hed")
+    enter_run(
+        tmp_path, cells[:2], kind="paper", grows_by=GROWS_BY, note="The face has no forehead."
+    )
+    enter_run(tmp_path, cells, kind="paper", grows_by=GROWS_BY)
+    page = to_markdown("", summarise_grid(tmp_path, cells, None).sections)
+    assert page.index("**The images:** The face has no forehead.") < page.index("Table 4")
+    enter_run(tmp_path, cells, kind="paper", grows_by=GROWS_BY, note="It has one.")
+    assert read_plan(tmp_path).note == "It has one."
+
+
 def test_what_differs_is_said_above_each_table(tmp_path: Path) -> None:
     cells = resolved(only=["lfw"], weights="hed", scale="lite", seeds=3, precision="bf16")
     fill(tmp_path, cells, num_test=292)

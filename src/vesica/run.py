@@ -71,6 +71,7 @@ class Run:
         library: Whose data sets are open; None: none are yet.
         grows: Whether seeds may be added until the verdict is clear, so that each look counts.
         choices: Fields that were chosen for the user, to be kept with a new run.
+        note: Of the user, to be kept with it.
     """
 
     folder: Path
@@ -79,6 +80,7 @@ class Run:
     library: Library | None = field(default=None, repr=False)
     grows: bool = False
     choices: Mapping[str, str | int | None] = field(default_factory=dict)
+    note: str = ""
     _judged: Judgement | None = field(default=None, repr=False)
 
     @property
@@ -164,6 +166,7 @@ class Run:
                 grows_by,
                 self.grows,
                 self.choices,
+                self.note,
             )
             keys = {cell.key for cell in ready.cells}
             cells = [cell for cell in everything if cell.key in keys]

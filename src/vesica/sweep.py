@@ -158,6 +158,7 @@ def enter_run(
     grows_by: Sequence[Axis] = (),
     grows: bool = False,
     choices: Mapping[str, str | int | None] | None = None,
+    note: str = "",
 ) -> list[Cell]:
     """Make the run's folder, or add to it; returns all its cells.
 
@@ -170,6 +171,7 @@ def enter_run(
         grows: Whether seeds may be added until the verdict is clear; a run that was begun otherwise
             stays as it was.
         choices: Fields that were chosen for the user; those that it was begun with stay.
+        note: Of the user; the last one that there was stays.
 
     Raises:
         DataError: If the folder holds something else.
@@ -190,6 +192,7 @@ def enter_run(
         jobs=num_jobs,
         grows=before.grows if before else grows,
         choices=before.choices if before else dict(choices or {}) or None,
+        note=note or (before.note if before else ""),
         cells=tuple(everything),
     )
     digests = {digest: name for cell in cells for digest, name in cell.files().items()}

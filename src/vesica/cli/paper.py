@@ -64,6 +64,13 @@ def paper(
             "it changes nothing."
         ),
     ] = "none",
+    note: Annotated[
+        str,
+        typer.Option(
+            help="What the images are, where no table can tell: said above the tables.",
+            show_default=False,
+        ),
+    ] = "",
     margin: Margin = None,
     published: Annotated[
         bool,
@@ -114,9 +121,11 @@ def paper(
         precision=precision,
         beside=beside,
     )
+    run = run_in(out, cache, f"paper-{scale}", analysis())
+    run.note = note
     execute(
         lambda _: cells,
-        run_in(out, cache, f"paper-{scale}", analysis()),
+        run,
         margin=margin,
         jobs=jobs,
         dry_run=dry_run,

@@ -70,6 +70,7 @@ def replicate(run: Path, cells: Sequence[Cell], judged: Judgement | None) -> dic
         cells: All its cells, finished or not.
         judged: What `judge_run` says of it; None while it is under way.
     """
+    plan = read_plan(run)
     found = {cell.key: result for cell in cells if (result := read_cell(run, cell)) is not None}
     by_row = [(row, [cell for cell in cells if _is_of(cell, row)]) for row in ROWS]
     setups = [_setup(row, chosen, found, judged) for row, chosen in by_row if chosen]
@@ -78,7 +79,8 @@ def replicate(run: Path, cells: Sequence[Cell], judged: Judgement | None) -> dic
         by_table.setdefault(str(row.table), []).extend(chosen)
     return {
         "schema": SCHEMA,
-        "command": read_plan(run).command,
+        "command": plan.command,
+        "note": plan.note,
         "num_cells": len(cells),
         "num_results": len(found),
         "margin": None if judged is None else judged.findings.margin,

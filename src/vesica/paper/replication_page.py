@@ -60,10 +60,11 @@ ANALYSIS = Analysis("paper", GROWS_BY, summarise_grid, is_live=True, shorter="--
 def replication_sections(document: dict[str, Any]) -> list[Section]:
     """What was run, the tables, and both analyses."""
     setups, ended, planned = (document[n] for n in ("setups", "num_results", "num_cells"))
+    note = document["note"]
     waiting = f" {planned - ended} are still to do." if ended < planned else ""
     made = f"{ended} of {planned} cells have a result.{waiting} Made by `{document['command']}`."
     return [
-        Section("", [made, *INTRODUCTION]),
+        Section("", [made, *([f"**The images:** {note}"] if note else []), *INTRODUCTION]),
         *(
             _table(number, [setup for setup in setups if str(setup["table"]) == number], differs)
             for number, differs in document["differs"].items()

@@ -38,6 +38,7 @@ class RunPlan(Model):
         jobs: Cells trained side by side; None where it does not say.
         grows: Whether seeds may be added until the verdict is clear, so that looks count.
         choices: Fields that were chosen for the user when it was begun; None where it does not say.
+        note: Of the user, on what the images are.
     """
 
     schema_number: int = Field(PLAN_SCHEMA, alias="schema", ge=1, le=PLAN_SCHEMA)
@@ -48,6 +49,7 @@ class RunPlan(Model):
     jobs: int | None = Field(None, ge=1, le=10_000)
     grows: bool = False
     choices: dict[Text, Text | int | None] | None = Field(None, max_length=100)
+    note: Text = ""
     cells: tuple[Cell, ...] = Field(min_length=1, max_length=MAX_CELLS)
 
     @model_validator(mode="before")
