@@ -159,8 +159,8 @@ SUMMARY = """## What to take from it
 
 - **`bce`** divides every image's gradient by the number of its pixels, so the smaller the object,
   the less of the gradient is about it: the sum of sizes falls with the wrong pixels' share.
-- **`focal`** sends nearly all of it to wrong pixels, to one of the background three times as much as
-  to one of the foreground that is as wrong (alpha is 1/4), and less in all.
+- **`focal`** sends nearly all of it to wrong pixels, to one of the background three times as much
+  as to one of the foreground that is as wrong (alpha is 1/4), and less in all.
 - **`iou`**, **`dice`** and **`tversky`** multiply by s(x) s(-x): a pixel that is wrong and sure of
   it (the middle of the missed part, or of the false find) gets little, the unsure edges most. They
   divide by the object's area, so that a tiny object's gradient is as large as a large one's.
