@@ -19,6 +19,7 @@ from vesica.results import Comparison, GroupFindings, Unjudged, read_findings, w
 FACES = {
     "bfcn32s-lite": "LFW",
     "celebamask-bfcn32s-lite": "CelebAMask",
+    "helen-bfcn32s-lite": "HELEN below the brows",
 }
 FULL = {"bfcn32s-full": "LFW"}
 """Runs of the grid, on a smaller scale and at the paper's size; but for that of FCResNet from

@@ -80,16 +80,16 @@ def test_facts_by_hand() -> None:
     found = read_found()
     values = facts(found)
     faces = [f for f in found if f.kind == "faces"]
-    assert values["num"] == len(faces) == 8
+    assert values["num"] == len(faces)
     assert values["mask_wins"] == sum(f.mean > 0 for f in faces)
     assert values["soft_high"] == max(f.soft for f in faces)
-    assert values["num_pairs"] == 4
+    assert values["num_pairs"] == len(faces) / 2
     big, small = (
         next(f for f in faces if (f.name, f.target, f.size) == ("LFW", "face", size))
         for size in ("big", "small")
     )
     assert big.iou_bce - small.iou_bce == pytest.approx(80.683 - 78.377)
-    assert values["num_sizes"] == 8
+    assert values["num_sizes"] == len(faces)
     lost = [
         getattr(b, name) - getattr(s, name)
         for b in faces

@@ -46,15 +46,17 @@ SLOPE_WORDS = {
     "equivalent": "it hardly moves",
     "undecided": "undecided",
 }
-NAME_WIDTH, WIDTH, ROW_HEIGHT = 250, 760, 22
+NAME_WIDTH, WIDTH, ROW_HEIGHT = 350, 860, 22
 WHAT_WAS_RUN = (
-    "LFW and 1000 faces of CelebAMask-HQ in HELEN's layout (not HELEN), BFCN-32s with VGG-16 from "
-    "HED, 128 pixels, width 512, at most 15 epochs, 3 seeds of each loss; all runs were ended by "
-    "the limit of epochs, so that neither loss has converged. What is called the paper's size has "
-    "its 224 pixels, width 4096 and rule for stopping. Commands, tables and scores are in "
-    "`docs/results/lfw`. Sets of other things, sparsity and classes were run with a light U-Net "
-    "and the modern recipe (`docs/results/eight`, `sparsity`, `classes`). No claim about FCResNet "
-    "is judged: there are no pretrained weights of it here."
+    "LFW, 1000 faces of CelebAMask-HQ in HELEN's layout (not HELEN), and 1200 of HELEN's 2330 "
+    "images with labels drawn from its contours, in which the face ends at the brows and there is"
+    " no hair; BFCN-32s with VGG-16 from HED, 128 pixels, width 512, at most 15 epochs, 3 seeds "
+    "of each loss; all runs were ended by the limit of epochs, so that neither loss has "
+    "converged. What is called the paper's size has its 224 pixels, width 4096 and rule for "
+    "stopping. Commands, tables and scores are in `docs/results/lfw`. Sets of other things, "
+    "sparsity and classes were run with a light U-Net and the modern recipe "
+    "(`docs/results/eight`, `sparsity`, `classes`). No claim about FCResNet is judged: there are "
+    "no pretrained weights of it here."
 )
 
 
