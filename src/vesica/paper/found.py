@@ -304,9 +304,11 @@ def found_section(claims: list[Claim]) -> Section:
     grid = Grid(["section", "the paper", "its tables", "our runs"], rows, num_words=None)
     caption = (
         "IoU loss minus BCE loss in each of our runs, in points. Filled: decided; hollow: not. "
-        "The line is the interval over seeds and test images, of masks; the cross is soft IoU."
+        "The line is the interval over seeds and test images, of masks (none of one seed); the "
+        "cross is soft IoU."
     )
-    return Section(TITLE, [WHAT_WAS_RUN, grid, Pictures([("At a glance", caption, draw(found))])])
+    glance = Pictures([("At a glance", caption, draw(found))])
+    return Section(TITLE, [WHAT_WAS_RUN, glance, grid])
 
 
 def draw(found: list[Found]) -> Markup:
@@ -325,4 +327,4 @@ def draw(found: list[Found]) -> Markup:
         parts += [svg.cross(scale(row.soft), y, title=said)]
     parts += [svg.x_axis(scale, foot, "IoU loss minus BCE loss, points", svg.signed)]
     alt = "; ".join(f"{f.label} {f.mean:+.1f}, soft {f.soft:+.1f}" for f in found)
-    return svg.drawing(alt, WIDTH, foot + BOTTOM, *parts)
+    return svg.drawing(alt, WIDTH, foot + BOTTOM, *parts, class_="plot forest")
