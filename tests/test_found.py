@@ -10,16 +10,15 @@ from markupsafe import escape
 
 from vesica.paper.claims import claims
 from vesica.paper.found import (
-    TITLE,
     Found,
     OneClass,
     facts,
-    found_section,
     read_found,
     say_classes,
     say_epochs,
     say_full,
 )
+from vesica.paper.found_page import TITLE, found_section
 from vesica.report.sections import Grid, to_html, to_markdown
 
 ROOT = Path(__file__).parents[1]

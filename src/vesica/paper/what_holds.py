@@ -8,7 +8,8 @@ from vesica.errors import DataError
 from vesica.files import write_json, write_text
 from vesica.paper import contrasts
 from vesica.paper.claims import Claim, Status, claims
-from vesica.paper.found import found_section, read_found
+from vesica.paper.found import read_found
+from vesica.paper.found_page import found_section
 from vesica.paper.page_parts import HEADINGS, UNSEEN_NOTE, printed_cells, unseen_blocks
 from vesica.paper.published import PRINTED, ROWS
 from vesica.paper.section_5 import section_5
