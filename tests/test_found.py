@@ -52,7 +52,7 @@ def test_classes_by_hand() -> None:
         "streets, +4.0 (+1.0 to +7.0, better), 1 of {} classes decided, from +0.0 on sky (90 % of "
         "pixels) to +2.0 on pole (0.9 %)"
     )
-    assert say_classes(found) == said.format(4) + ", and neither draws bird"
+    assert say_classes(found) == said.format(3) + ", and neither draws bird"
     assert say_classes(found[:-1]) == said.format(3)
 
 

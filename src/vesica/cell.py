@@ -246,12 +246,12 @@ def _summary(
         "val_iou_per_image": mean_iou(half),
         **test.summary(cell.empty, num_classes, is_exclusive=cell.data.classes),
         # Each pixel's class has no threshold.
-        **({} if cell.data.classes else _at(tuned, test, mean_iou, num_classes)),
+        **({} if cell.data.classes else _at_threshold(tuned, test, mean_iou, num_classes)),
         "num_empty": test.counts.num_empty,
     }
 
 
-def _at(
+def _at_threshold(
     threshold: float,
     test: metrics.Scores,
     mean_iou: Callable[[metrics.Counts], float],

@@ -49,7 +49,7 @@ class Trend(Model):
         points: The densest first.
         slope: Of the difference, a fraction of IoU for each tenfold lower density; None: no seed
             has trained with both losses at every density, or runs are missing.
-        verdict: "better" is a difference that grows as the object becomes sparser.
+        verdict: "better": the challenger gains as the object becomes sparser.
         reason: Why it is undecided.
         dropped_seeds: With which a loss failed, or learned nothing, at some density.
         num_units: Test images, or groups of them, with two densities or more.

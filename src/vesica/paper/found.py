@@ -175,10 +175,10 @@ def say_classes(found: Sequence[OneClass]) -> str:
         drawn = [one for one in classes if max(one.iou_ce, one.iou_iou) >= DRAWN]
         others = [one.class_name for one in classes if one not in drawn]
         first, last = drawn[0], drawn[-1]
-        num_decided = sum(one.class_verdict != "undecided" for one in classes)
+        num_decided = sum(one.class_verdict != "undecided" for one in drawn)
         said.append(
             f"{name}, {first.mean:+.1f} ({first.low:+.1f} to {first.high:+.1f}, {first.verdict}), "
-            f"{num_decided} of {len(classes)} classes decided, from "
+            f"{num_decided} of {len(drawn)} classes decided, from "
             f"{first.class_mean:+.1f} on {first.class_name} ({100 * first.share:.2g} % of pixels) "
             f"to {last.class_mean:+.1f} on {last.class_name} ({100 * last.share:.2g} %)"
             + (f", and neither draws {say_list(others)}" if others else "")
