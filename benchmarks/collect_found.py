@@ -21,7 +21,7 @@ FACES = {
     "celebamask-bfcn32s-lite": "CelebAMask",
     "helen-bfcn32s-lite": "HELEN below the brows",
 }
-FULL = {"bfcn32s-full": "LFW"}
+FULL = {"bfcn32s-full": "LFW", "helen-bfcn32s-full": "HELEN below the brows"}
 """Runs of the grid, on a smaller scale and at the paper's size; but for that of FCResNet from
 scratch, of one seed and 15 epochs."""
 
@@ -62,15 +62,9 @@ def row_of(name: str, kind: str, group: GroupFindings) -> list[object]:
     pair = next(c for c in group.comparisons if (c.baseline, c.challenger) == ("bce", "iou"))
     assert isinstance(pair, Comparison)
     bce, iou = (next(r for r in group.losses if r.loss == loss) for loss in ("bce", "iou"))
-    assert bce.accuracy is not None
-    assert iou.accuracy is not None
-    assert bce.iou_per_image is not None
-    assert iou.iou_per_image is not None
-    points = [
-        *(pair.mean, pair.low, pair.high),
-        *(pair.soft.difference.mean, iou.accuracy - bce.accuracy),
-        *(bce.iou_per_image, iou.iou_per_image),
-    ]
+    scores = [row[name] for name in ("accuracy", "iou_per_image", "iou_soft") for row in (bce, iou)]
+    assert None not in scores
+    points = [pair.mean, pair.low, pair.high, pair.soft.difference.mean, *scores]
     has_ended = kind == "full" and not bce.num_censored + iou.num_censored
     return [
         *(kind, name, group.setting["data"]["split"], group.target or "", pair.num_seeds),

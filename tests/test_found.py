@@ -18,7 +18,7 @@ from vesica.paper.found import (
     say_epochs,
     say_full,
 )
-from vesica.paper.found_page import TITLE, found_section
+from vesica.paper.found_page import TITLE, found_section, full_blocks
 from vesica.report.sections import Grid, to_html, to_markdown
 
 ROOT = Path(__file__).parents[1]
@@ -58,8 +58,8 @@ def test_classes_by_hand() -> None:
 
 def of_size(kind: str, mean: float, soft: float, epochs: tuple[float, float] | None) -> Found:
     return Found(
-        *(kind, "LFW", "small", "face", 1, "undecided", mean, None, None, soft, 0.0, 83.0, 84.0),
-        *(epochs or (None, None)),
+        *(kind, "LFW", "small", "face", 1, "undecided", mean, None, None, soft),
+        *(96.0, 96.5, 83.0, 85.3, 81.8, 84.0, *(epochs or (None, None))),
     )
 
 
@@ -73,6 +73,16 @@ def test_the_papers_size_by_hand() -> None:
     assert say_epochs([full, averaged]) == ("LFW, small, no hair, IoU loss after 71, BCE after 60")
     assert say_epochs([of_size("full", 0.6, 5.1, None)]) == ""
     assert full.label == "full size: LFW, small, no hair"
+    assert full.accuracy == 0.5
+    assert full.published.name == "small, no hair"  # 0.872 and 0.837
+    assert full.is_near("iou")
+    assert not full.is_near("soft")  # 0.840 and 0.818
+    said, grid = full_blocks([full, averaged])
+    assert str(said).endswith(
+        "read as that of masks in LFW, small, no hair and as soft IoU in none."
+    )
+    assert isinstance(grid, Grid)
+    assert grid.rows[0][:7] == [full.set_up, "iou", "0.970", "0.965", "0.872", "0.853", "0.840"]
 
 
 def test_facts_by_hand() -> None:
@@ -105,7 +115,7 @@ def test_every_sentence_is_one_of_the_papers() -> None:
     quotes = [entry["quote"] for entry in tomllib.loads(text)["found"]]
     assert set(quotes) <= {claim.quote for claim in claims()}
     section = found_section(claims())
-    (grid,) = (block for block in section.blocks if isinstance(block, Grid))
+    grid, _ = (block for block in section.blocks if isinstance(block, Grid))
     assert len(grid.rows) == len(quotes)
     assert not any("{" in row[3] for row in grid.rows)
 

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from vesica.paper.published import FOREGROUND, LOSSES, ROWS, Row
 from vesica.words import count_of, say_list
 
 COLUMNS = (
     *("kind", "name", "size", "target", "num_seeds", "verdict"),
-    *("mean", "low", "high", "soft", "accuracy", "iou_bce", "iou_iou", "epochs_bce", "epochs_iou"),
+    *("mean", "low", "high", "soft", "accuracy_bce", "accuracy_iou", "iou_bce", "iou_iou"),
+    *("soft_bce", "soft_iou", "epochs_bce", "epochs_iou"),
 )
 """Of `found.csv`: differences are IoU loss minus BCE loss in points; `soft` is of soft IoU."""
 
@@ -29,6 +31,9 @@ CLASS_COLUMNS = (
 )
 """Of `classes.csv`, a row for each class: its share of the pixels, IoU loss minus cross-entropy in
 points, of the mean over all classes of the set and of the class, and the IoU of the class."""
+
+NEAR = 2.0
+"""Points of IoU."""
 
 DRAWN = 1.0
 """Points of IoU below which a loss does not draw a class."""
@@ -51,8 +56,8 @@ class Found:
         mean, low, high: Of masks, with the interval over seeds and test images; no interval of a
             single seed.
         soft: Of soft IoU.
-        accuracy: Of masks.
-        iou_bce, iou_iou: Of masks.
+        accuracy_bce, accuracy_iou, iou_bce, iou_iou: Of masks, in points.
+        soft_bce, soft_iou: Soft IoU, in points.
         epochs_bce, epochs_iou: After which the paper's rule ended training; None where it did not.
     """
 
@@ -66,11 +71,37 @@ class Found:
     low: float | None
     high: float | None
     soft: float
-    accuracy: float
+    accuracy_bce: float
+    accuracy_iou: float
     iou_bce: float
     iou_iou: float
+    soft_bce: float
+    soft_iou: float
     epochs_bce: float | None
     epochs_iou: float | None
+
+    @property
+    def accuracy(self) -> float:
+        """The difference of accuracies."""
+        return self.accuracy_iou - self.accuracy_bce
+
+    @property
+    def published(self) -> Row:
+        """The paper's row of this set-up, of BFCN-32s."""
+        return next(
+            row
+            for row in ROWS
+            if row.network == "BFCN-32s"
+            and self.name.startswith(row.data)
+            and (row.size, FOREGROUND[row.hair]) == (self.size, self.target)
+        )
+
+    def is_near(self, reading: str) -> bool:
+        """Whether both losses are within `NEAR` of the published IoU, as "iou" or "soft"."""
+        return all(
+            abs(getattr(self, f"{reading}_{loss}") - getattr(self.published.iou, loss) / 10) <= NEAR
+            for loss in LOSSES
+        )
 
     @property
     def set_up(self) -> str:

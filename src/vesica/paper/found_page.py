@@ -6,12 +6,15 @@ from importlib import resources
 from markupsafe import Markup
 
 from vesica.paper.claims import Claim
-from vesica.paper.found import Found, facts, read_found
+from vesica.paper.found import NEAR, Found, facts, read_found
+from vesica.paper.published import LOSSES
 from vesica.report import svg
 from vesica.report.sections import Grid, Pictures, Section
 from vesica.report.svg import BOTTOM, RIGHT, TOP
+from vesica.words import say_list
 
 TITLE = "What we found when we ran it"
+READINGS = {"iou": "as that of masks", "soft": "as soft IoU"}
 NAME_WIDTH, WIDTH, ROW_HEIGHT = 350, 860, 22
 WHAT_WAS_RUN = (
     "LFW, 1000 faces of CelebAMask-HQ in HELEN's layout (not HELEN), and 1200 of HELEN's 2330 "
@@ -44,7 +47,40 @@ def found_section(claims: list[Claim]) -> Section:
         "cross is soft IoU."
     )
     glance = Pictures([("At a glance", caption, draw(found))])
-    return Section(TITLE, [WHAT_WAS_RUN, glance, grid])
+    return Section(TITLE, [WHAT_WAS_RUN, glance, grid, *full_blocks(found)])
+
+
+def full_blocks(found: list[Found]) -> list[str | Grid]:
+    """Our trainings at the paper's size beside what it published."""
+    full = [f for f in found if f.kind == "full"]
+    averaged = {f.set_up: f for f in found if f.kind == "averaged"}
+    rows = [
+        [
+            f.set_up,
+            loss,
+            f"{getattr(f.published.accuracy, loss) / 1000:.3f}",
+            _share(f, f"accuracy_{loss}"),
+            f"{getattr(f.published.iou, loss) / 1000:.3f}",
+            *(_share(one, f"{of}_{loss}") for one in (f, averaged[f.set_up]) for of in READINGS),
+        ]
+        for f in full
+        for loss in LOSSES
+    ]
+    header = ["set-up", "loss", "accuracy, published", "ours", "IoU, published"]
+    header += ["ours, masks", "soft", "averaged, masks", "soft"]
+    near = [
+        f"{words} in {say_list([f.set_up for f in full if f.is_near(of)]) or 'none'}"
+        for of, words in READINGS.items()
+    ]
+    return [
+        f"At the paper's size both losses come within {NEAR / 100:.2f} of the published IoU, read "
+        f"{' and '.join(near)}.",
+        Grid(header, rows, num_words=2),
+    ]
+
+
+def _share(found: Found, name: str) -> str:
+    return f"{getattr(found, name) / 100:.3f}"
 
 
 def draw(found: list[Found]) -> Markup:
