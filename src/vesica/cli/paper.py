@@ -122,7 +122,7 @@ def paper(
         beside=beside,
     )
     run = run_in(out, cache, f"paper-{scale}", analysis())
-    run.note = note
+    run.note = " ".join(note.split())
     execute(
         lambda _: cells,
         run,
