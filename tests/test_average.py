@@ -22,7 +22,15 @@ from vesica.materials import Materials
 from vesica.networks import Whole
 from vesica.optim import average_share, read_average
 from vesica.plan import Cell, across, replace
-from vesica.results import BESIDE, CellResult, cell_folder, read_table, write_table
+from vesica.results import (
+    BESIDE,
+    CellResult,
+    RunPlan,
+    cell_folder,
+    read_table,
+    write_model,
+    write_table,
+)
 from vesica.results.folder import read_model
 from vesica.run import Run
 
@@ -223,6 +231,14 @@ def test_a_run_that_failed_has_no_average_and_is_waited_for_no_more(tmp_path: Pa
         (setting,) = read_settings(tmp_path, [cell], is_beside=is_beside)
         assert not setting.waiting
         assert [found.result.status for found in setting.ended.values()] == ["failed"]
+
+
+def test_an_average_that_is_gone_is_said(tmp_path: Path) -> None:
+    cell = resolved(tiny_cell(beside="ema"))
+    folder = fabricate(tmp_path, cell, ious(0)).folder
+    write_model(tmp_path / "plan.json", RunPlan(cells=(cell,)))
+    with pytest.raises(DataError, match=rf"{BESIDE}/result.json: is missing; delete {folder} and"):
+        read_settings(tmp_path, [cell], is_beside=True)
 
 
 @pytest.mark.parametrize("field", ["average", "beside"])

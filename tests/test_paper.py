@@ -544,6 +544,16 @@ def test_published_never_writes_among_other_files(
     assert [path.name for path in (small / "photos").iterdir()] == ["a.jpg"]
 
 
+@pytest.mark.parametrize("note", ["two\nlines", "<script>", "a | b", "x" * 501])
+def test_a_note_is_one_line_of_plain_text(
+    note: str, small: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "paper", "--lfw", "lfw", "--note", note, "--dry-run") == 2
+    assert "one line of plain text, at most 500 characters" in " ".join(
+        re.sub("[^ -~]", " ", capsys.readouterr().err).split()
+    )
+
+
 def test_an_empty_part_is_no_part(
     small: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

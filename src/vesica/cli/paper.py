@@ -1,6 +1,7 @@
 """`vesica paper`: the paper's grid, its tables beside ours, and what holds of them."""
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -107,7 +108,13 @@ def paper(
         raise typer.BadParameter("pass --lfw DIR, --helen DIR or both, or --published")
     from vesica.cli.session import execute
     from vesica.paper.grid import grid
+    from vesica.results.kept import MAX_NOTE, NOTE
     from vesica.run import run_in
+
+    if len(note) > MAX_NOTE or not re.match(NOTE, note):
+        raise typer.BadParameter(
+            f"--note: one line of plain text, at most {MAX_NOTE} characters, without <>`*[]|"
+        )
 
     cells = grid(
         lfw,
@@ -122,7 +129,7 @@ def paper(
         beside=beside,
     )
     run = run_in(out, cache, f"paper-{scale}", analysis())
-    run.note = " ".join(note.split())
+    run.note = note.strip()
     execute(
         lambda _: cells,
         run,

@@ -29,7 +29,7 @@ def _remedy(path: Path) -> str:
     if path.name == PLAN:
         return "delete it and run the command that made the run again: cells that are done stay so"
     cell = next((folder for folder in list(path.parents)[:2] if _is_cell(folder)), None)
-    if cell is not None and path.name != RESULT and (cell / RESULT).exists():
+    if cell is not None and path != cell / RESULT and (cell / RESULT).exists():
         return train_again(cell)
     if cell is not None:
         return f"delete it and train it again: vesica run {quoted(cell.parent.parent)}"

@@ -146,7 +146,7 @@ def read_cell(run: Path, cell: Cell, *, is_beside: bool = False) -> EndedCell | 
     A cell that failed has no average: its own result stands for both.
 
     Raises:
-        DataError: If it is damaged, or lies elsewhere.
+        DataError: If it is damaged, lies elsewhere, or an average is missing.
     """
     folder = cell_folder(run, cell)
     if not is_there(folder / RESULT):
@@ -155,9 +155,9 @@ def read_cell(run: Path, cell: Cell, *, is_beside: bool = False) -> EndedCell | 
         raise DataError(f"{folder}: a link to another folder; a run keeps its cells itself")
     result = read_model(folder / RESULT, CellResult)
     if is_beside and result.has_scores:
-        folder = folder / BESIDE
+        folder = folder / BESIDE  # written before the cell's own result
         if not is_there(folder / RESULT):
-            return None
+            raise damaged(folder / RESULT, FileNotFoundError())
         result = read_model(folder / RESULT, CellResult)
     return EndedCell(cell, folder, result)
 

@@ -28,6 +28,11 @@ ALWAYS = [name for name, metric in METRICS.items() if metric.shown == "scores"]
 Status = Literal["finished", "collapsed", "failed"]
 
 
+MAX_NOTE = 500
+NOTE = r"^[^<>`*\[\]|\x00-\x1f]*$"
+"""Plain text in one line, as it stands in Markdown, too."""
+
+
 class RunPlan(Model):
     """`plan.json`: what a folder was begun with.
 
@@ -49,7 +54,7 @@ class RunPlan(Model):
     jobs: int | None = Field(None, ge=1, le=10_000)
     grows: bool = False
     choices: dict[Text, Text | int | None] | None = Field(None, max_length=100)
-    note: Text = ""
+    note: str = Field("", max_length=MAX_NOTE, pattern=NOTE)
     cells: tuple[Cell, ...] = Field(min_length=1, max_length=MAX_CELLS)
 
     @model_validator(mode="before")
