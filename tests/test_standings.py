@@ -113,6 +113,12 @@ def test_each_data_set_has_what_follows_from_its_images() -> None:
     assert any("folds" in line for line in said)
 
 
+def test_of_several_sets_the_wrong_one_is_named() -> None:
+    paths = ["generated:num=60:size=128", "generated:num=2:size=64"]
+    with pytest.raises(DataError, match=r"^generated:num=2:size=64: .*\nOptions hold for all sets"):
+        cells_over_data("losses", paths, {"steps": 10}, Library(), names=["bce", "iou"], seeds=1)
+
+
 # The tables
 
 

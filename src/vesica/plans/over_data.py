@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
 from vesica.data.library import Library
+from vesica.errors import DataError
 from vesica.plan import SHORTHANDS, Cell
-from vesica.plans.defaults import choose
+from vesica.plans.defaults import Defaults, choose
 from vesica.plans.demo import LARGE_HEADS, SMALL_HEADS
 from vesica.plans.losses import COMPARED, losses, say_seeds
 from vesica.plans.sparsity import sparsity, sparsity_classes
@@ -60,7 +61,7 @@ def cells_over_data(
     several = {} if plan == "losses" else {name: fields.get(name) for name in OF_NETWORK}
     shared = {name: value for name, value in fields.items() if name not in several}
     weights = shared.pop("weights", "default") if several else ""
-    chosen = [choose(path, shared, "modern", library, None) for path in paths or GENERATED]
+    chosen = [_choose(path, shared, library, len(paths)) for path in paths or GENERATED]
     bases = [found.base for found in chosen]
     said = [f"{found.base.data.spelled}: {line}" for found in chosen for line in found.reasons]
     if plan == "losses":
@@ -81,3 +82,16 @@ def cells_over_data(
         starts = {shown(cell.model): cell.weights_name for cell in cells}
         said += [f"{network}: weights {name}" for network, name in starts.items()]
     return cells, said
+
+
+def _choose(path: str, fields: Mapping[str, Any], library: Library, num_sets: int) -> Defaults:
+    """Of several sets, name the one that is wrong."""
+    try:
+        return choose(path, fields, "modern", library, None)
+    except DataError as error:
+        if num_sets < 2:
+            raise
+        raise DataError(
+            f"{path}: {error}\nOptions hold for all sets: what this one alone needs goes into a "
+            "command of its own, with the same --out."
+        ) from None
