@@ -4,6 +4,7 @@ Controlled: the same object pixels on a growing canvas, so that background alone
 Observational: classes of one set, which differ in density and in all else: confounded.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -97,6 +98,12 @@ def sparsity_classes(
             "sparsity-classes takes one set of index masks, and a rule for each class: "
             "vesica run sparsity-classes DATA --foreground 'skin=1;earring=15'"
         )
+    parts = [one.rpartition("=") for one in classes]
+    for kind, found in (("name", [name for name, _, _ in parts]), ("rule", [p[2] for p in parts])):
+        if twice := [one for one, num in Counter(found).items() if one and num > 1]:
+            raise DataError(
+                f"--foreground: two classes have the same {kind}, {twice[0]}; change one"
+            )
     given = {n: value for n, value in fields.items() if value is not None and n != "foreground"}
     base = cell_of(data[0], ALIKE | {"size": CLASS_SIZE} | given, "modern")
     base = replace(base, **_fewest(on_classes(base, classes), library))
