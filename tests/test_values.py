@@ -363,6 +363,10 @@ def test_numbers_of_colours_and_colours_of_numbers_are_refused(tmp_path: Path) -
     coloured = make(tmp_path / "a", colours("000000", blob="ff0000", line="00ff00"))
     assert "hold colours and no numbers. The masks hold 3" in refusal(coloured, foreground="1")
     assert "hold none such. Pass colours" in refusal(coloured, ignore="1")
+    both = refusal(coloured, foreground="car=#ff0000", ignore="#FF0000")
+    assert both.startswith(
+        "--foreground car=#ff0000 and --ignore #ff0000 are the same pixels. Leave"
+    )
     deep = make(tmp_path / "b", [m.astype(np.uint16) * 300 for m in numbers(blob=1, line=2)])
     assert "hold numbers and no colours. Pass numbers" in refusal(deep, foreground="#ff0000")
     assert "hold none such. Pass numbers" in refusal(deep, ignore="#ff0000")

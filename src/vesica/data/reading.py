@@ -129,6 +129,12 @@ def choose_reading(
     parse = parse_classes if classes else lambda text: [Rule.parse(text)]
     given = tuple(parse(foreground)) if foreground is not None else ()
     ignored = None if ignore is None else Rule.parse(ignore, "--ignore")
+    for rule in given:
+        if ignored is not None and rule.unnamed == ignored.unnamed:
+            raise DataError(
+                f"--foreground {rule.spelled} and --ignore {ignored.spelled} are the same pixels. "
+                "Leave out one of the two."
+            )
     asked = Reading(given or (Rule(PLAIN),), ignored, depth or FULL_DEPTH, fit_masks, as_stored)
     if is_settled:
         return asked
