@@ -212,16 +212,9 @@ def _verdict_row(setup: dict[str, Any]) -> list[str]:
 
 def _averaged(document: dict[str, Any]) -> list[Section]:
     """Whether the sign of a difference outlives the noise of single steps."""
-    setups = [setup for setup in document["setups"] if setup["averaged"]]
-    pairs = [
-        (_ahead(setup["ours"]), _ahead(setup["averaged"]["ours"]))
-        for setup in setups
-        if is_whole(setup)
-    ]
-    if not pairs:
+    setups = [setup for setup in document["setups"] if setup["averaged"] and is_whole(setup)]
+    if not setups:
         return []
-    by_weights, by_average = zip(*pairs, strict=True)
-    num_other = sum((a > 0) != (b > 0) for a, b in pairs)
     average = spelling.shown(setups[0]["averaged"]["average"])
     header = ["L_IoU", "L_BCE", "difference"]
     return [
@@ -236,14 +229,31 @@ def _averaged(document: dict[str, Any]) -> list[Section]:
                     ["set-up", *header, *(f"{name}, averaged" for name in (*header, "verdict"))],
                     [_averaged_row(setup) for setup in setups],
                 ),
-                f"IoU loss is ahead in {sum(d > 0 for d in by_weights)} of "
-                f"{count_of(len(pairs), 'set-up')} by the weights, by "
-                f"{statistics.fmean(by_weights):+.1f} points on average, and in "
-                f"{sum(d > 0 for d in by_average)} by their average, by "
-                f"{statistics.fmean(by_average):+.1f}; in {num_other} the two do not agree on "
-                "which loss is ahead.",
+                *say_ahead(setups),
             ],
         )
+    ]
+
+
+def say_ahead(setups: Sequence[dict[str, Any]]) -> list[str]:
+    """Of the set-ups in which both losses trained, how often IoU loss is ahead, and by how much."""
+    pairs = [
+        (_ahead(setup["ours"]), _ahead(setup["averaged"]["ours"]))
+        for setup in setups
+        if "mean" in (setup["comparison"] or {})
+        and "mean" in (setup["averaged"]["comparison"] or {})
+    ]
+    if not pairs:
+        return []
+    by_weights, by_average = zip(*pairs, strict=True)
+    num_other = sum((a > 0) != (b > 0) for a, b in pairs)
+    return [
+        f"IoU loss is ahead in {sum(d > 0 for d in by_weights)} of "
+        f"{count_of(len(pairs), 'set-up')} by the weights, by "
+        f"{statistics.fmean(by_weights):+.1f} points on average, and in "
+        f"{sum(d > 0 for d in by_average)} by their average, by "
+        f"{statistics.fmean(by_average):+.1f}; in {num_other} the two do not agree on "
+        "which loss is ahead."
     ]
 
 
