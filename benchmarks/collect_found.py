@@ -80,10 +80,12 @@ def slopes_of(results: Path) -> Iterator[list[object]]:
         found = Sparsity.model_validate(read_json(results / "sparsity" / folder / "sparsity.json"))
         trend = next(t for t in found.trends if (t.baseline, t.challenger) == ("bce", "iou"))
         densest, sparsest = trend.points[0], trend.points[-1]
-        numbers = [_known(100, value) for value in (trend.slope, trend.low, trend.high)]
-        numbers += [densest.density, _known(100, densest.mean)]
-        numbers += [sparsest.density, _known(100, sparsest.mean)]
-        yield [name, trend.num_seeds, trend.verdict, *(round(value, 4) for value in numbers)]
+        yield [
+            *(name, trend.num_seeds, trend.verdict),
+            *_points(trend.slope, trend.low, trend.high, digits=4),
+            *(round(densest.density, 4), *_points(densest.mean, digits=4)),
+            *(round(sparsest.density, 4), *_points(sparsest.mean, digits=4)),
+        ]
 
 
 def classes_of(results: Path) -> Iterator[list[object]]:
@@ -97,19 +99,18 @@ def classes_of(results: Path) -> Iterator[list[object]]:
         for one in group.classes:
             found = _against_cross_entropy(one.comparisons)
             yield [
-                *(name, overall.num_seeds, overall.verdict, *_points(overall)),
-                *(one.name, round(one.share, 6), found.verdict, round(100 * found.mean, 3)),
-                *(round(100 * one.iou[loss], 3) for loss in ("ce", "iou")),
+                *(name, overall.num_seeds, overall.verdict),
+                *_points(overall.mean, overall.low, overall.high),
+                *(one.name, round(one.share, 6), found.verdict),
+                *_points(found.mean, one.iou["ce"], one.iou["iou"]),
             ]
 
 
-def _known(scale: float, value: float | None) -> float:
-    assert value is not None
-    return scale * value
-
-
-def _points(found: Comparison) -> list[float]:
-    return [round(_known(100, value), 3) for value in (found.mean, found.low, found.high)]
+def _points(*shares: float | None, digits: int = 3) -> list[float]:
+    """Hundredths; every one of them is known."""
+    known = [share for share in shares if share is not None]
+    assert len(known) == len(shares)
+    return [round(100 * share, digits) for share in known]
 
 
 def _against_cross_entropy(comparisons: Iterable[Comparison | Unjudged]) -> Comparison:

@@ -314,6 +314,7 @@ def test_a_run_grows_by_densities_and_seeds(tmp_path: Path) -> None:
         (["sparsity-classes", "a", "--foreground", "1;2", "--folds", "3"], "leave it out"),
         (["sparsity-classes", "a", "--foreground", "sky=0;sky=3"], "the same name, sky"),
         (["sparsity-classes", "a", "--foreground", "sky=0;heaven=0"], "the same rule, 0"),
+        (["sparsity-classes", "a", "--foreground", "sky=>5;road=<5"], "a: no such folder"),
         (["sparsity-classes", "--foreground", "1;2"], "takes one set"),
         (["sparsity", "--size", "64"], "takes no such option: leave out --size"),
         (["sparsely"], "(is sparsity meant?); built in: demo, losses, architectures, sparsity, "),

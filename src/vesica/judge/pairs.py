@@ -124,7 +124,7 @@ def _why_failed(setting: Setting, found: EndedCell) -> str:
 def _count_failures(setting: Setting, loss: str) -> Failures:
     """A seed's run has failed where any fold of it has."""
     seeds = {found.cell.seed for found in setting.of(loss)}
-    num_failed = len(seeds - set(setting.trained_seeds_of(loss)))
+    num_failed = len(setting.failed_seeds_of(loss))
     low, high = statistics.share_interval(num_failed, len(seeds)) if seeds else (0.0, 1.0)
     return Failures(loss=loss, num_failed=num_failed, num_runs=len(seeds), low=low, high=high)
 

@@ -177,6 +177,11 @@ class Setting:
         lost = {place.seed for place in untrained if place.loss == loss}
         return [seed for seed in self.seeds_of(loss) if seed not in lost]
 
+    def failed_seeds_of(self, loss: str) -> list[int]:
+        """Seeds of which a fold has ended without scores, or has learned nothing."""
+        trained = self.trained_seeds_of(loss)
+        return sorted({found.cell.seed for found in self.of(loss)}.difference(trained))
+
     def runs_of(self, loss: str, seed: int) -> list[EndedCell]:
         """What has ended of a loss and seed, fold by fold."""
         places = (Place(loss, seed, fold) for fold in self.folds)

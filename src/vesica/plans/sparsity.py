@@ -11,7 +11,7 @@ from typing import Any
 
 from vesica.data import DERIVED
 from vesica.data.canvas import side_at
-from vesica.data.classes import BETWEEN
+from vesica.data.classes import BETWEEN, parse_classes
 from vesica.data.library import Library
 from vesica.errors import DataError
 from vesica.plan import Axis, Cell, across, replace
@@ -98,9 +98,10 @@ def sparsity_classes(
             "sparsity-classes takes one set of index masks, and a rule for each class: "
             "vesica run sparsity-classes DATA --foreground 'skin=1;earring=15'"
         )
-    parts = [one.rpartition("=") for one in classes]
-    for kind, found in (("name", [name for name, _, _ in parts]), ("rule", [p[2] for p in parts])):
-        if twice := [one for one, num in Counter(found).items() if one and num > 1]:
+    rules = parse_classes(BETWEEN.join(classes))
+    named = [rule.name for rule in rules if rule.name]
+    for kind, found in (("name", named), ("rule", [rule.unnamed.spelled for rule in rules])):
+        if twice := [one for one, num in Counter(found).items() if num > 1]:
             raise DataError(
                 f"--foreground: two classes have the same {kind}, {twice[0]}; change one"
             )

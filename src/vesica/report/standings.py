@@ -117,7 +117,7 @@ def _make_table(setting: Setting, margin: float) -> Table:
             loss=loss,
             iou=iou,
             rank=rank,
-            num_failed=_num_failed(setting, loss),
+            num_failed=len(setting.failed_seeds_of(loss)),
             rise=rising.get(loss),
             **_against(pair),
         )
@@ -152,11 +152,6 @@ def _mean_iou(setting: Setting, loss: str) -> float | None:
         return None
     scored = sorted(seeds & set(setting.seeds_of(loss)))
     return setting.mean_iou(loss, scored) * len(scored) / len(seeds) if scored else 0.0
-
-
-def _num_failed(setting: Setting, loss: str) -> int:
-    ended = {found.cell.seed for found in setting.of(loss)}
-    return len(ended - set(setting.trained_seeds_of(loss)))
 
 
 def _by_set(tables: Sequence[Table]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
