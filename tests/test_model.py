@@ -466,7 +466,7 @@ def test_settings_are_not_chosen_between(tmp_path: Path) -> None:
 
 
 def test_nothing_learned_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vesica.judge.setting.has_trained", lambda val, cell: False)
+    monkeypatch.setattr("vesica.judge.scores.has_trained", lambda val, cell: False)
     message = "no seed of bce can be used: all its runs failed, or are no better than a constant"
     with pytest.raises(DataError, match=message):
         choose(trained_run()[0], Asked())

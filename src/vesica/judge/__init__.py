@@ -10,8 +10,9 @@ from vesica.judge.looks import check_looks
 from vesica.judge.metrics import read_metrics
 from vesica.judge.pairs import adjust, judge_pair
 from vesica.judge.rising import find_rising
+from vesica.judge.scores import Place
 from vesica.judge.sentences import say_short
-from vesica.judge.setting import Place, Setting, difference_of, fold_of_units, read_settings
+from vesica.judge.setting import Setting, difference_of, fold_of_units, read_settings
 
 __all__ = [
     "MIN_RUNS",

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from vesica.data.arrays import Arrays
 from vesica.data.library import Library
 from vesica.errors import DataError
-from vesica.judge.setting import Place, Setting
+from vesica.judge.scores import Place
+from vesica.judge.setting import Setting
 from vesica.results import Masks, read_masks
 
 Mask = NDArray[np.bool_]

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from vesica import statistics
 from vesica.judge.histograms import DECISIONS, HALF, SOFT
+from vesica.judge.scores import Place
 from vesica.judge.sentences import say_failures
-from vesica.judge.setting import Place, Setting, difference_of, fold_of_units
+from vesica.judge.setting import Setting, difference_of, fold_of_units
 from vesica.results import (
     Calibration,
     CellName,
