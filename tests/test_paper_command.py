@@ -106,6 +106,27 @@ def test_words_are_never_aligned_as_numbers() -> None:
     assert [Grid(["a", "b", "c"], [], num_words=2).is_number(i) for i in range(3)] == [0, 0, 1]
 
 
+@pytest.mark.parametrize("num", [1, 4, 9])
+def test_columns_that_do_not_fit_stand_below(num: int) -> None:
+    from rich.console import Console
+
+    from vesica.cli.tables import section_blocks
+
+    names = [f"heading{n}" for n in range(num)]
+    grid = Grid(["who", "what", *names], [["a", "b", *(f"0.12345{n}" for n in range(num))]], 2)
+    console = Console(width=80, record=True)
+    with console.capture() as shown:
+        for block in section_blocks([Section("", [grid])]):
+            console.print(block)
+    lines = shown.get().splitlines()
+    assert max(map(len, lines)) <= 80
+    for n, name in enumerate(names):
+        assert shown.get().count(name) == shown.get().count(f"0.12345{n}") == 1
+    heads = [line for line in lines if "who" in line]
+    assert len(heads) == (2 if num == 9 else 1)
+    assert all("what" in line for line in heads)
+
+
 @pytest.mark.parametrize("text", ["[bold]not ours[/]", "a [b] c"])
 def test_terminal_shows_brackets_as_they_are(text: str) -> None:
     from rich.console import Console
