@@ -29,6 +29,7 @@ from vesica.results import (
     CellResult,
     EndedCell,
     GroupFindings,
+    RunPlan,
     read_cell,
     read_plan,
     read_scores,
@@ -79,7 +80,7 @@ def replicate(run: Path, cells: Sequence[Cell], judged: Judgement | None) -> dic
         by_table.setdefault(str(row.table), []).extend(chosen)
     return {
         "schema": SCHEMA,
-        "command": plan.command,
+        "commands": _commands(plan, found),
         "note": plan.note,
         "num_cells": len(cells),
         "num_results": len(found),
@@ -92,6 +93,12 @@ def replicate(run: Path, cells: Sequence[Cell], judged: Judgement | None) -> dic
         },
         "analysis": {reading: _analyse(setups, reading) for reading in READINGS},
     }
+
+
+def _commands(plan: RunPlan, found: Results) -> list[str]:
+    """What made the cells that have a result; before there is any, what began the run."""
+    made = dict.fromkeys(result.result.command for result in found.values())
+    return [command for command in made if command] or [plan.command]
 
 
 def our_rows(setups: Sequence[dict[str, Any]], reading: Reading) -> list[Row]:

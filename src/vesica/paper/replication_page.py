@@ -62,7 +62,8 @@ def replication_sections(document: dict[str, Any]) -> list[Section]:
     setups, ended, planned = (document[n] for n in ("setups", "num_results", "num_cells"))
     note = document["note"]
     waiting = f" {planned - ended} are still to do." if ended < planned else ""
-    made = f"{ended} of {planned} cells have a result.{waiting} Made by `{document['command']}`."
+    made_by = " and ".join(f"`{command}`" for command in document["commands"])
+    made = f"{ended} of {planned} cells have a result.{waiting} Made by {made_by}."
     return [
         Section("", [made, *([f"**The images:** {note}"] if note else []), *INTRODUCTION]),
         *(
