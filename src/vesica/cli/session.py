@@ -136,6 +136,8 @@ def conclude(console: Console, run: Run, *, as_json: bool) -> None:
         console.print(f"Written: {escape(', '.join(map(str, summary.files(run.folder))))}")
         console.print(f"Report: {escape(str(page))}")
         document |= {run.analysis.kind: summary.document}
+    if run.findings.damage:
+        console.print(escape(run.findings.damage), style="yellow", soft_wrap=True)
     if as_json:
         print(json.dumps(document, indent=2))
 

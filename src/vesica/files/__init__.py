@@ -3,7 +3,7 @@
 from vesica.files.drafts import remove_drafts, writing
 from vesica.files.paths import check_target, expand, is_there, quoted
 from vesica.files.remedies import CELLS, PLAN, RESULT, WEIGHTS, damaged, train_again
-from vesica.files.sums import SUMS, sum_of, was_written
+from vesica.files.sums import SUMS, read_sums, sum_of, was_written
 from vesica.files.whole import (
     check,
     check_all,
@@ -30,6 +30,7 @@ __all__ = [
     "quoted",
     "read_bytes",
     "read_json",
+    "read_sums",
     "read_text",
     "remove_drafts",
     "replacing",

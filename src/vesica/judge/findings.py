@@ -13,6 +13,7 @@ from vesica.errors import DataError
 from vesica.judge.advice import advise, advise_longer, advise_more_steps
 from vesica.judge.baselines import choose_beside, score_baselines
 from vesica.judge.classes import judge_classes, say_classes
+from vesica.judge.damage import say_damage
 from vesica.judge.looks import Looks, read_looks, write_looks
 from vesica.judge.metrics import score_own
 from vesica.judge.pairs import adjust, judge_pair
@@ -104,6 +105,7 @@ def judge_run(
         num_results=sum(len(setting.ended) for setting in own),
         groups=groups,
         verdict=" ".join(sentence for group in groups for sentence in group.verdict),
+        damage=say_damage(run, [found for setting in settings for found in setting.ended.values()]),
     )
     write_model(run / "results.json", findings)
     by_key = {found.cell.key: found for s in own for found in s.ended.values()}

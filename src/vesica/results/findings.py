@@ -282,6 +282,7 @@ class Findings(Model):
     Attributes:
         margin: Differences of per-image IoU smaller than this do not matter; a fraction.
         verdict: Every warning and sentence; what to do next is in `advice`, as it depends on times.
+        damage: Files that are not what was written and that no verdict needs; "" if all are whole.
     """
 
     schema_number: int = Field(FINDINGS_SCHEMA, alias="schema")
@@ -292,6 +293,7 @@ class Findings(Model):
     num_results: int
     groups: tuple[GroupFindings, ...]
     verdict: str
+    damage: str = ""
 
     @property
     def num_failed(self) -> int:
