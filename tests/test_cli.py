@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from PIL import Image
 from realdata import require
 
 from vesica.__main__ import main
+from vesica.data.library import Library
 from vesica.data.synthetic import open_faces
 from vesica.results import cell_folder, read_plan, read_table
 
@@ -333,8 +335,72 @@ def test_another_setting_in_the_same_folder(vesica: Terminal, folder: Path) -> N
     before = {path: path.read_bytes() for path in Path("run").rglob("*.json")}
     code, _, err = vesica(*base, "--patience", 3)
     assert code == 2
-    assert "recipe.patience was 0, now 3" in err
+    assert "(patience was 0, now 3)" in err
     assert before == {path: path.read_bytes() for path in Path("run").rglob("*.json")}
+
+
+def test_a_run_of_another_kind_in_the_same_folder(vesica: Terminal, folder: Path) -> None:
+    rest = [*TINY, "--epochs", 1, "--seeds", 1, "--out", "run"]
+    assert vesica("compare", folder, *rest)[0] == 0
+    code, _, err = vesica("run", "losses", folder, "--losses", "bce,iou", *rest)
+    assert (code, "another kind (plain, and this one is losses); pass another" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (["compare", "DATA", "--losses", "bce,iuo"], "unknown loss 'iuo'"),
+        (["compare", "DATA", "--model", "unett"], "unknown model 'unett'"),
+        (["compare", "DATA", "--optimizer", "adamx"], "unknown optimizer 'adamx'"),
+        (["compare", "DATA", "--augment", "flop"], "unknown augmentation 'flop'"),
+        (["run", "losses", "DATA", "--losses", "bce,iuo"], "unknown loss 'iuo'"),
+        (["run", "architectures", "DATA", "--networks", "unet,fcm"], "unknown model 'fcm'"),
+        (["run", "architectures", "DATA", "--losses", "bce,iuo"], "unknown loss 'iuo'"),
+        (
+            ["run", "architectures", "DATA", "--networks", "unet,fcresnet", "--weights", "hed"],
+            "weights hed fit none of unet, fcresnet",
+        ),
+    ],
+)
+def test_misspelt_names_are_told_before_images_are_read(
+    command: list[str], told: str, vesica: Terminal, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Library, "dataset", lambda *given: pytest.fail("images were opened"))
+    code, _, err = vesica(*[str(folder) if word == "DATA" else word for word in command])
+    assert (code, told in err) == (2, True), err
+
+
+def test_damage_that_no_verdict_needs_is_told(vesica: Terminal, folder: Path) -> None:
+    base = ["compare", folder, *TINY, "--epochs", 1, "--seeds", 1, "--out", "run"]
+    code, out, _ = vesica(*base)
+    assert (code, "Not what was written" in out) == (0, False)
+    first, second = sorted(Path("run/cells").iterdir())
+    (first / "model.safetensors").unlink()
+    (second / "cell.json").write_text("{}")
+    code, out, _ = vesica("report", "run")
+    for told in (
+        f"{first.relative_to('run')}/model.safetensors missing",
+        f"{second.relative_to('run')}/cell.json damaged",
+        "the folders of these 2 cells and train again: vesica run run",
+    ):
+        assert told in out
+    assert "cell.json damaged" in Path("run/report.html").read_text()
+    code, out, _ = vesica("report", "run", "--json")
+    assert json.loads(out)["damage"].startswith("Not what was written")
+
+
+def test_cells_are_called_by_what_tells_them_apart(vesica: Terminal, folder: Path) -> None:
+    other = "generated:num=60:size=48"
+    options = ["--losses", "bce,iou", "--size", 48, "--steps", 8, "--batch", 8, "--seeds", 1]
+    options += ["--model", tiny.TINY, "--out", "run", "--folds", 2]
+    code, out, _ = vesica("run", "losses", folder, other, *options)
+    assert code in (0, 1)
+    assert re.search(rf"^iou, seed 0, fold 2 of 2, {other}: test IoU .* after \d epochs", out, re.M)
+    _, out, _ = vesica("status", "run")
+    assert re.search(rf"bce, seed 0, fold 1 of 2, {folder.name}: ", out)
+    _, out, _ = vesica("run", "losses", folder, *options[:-2], "--folds", 2, "--dry-run")
+    assert "fold 1" not in out
+    assert out.count("images; ") == 1, "all folds are described once"
 
 
 PLAN = """
@@ -388,6 +454,9 @@ def test_unknown_plan_and_unknown_run(vesica: Terminal) -> None:
             assert (code, f"{name}: no such plan" in err) == (2, True)
             assert "built in: demo" in err
             assert ("is losses meant?" in err) == (name == "losess")
+    Path("photos").mkdir()
+    code, _, err = vesica("run", "photos")
+    assert (code, "photos: a folder, and no run of Vesica" in err) == (2, True)
     for command in ("status", "report"):
         code, _, err = vesica(command, "nowhere")
         assert (code, "no run of Vesica" in err) == (2, True)

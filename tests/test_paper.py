@@ -185,7 +185,7 @@ def test_a_run_grows_by_parts_of_the_grid(tmp_path: Path) -> None:
     ("options", "words"),
     [
         ({"scale": "full"}, "size was 128, now 224"),
-        ({"max_epochs": 2}, "max_epochs was 15, now 2"),
+        ({"max_epochs": 2}, "epochs was 15, now 2"),
         ({"weights": "none"}, "weights was hed, now none"),
         ({"recipe": "paper"}, "reduction was mean, now sum"),
     ],

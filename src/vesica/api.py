@@ -10,7 +10,7 @@ from vesica import spelling
 from vesica.data.library import Library
 from vesica.errors import DataError, say_refused
 from vesica.plan import OPTION_NAMES, seeds_and_folds
-from vesica.plans.defaults import QUICK_SEEDS, choose, default_losses
+from vesica.plans.defaults import QUICK_SEEDS, check_names, choose, default_losses
 from vesica.run import Run, name_cells, name_run, run_in
 from vesica.until import MAX_SEEDS, Until, looks_up_to, read_duration
 
@@ -102,22 +102,23 @@ def compare(
     path = _spell(data, "data")
     run = run_in(out, cache, name_run(path, "quick" * quick), grows=True)
     library = Library(run.cache)
+    own = [*(losses or ()), *more]
+    own_spelled = [_spell(name, "loss") for name in own]
     try:
+        check_names(path, spelled, recipe, own_spelled)
         chosen = choose(path, spelled, recipe, library, run.folder, quick=quick)
     except ValidationError as error:
         raise ValueError(say_refused(error.errors(), _call)) from None
-    usual = default_losses(chosen.base.data, library) if losses is None else losses
-    names: list[Named] = [*usual, *more]
-    spelled_losses = [_spell(name, "loss") for name in names]
+    usual = default_losses(chosen.base.data, library) if losses is None else []
     run.choices = chosen.choices
     numbers = looks_up_to(max_seeds) if seeds is None else (seeds,)
     looks = Until(
-        lambda num_seeds: seeds_and_folds(chosen.base, num_seeds, spelled_losses),
+        lambda num_seeds: seeds_and_folds(chosen.base, num_seeds, [*usual, *own_spelled]),
         (QUICK_SEEDS,) if quick and seeds is None else numbers,
         None if budget is None else read_duration(budget),
         chosen.fit,
     )
-    live = [name for name in (data, *names, *given.values()) if _is_of_this_process(name)]
+    live = [name for name in (data, *own, *given.values()) if _is_of_this_process(name)]
     if live and (jobs or 1) > 1:
         raise DataError(
             f"{getattr(live[0], '__name__', live[0])}: other processes cannot find this function; "

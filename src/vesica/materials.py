@@ -209,7 +209,10 @@ class Materials:
 
     def describe(self, cells: Sequence[Cell]) -> list[str]:
         """What a user should know of the images of these cells, a sentence each."""
-        images = {(cell.data.model_dump_json(), cell.size, cell.long_side): cell for cell in cells}
+        images: dict[tuple[str, int, int], Cell] = {}
+        for cell in cells:  # of all folds the first speaks
+            data = cell.data.model_dump_json(exclude={"fold"})
+            images.setdefault((data, cell.size, cell.long_side), cell)
         sentences = [
             sentence
             for cell in images.values()
@@ -229,22 +232,16 @@ class Materials:
             ValueError: If a name or an option does not exist.
             DataError: If its data, weights or a user's file cannot be had, or do not fit.
         """
-        network, data = read_network(cell.model), self.library.resolve(cell.data)
-        weights, recipe = self.weights(cell), cell.recipe
+        cell = spell(cell)
+        data, weights = self.library.resolve(cell.data), self.weights(cell)
         path = split_path(cell.weights)[1]
         resolved = replace(
             cell,
-            model=str(_without_default_freeze(network, weights)),
-            loss=str(parse_loss(cell.loss)),
+            model=str(_without_default_freeze(read_network(cell.model), weights)),
             weights=f"{weights.name}:{path}" if path else weights.name,
             weights_digest=weights.digest,
-            optimizer=str(read_optimizer(recipe.optimizer)),
-            schedule=str(read_schedule(recipe.schedule)),
-            average=str(read_average(recipe.average)),
-            beside=str(read_average(recipe.beside)),
             **self._epochs(cell, data),
-            augment=str(read_augmentation(recipe.augment)),
-            precision=resolve_precision(recipe.precision),
+            precision=resolve_precision(cell.recipe.precision),
         ).model_copy(update={"data": data})
         beside = resolved.recipe.beside
         if beside == resolved.recipe.average != "none" and resolved.recipe.keep == "last":
@@ -286,6 +283,26 @@ class Materials:
         image = torch.zeros(3, cell.size, cell.size, dtype=torch.uint8)
         mask = torch.zeros(num_classes, cell.size, cell.size, dtype=torch.bool)
         augment(read_augmentation(cell.recipe.augment), image, mask, cell.stream, 0, 0)
+
+
+def spell(cell: Cell) -> Cell:
+    """The cell with each of its names in the one spelling that it has; opens no data.
+
+    Raises:
+        ValueError: If a name or an option does not exist.
+        DataError: If a user's file cannot be had.
+    """
+    recipe = cell.recipe
+    return replace(
+        cell,
+        model=str(read_network(cell.model)),
+        loss=str(parse_loss(cell.loss)),
+        optimizer=str(read_optimizer(recipe.optimizer)),
+        schedule=str(read_schedule(recipe.schedule)),
+        average=str(read_average(recipe.average)),
+        beside=str(read_average(recipe.beside)),
+        augment=str(read_augmentation(recipe.augment)),
+    )
 
 
 def _without_default_freeze(network: Spelled, weights: Weights) -> Spelled:

@@ -329,13 +329,6 @@ def field_names() -> list[str]:
     return [name for name in names if name not in ("data", "recipe", "folder")]
 
 
-def place_of(name: str) -> str:
-    """What stands before the name of a field: "data.", "recipe." or nothing."""
-    if name in Source.model_fields:
-        return "data."
-    return "recipe." if name in Recipe.model_fields else ""
-
-
 def flatten(fields: dict[str, Any]) -> dict[str, Any]:
     """A cell's fields without their places, as each name has one place alone."""
     flat: dict[str, Any] = {}

@@ -13,6 +13,7 @@ from vesica.plan import Cell
 from vesica.results import CellResult
 from vesica.sweep import Watcher
 from vesica.train import State
+from vesica.words import count_of
 
 PLAIN_EVERY_S = 30.0
 """Where there is no terminal, a line about the cell under way every so many seconds."""
@@ -88,7 +89,8 @@ class Display:
         if result.status == "failed":
             self.console.print(f"[red]{name}: failed[/] - {escape(result.reason)}")
             return
-        text = f"{name}: test IoU {result.iou_per_image:.3f} after {result.epochs} epochs"
+        text = f"{name}: test IoU {result.iou_per_image:.3f} after "
+        text += count_of(result.epochs, "epoch")
         if result.status == "collapsed":
             text += f" - [red]collapsed[/]: {result.reason}"
         self.console.print(f"{text} ({result.train_time_s:.0f} s)")

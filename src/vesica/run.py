@@ -29,6 +29,12 @@ if TYPE_CHECKING:
     from vesica.networks import Network
     from vesica.sweep import Watcher
 
+TELLING = (
+    *("model", "format", "target", "foreground", "split", "train"),
+    *("optimizer", "monitor", "keep", "size"),
+)
+"""Fields by which a user tells the cells of a data set apart, where they vary."""
+
 MAX_DECODED_BYTES = 2**31
 """What judging decodes anew: the run may be a stranger's, and training says what it takes."""
 
@@ -129,7 +135,7 @@ class Run:
         from vesica.materials import Materials
         from vesica.sweep import check_folder, check_plan, check_run, make_folder
 
-        check_folder(self.folder)
+        check_folder(self.folder, self.analysis.kind)
         make_folder(self.cache, "--cache")
         materials = Materials(self.cache, progress)
         resolved = check_plan(cells, materials)
@@ -346,19 +352,20 @@ def default_out(name: str) -> Path:
 
 def name_cells(cells: Sequence[Cell]) -> dict[str, str]:
     """What each cell is called, by its key: its loss, its seed, and what else varies."""
-    flat = {cell.key: flatten(cell.setting()) for cell in cells}
+    by_set: dict[str, list[dict[str, Any]]] = {}
+    for cell in cells:
+        by_set.setdefault(cell.data.spelled, []).append(flatten(cell.setting()))
     varying = [
         name
-        for name in ("model", "format", "target", "split", "optimizer", "monitor", "keep", "size")
-        if len({fields[name] for fields in flat.values()}) > 1
+        for name in TELLING
+        if any(len({str(fields[name]) for fields in settings}) > 1 for settings in by_set.values())
     ]
-    return {
-        cell.key: ", ".join(
-            [
-                cell.loss_name,
-                f"seed {cell.seed}",
-                *(spelling.shown(str(flat[cell.key][name])) for name in varying),
-            ]
-        )
-        for cell in cells
-    }
+
+    def name_of(cell: Cell) -> str:
+        fields, data = flatten(cell.setting()), cell.data
+        fold = [] if data.fold is None else [f"fold {data.fold + 1} of {data.folds}"]
+        of_set = [spelling.shown(data.spelled)] if len(by_set) > 1 else []
+        rest = [spelling.shown(str(fields[name])) for name in varying]
+        return ", ".join([cell.loss_name, f"seed {cell.seed}", *fold, *of_set, *rest])
+
+    return {cell.key: name_of(cell) for cell in cells}

@@ -20,8 +20,8 @@ from vesica.cell import run_cell
 from vesica.errors import DataError, Stopped
 from vesica.files import check_all, remove_drafts, replacing
 from vesica.locks import LOCK, holder_of, locked
-from vesica.materials import Materials
-from vesica.plan import LATER, Axis, Cell, flatten, place_of
+from vesica.materials import Materials, spell
+from vesica.plan import LATER, OPTION_NAMES, Axis, Cell, flatten
 from vesica.pool import ShouldStop, Tell, run_in_processes
 from vesica.results import CellResult, RunPlan, cell_folder, read_cell, read_plan, write_model
 from vesica.train import State
@@ -61,6 +61,8 @@ def check_plan(cells: Sequence[Cell], materials: Materials) -> list[Cell]:
     """
     if not cells:
         raise ValueError("the plan has no cells; a plan is a list of at least one")
+    for cell in cells:
+        spell(cell)  # a misspelt name is told before images are read
     resolved = [materials.resolve(cell) for cell in cells]
     if len({cell.key for cell in resolved}) < len(resolved):
         raise ValueError("the plan has the same cell twice; give each loss and seed once")
@@ -86,16 +88,25 @@ def check_run(run: Path, cells: Sequence[Cell], grows_by: Sequence[Axis] = ()) -
     return known
 
 
-def check_folder(run: Path) -> None:
+def check_folder(run: Path, kind: str | None = None) -> None:
     """Refuse a folder that holds something else than a run; needs no data.
 
+    Args:
+        run: The folder.
+        kind: What the plan is beyond a list of cells; None: no matter what the run is.
+
     Raises:
-        DataError: If it does, or a file is in its way.
+        DataError: If it does, the run is of another kind, or a file is in its way.
     """
     check_path(run, "--out")
     is_run = (run / "plan.json").exists() or (run / LOCK).exists()
     if not is_run and run.exists() and any(run.iterdir()):
         raise DataError(f"{run}: exists and is no run of Vesica; pass another --out")
+    if kind is not None and (run / "plan.json").exists() and (own := read_plan(run).kind) != kind:
+        raise DataError(
+            f"{run}: holds a run of another kind ({own or 'plain'}, and this one is "
+            f"{kind or 'plain'}); pass another --out"
+        )
 
 
 def check_path(folder: Path, option: str) -> None:
@@ -319,7 +330,7 @@ def _check_growth(
                 continue
             fixed = axis.following if axis.fields else [n for n in new if n not in moving]
             changed = [
-                CHANGED.get(name, f"{place_of(name)}{name} was {old[name]}, now {new[name]}")
+                CHANGED.get(name, f"{_option(name)} was {old[name]}, now {new[name]}")
                 for name in fixed
                 if old[name] != new[name]
             ]
@@ -328,6 +339,10 @@ def _check_growth(
                     f"{run}: holds a run of other settings ({'; '.join(changed)}); "
                     "pass another --out, or the settings that it was begun with"
                 )
+
+
+def _option(name: str) -> str:
+    return OPTION_NAMES.get(name, name)
 
 
 def _whole_setting(cell: Cell) -> dict[str, Any]:

@@ -135,7 +135,7 @@ def compare(
     from vesica.cli.session import execute
     from vesica.data.library import Library
     from vesica.plan import seeds_and_folds
-    from vesica.plans.defaults import QUICK_SEEDS, choose, default_losses
+    from vesica.plans.defaults import QUICK_SEEDS, check_names, choose, default_losses
     from vesica.plans.fairness import fairness as fairness_plan
     from vesica.plans.learning_curve import count_train
     from vesica.plans.learning_curve import learning_curve as curve_plan
@@ -163,9 +163,11 @@ def compare(
     run.grows = analysis is PLAIN
     recipe = recipe or ("paper" if fairness else "modern")
     library = Library(run.cache)
+    named = None if losses is None else losses.split(",")
+    check_names(data, fields, recipe, named)
     chosen = choose(data, fields, recipe, library, run.folder, quick=quick)
     num_train = count_train(chosen.base, library) if learning_curve else 0
-    names = default_losses(chosen.base.data, library) if losses is None else losses.split(",")
+    names = named or default_losses(chosen.base.data, library)
     few = quick or not run.grows
 
     def plan(num_seeds: int) -> list[Cell]:

@@ -24,6 +24,11 @@ def check_plan(name: str) -> None:
     known = [*PLANS, *OVER_DATA]
     path = Path(name).expanduser()
     if name not in known and (path.suffix != ".py" or not path.is_file()):
+        if path.is_dir():
+            raise DataError(
+                f"{name}: a folder, and no run of Vesica (it has no plan.json); check the path, or "
+                f"name a plan and its data: vesica run {OVER_DATA[0]} {name}"
+            )
         closest = difflib.get_close_matches(name, known, 1)
         meant = f" (is {closest[0]} meant?)" if closest else ""
         raise DataError(

@@ -35,10 +35,10 @@ def architectures(
         has_rate: The optimiser of the cells is to be kept; else each network has its own rate.
 
     Raises:
+        ValueError: If there is no such network, or weights fit none.
         DataError: If there are no weights of such a name.
     """
-    for text in weights:
-        check_weights(text)
+    check_networks(networks, weights)
     return [
         cell
         for base in bases
@@ -55,6 +55,21 @@ def architectures(
             losses,
         )
     ]
+
+
+def check_networks(networks: Sequence[str], weights: Sequence[str]) -> None:
+    """Refuse names that do not exist, and weights without a network; opens no data.
+
+    Raises:
+        ValueError: If there is no such network, or weights fit none.
+        DataError: If there are no weights of such a name.
+    """
+    for text in weights:
+        check_weights(text)
+    fitting = {name for network in networks for name in FITTING.get(read_network(network).name, {})}
+    for text in weights:
+        if split_path(text)[0] not in {"none", *fitting}:
+            raise ValueError(f"weights {text} fit none of {', '.join(networks)}; leave them out")
 
 
 def weights_of(network: str, wanted: Sequence[str]) -> str:

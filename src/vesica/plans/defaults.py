@@ -1,7 +1,7 @@
 """What a comparison does unless it is said otherwise: it follows the images, each with a reason."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -114,6 +114,26 @@ class Defaults:
             **values,
         )
         return True
+
+
+def check_names(
+    path: str, fields: Mapping[str, Any], recipe: str, losses: Sequence[str] | None
+) -> None:
+    """Refuse a misspelt name before any image is read. Needs torch.
+
+    Args:
+        path, fields, recipe: As of `choose`.
+        losses: That the user names.
+
+    Raises:
+        ValueError: As `cell_of`, or if a name or an option does not exist.
+        DataError: If a user's file cannot be had.
+    """
+    from vesica.materials import spell
+
+    base = cell_of(path, fields, recipe)
+    for loss in losses or [base.loss]:
+        spell(replace(base, loss=loss))
 
 
 def choose(

@@ -1,13 +1,13 @@
 """Plans that a user runs on data sets of their own."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 from vesica.data.library import Library
 from vesica.errors import DataError
 from vesica.plan import SHORTHANDS, Cell
-from vesica.plans.defaults import Defaults, choose
+from vesica.plans.defaults import Defaults, check_names, choose
 from vesica.plans.demo import LARGE_HEADS, SMALL_HEADS
 from vesica.plans.losses import COMPARED, losses, say_seeds
 from vesica.plans.sparsity import sparsity, sparsity_classes
@@ -58,30 +58,54 @@ def cells_over_data(
         return sparsity(paths, fields, library, seeds=seeds), []
     if plan == "sparsity-classes":
         return sparsity_classes(paths, fields, library, seeds=seeds), []
-    several = {} if plan == "losses" else {name: fields.get(name) for name in OF_NETWORK}
-    shared = {name: value for name, value in fields.items() if name not in several}
-    weights = shared.pop("weights", "default") if several else ""
-    chosen = [_choose(path, shared, library, len(paths)) for path in paths or GENERATED]
-    bases = [found.base for found in chosen]
-    said = [f"{found.base.data.spelled}: {line}" for found in chosen for line in found.reasons]
+    paths = paths or GENERATED
     if plan == "losses":
+        chosen = _choose_all(paths, fields, library, names)
         names = names or COMPARED
-        return losses(bases, losses=names, seeds=seeds), said + say_seeds(len(names), seeds)
-    from vesica.plans import architectures as plan_of_networks  # needs torch
+        cells = losses([found.base for found in chosen], losses=names, seeds=seeds)
+        return cells, _reasons(chosen) + say_seeds(len(names), seeds)
+    return _architectures(paths, fields, library, names, networks, seeds)
 
-    cells = plan_of_networks.architectures(
-        bases,
-        networks=networks or plan_of_networks.COMPARED,
-        losses=names or plan_of_networks.LOSSES,
+
+def _architectures(
+    paths: Sequence[str],
+    fields: Mapping[str, Any],
+    library: Library,
+    names: Sequence[str],
+    networks: Sequence[str],
+    seeds: int,
+) -> tuple[list[Cell], list[str]]:
+    from vesica.plans.architectures import COMPARED, LOSSES, architectures, check_networks
+
+    of_network = {name: fields[name] for name in OF_NETWORK if fields.get(name) is not None}
+    shared = {name: value for name, value in fields.items() if name not in OF_NETWORK}
+    said = shared.pop("weights", "default")
+    weights = [] if said == "default" else [text.strip() for text in said.split(",")]
+    networks = networks or COMPARED
+    check_networks(networks, weights)
+    chosen = _choose_all(paths, shared, library, names)
+    cells = architectures(
+        [found.base for found in chosen],
+        networks=networks,
+        losses=names or LOSSES,
         seeds=seeds,
-        weights=[] if weights == "default" else [text.strip() for text in weights.split(",")],
-        options={name: value for name, value in several.items() if value is not None},
+        weights=weights,
+        options=of_network,
         has_rate=shared.get("lr") is not None or shared.get("optimizer") is not None,
     )
-    if weights != "default":
-        starts = {shown(cell.model): cell.weights_name for cell in cells}
-        said += [f"{network}: weights {name}" for network, name in starts.items()]
-    return cells, said
+    starts = {shown(cell.model): cell.weights_name for cell in cells if weights}
+    return cells, _reasons(chosen) + [f"{net}: weights {name}" for net, name in starts.items()]
+
+
+def _choose_all(
+    paths: Sequence[str], fields: Mapping[str, Any], library: Library, names: Sequence[str]
+) -> list[Defaults]:
+    check_names(paths[0], fields, "modern", names)
+    return [_choose(path, fields, library, len(paths)) for path in paths]
+
+
+def _reasons(chosen: Iterable[Defaults]) -> list[str]:
+    return [f"{found.base.data.spelled}: {line}" for found in chosen for line in found.reasons]
 
 
 def _choose(path: str, fields: Mapping[str, Any], library: Library, num_sets: int) -> Defaults:
