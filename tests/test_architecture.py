@@ -38,6 +38,8 @@ ORDER = [
     "train",
     "provenance",
     "results",
+    "naming",
+    "entry",
     "materials",
     "cell",
     "pool",

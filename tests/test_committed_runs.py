@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from vesica import metrics
 from vesica.cli import app
+from vesica.entry import check_run
 from vesica.errors import DataError
 from vesica.files import SUMS, read_json, write_json
 from vesica.plan import Cell, replace
@@ -24,7 +25,6 @@ from vesica.results import (
     read_table,
     write_model,
 )
-from vesica.sweep import check_run
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 RUNS = sorted(path.parent for path in (RESULTS / "lfw").glob("*/plan.json"))

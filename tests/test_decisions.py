@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from tiny import tiny_cell
 
 from vesica import metrics, statistics
+from vesica.entry import enter_run
 from vesica.judge import Place, Setting, judge_run
 from vesica.judge.histograms import DECISIONS, calibration_error_of
 from vesica.judge.pairs import compare_decisions
@@ -29,7 +30,7 @@ from vesica.results import (
     write_model,
     write_scores,
 )
-from vesica.sweep import Watcher, check_plan, enter_run, run_cells
+from vesica.sweep import Watcher, check_plan, run_cells
 
 NUM_IMAGES = 20
 Bins = dict[int, tuple[int, int]]

@@ -11,6 +11,7 @@ from tiny import TINY, tiny_cell
 
 from vesica.__main__ import main
 from vesica.data.library import Library
+from vesica.entry import check_run, enter_run
 from vesica.errors import DataError
 from vesica.judge import Judgement, judge_run, read_settings
 from vesica.plan import Cell, replace
@@ -26,7 +27,6 @@ from vesica.report.fairness import analyse_fairness, fairness_sections, summaris
 from vesica.report.sections import to_markdown
 from vesica.results import RunPlan, write_model
 from vesica.statistics import Comparison
-from vesica.sweep import check_run, enter_run
 
 
 def cells_of(seeds: int = 3, **options: Any) -> list[Cell]:

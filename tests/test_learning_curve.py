@@ -11,6 +11,7 @@ from tiny import TINY, tiny_cell
 
 from vesica.__main__ import main
 from vesica.data.library import Library
+from vesica.entry import check_run
 from vesica.errors import DataError
 from vesica.judge import judge_run
 from vesica.plan import Cell, across, replace
@@ -23,7 +24,6 @@ from vesica.report.learning_curve import (
 )
 from vesica.report.sections import to_html, to_markdown
 from vesica.results import RunPlan, read_table, write_model
-from vesica.sweep import check_run
 
 
 def cells_of(seeds: int = 3) -> list[Cell]:

@@ -24,6 +24,7 @@ from vesica.data.library import Library
 from vesica.data.sample import Dataset, Sample
 from vesica.data.split import make_split
 from vesica.data.synthetic import open_faces
+from vesica.entry import check_run, enter_run
 from vesica.errors import DataError
 from vesica.estimate import TYPICAL_EPOCHS
 from vesica.files import read_json
@@ -48,7 +49,6 @@ from vesica.results import (
     write_model,
 )
 from vesica.spelling import get_option
-from vesica.sweep import check_run, enter_run
 
 PLACES: dict[str, Any] = {"lfw": "faces/lfw", "helen": "faces/celebamask_as_helen"}
 

@@ -14,12 +14,13 @@ import torch
 from tiny import tiny_cell
 
 from vesica import estimate
+from vesica.entry import enter_run
 from vesica.errors import DataError, Stopped
 from vesica.estimate import Cost, choose_jobs
 from vesica.materials import Materials
 from vesica.plan import Cell, across
 from vesica.results import cell_folder, read_plan
-from vesica.sweep import Watcher, check_plan, enter_run, run_cells
+from vesica.sweep import Watcher, check_plan, run_cells
 from vesica.train import State
 
 

@@ -15,6 +15,7 @@ from tiny import tiny_cell
 from vesica import metrics
 from vesica.__main__ import main
 from vesica.data.library import Library
+from vesica.entry import check_run
 from vesica.errors import DataError
 from vesica.files import write_json
 from vesica.judge import judge_run
@@ -41,7 +42,6 @@ from vesica.results import (
     write_scores,
 )
 from vesica.run import Run, run_in
-from vesica.sweep import check_run
 
 NUM_IMAGES = 20
 

@@ -10,13 +10,14 @@ import torch
 from tiny import TINY, tiny_cell
 
 from vesica import sweep
+from vesica.entry import check_folder, enter_run, working_on
 from vesica.errors import DataError
 from vesica.files import read_json, write_json
 from vesica.judge import judge_run
 from vesica.materials import Materials
 from vesica.plan import Cell, across, replace
 from vesica.results import cell_folder, read_plan
-from vesica.sweep import Watcher, check_folder, check_plan, enter_run, run_cells, working_on
+from vesica.sweep import Watcher, check_plan, run_cells
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,10 @@ from pydantic import ValidationError
 from vesica import spelling
 from vesica.data.library import Library
 from vesica.errors import DataError, say_refused
+from vesica.naming import name_cells, name_run
 from vesica.plan import OPTION_NAMES, seeds_and_folds
 from vesica.plans.defaults import QUICK_SEEDS, check_names, choose, default_losses
-from vesica.run import Run, name_cells, name_run, run_in
+from vesica.run import Run, run_in
 from vesica.until import MAX_SEEDS, Until, looks_up_to, read_duration
 
 OF_MASKS = ("foreground", "ignore")

@@ -3,21 +3,18 @@
 Opening, judging and reporting take no torch; training and the trained networks do.
 """
 
-import glob
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vesica import spelling
 from vesica.cache import default_cache
 from vesica.data.library import Library, Progress
-from vesica.data.source import Source
 from vesica.errors import DataError
 from vesica.files import expand
 from vesica.judge import Judgement, check_looks, judge_run, read_metrics
-from vesica.plan import Cell, flatten
+from vesica.naming import default_out
+from vesica.plan import Cell
 from vesica.report import write_labels, write_report
 from vesica.report.notebook import to_notebook
 from vesica.report.summary import PLAIN, Analysis, Summary
@@ -28,12 +25,6 @@ if TYPE_CHECKING:
     from vesica.materials import Materials
     from vesica.networks import Network
     from vesica.sweep import Watcher
-
-TELLING = (
-    *("model", "format", "target", "foreground", "split", "train"),
-    *("optimizer", "monitor", "keep", "size"),
-)
-"""Fields by which a user tells the cells of a data set apart, where they vary."""
 
 MAX_DECODED_BYTES = 2**31
 """What judging decodes anew: the run may be a stranger's, and training says what it takes."""
@@ -131,9 +122,10 @@ class Run:
             ValueError: If a name or an option does not exist.
             DataError: If something cannot be had, does not fit the run, or the disk is too small.
         """
+        from vesica.entry import check_folder, check_run, make_folder
         from vesica.estimate import check_disk, choose_jobs, estimate
         from vesica.materials import Materials
-        from vesica.sweep import check_folder, check_plan, check_run, make_folder
+        from vesica.sweep import check_plan
 
         check_folder(self.folder, self.analysis.kind)
         make_folder(self.cache, "--cache")
@@ -159,7 +151,8 @@ class Run:
             Stopped: If the watcher said so; the run goes on when it is trained again.
             DataError: If another process works on the run, or the disk is full.
         """
-        from vesica.sweep import Watcher, enter_run, run_cells, working_on
+        from vesica.entry import enter_run, working_on
+        from vesica.sweep import Watcher, run_cells
 
         watcher = watcher or Watcher()
         with working_on(self.folder):
@@ -289,7 +282,7 @@ class Run:
         Raises:
             DataError: If a copy is missing, or is not what the run was made with.
         """
-        from vesica.sweep import trust_copies
+        from vesica.entry import trust_copies
 
         trust_copies(self.folder, cells)
 
@@ -332,40 +325,3 @@ def run_in(
     """A run in a folder, or in `runs/` under a name; the cache is the user's unless it is said."""
     folder = expand(out) if out else default_out(name)
     return Run(folder, expand(cache) if cache else default_cache(), analysis, grows=grows)
-
-
-def name_run(path: str, kind: str = "") -> str:
-    """What a run's folder is called, before the date."""
-    name = Source(path=path).name.replace(":", "-")
-    return f"{name}-{kind}" if kind else name
-
-
-def default_out(name: str) -> Path:
-    """`runs/<data>-<date>`, or an interrupted one of an earlier day, to go on with it."""
-    today = Path("runs") / f"{name}-{date.today():%Y-%m-%d}"
-    earlier = sorted(Path("runs").glob(f"{glob.escape(name)}-????-??-??"))
-    if today.exists() or not earlier or not (earlier[-1] / "plan.json").exists():
-        return today
-    is_interrupted = any(found is None for _, found in Run(earlier[-1]).status())
-    return earlier[-1] if is_interrupted else today
-
-
-def name_cells(cells: Sequence[Cell]) -> dict[str, str]:
-    """What each cell is called, by its key: its loss, its seed, and what else varies."""
-    by_set: dict[str, list[dict[str, Any]]] = {}
-    for cell in cells:
-        by_set.setdefault(cell.data.spelled, []).append(flatten(cell.setting()))
-    varying = [
-        name
-        for name in TELLING
-        if any(len({str(fields[name]) for fields in settings}) > 1 for settings in by_set.values())
-    ]
-
-    def name_of(cell: Cell) -> str:
-        fields, data = flatten(cell.setting()), cell.data
-        fold = [] if data.fold is None else [f"fold {data.fold + 1} of {data.folds}"]
-        of_set = [spelling.shown(data.spelled)] if len(by_set) > 1 else []
-        rest = [spelling.shown(str(fields[name])) for name in varying]
-        return ", ".join([cell.loss_name, f"seed {cell.seed}", *fold, *of_set, *rest])
-
-    return {cell.key: name_of(cell) for cell in cells}

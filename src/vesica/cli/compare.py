@@ -134,6 +134,7 @@ def compare(
     """
     from vesica.cli.session import execute
     from vesica.data.library import Library
+    from vesica.naming import name_run
     from vesica.plan import seeds_and_folds
     from vesica.plans.defaults import QUICK_SEEDS, check_names, choose, default_losses
     from vesica.plans.fairness import fairness as fairness_plan
@@ -142,7 +143,7 @@ def compare(
     from vesica.report import fairness as of_fairness
     from vesica.report import learning_curve as of_curve
     from vesica.report.summary import PLAIN
-    from vesica.run import name_run, run_in
+    from vesica.run import run_in
 
     if quick:
         refuse_given(

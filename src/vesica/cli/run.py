@@ -152,7 +152,8 @@ def run(
 def status(run: Folder) -> None:
     """Which cells of a run have finished, collapsed or failed, and which are still to do."""
     from vesica.files import WEIGHTS, is_there
-    from vesica.run import name_cells, run_in
+    from vesica.naming import name_cells
+    from vesica.run import run_in
     from vesica.words import count_of
 
     console = Console(highlight=False, emoji=False)

@@ -14,9 +14,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from vesica.judge import read_metrics, say_short
+from vesica.naming import name_cells
 from vesica.plan import Cell
 from vesica.plans.defaults import Defaults
-from vesica.run import Ready, Run, name_cells
+from vesica.run import Ready, Run
 from vesica.spelling import shown
 from vesica.until import Until, is_open, read_duration, say_likely
 from vesica.words import FIRST_LOOK, count_of, say_about, say_bytes, say_hours
