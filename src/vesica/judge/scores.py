@@ -25,7 +25,7 @@ from vesica.judge.histograms import (
     reliability_of,
 )
 from vesica.plan import Cell
-from vesica.results import Calibration, EndedCell, read_scores
+from vesica.results import Calibration, EndedCell, TestScores, read_scores
 
 
 class Place(NamedTuple):
@@ -129,6 +129,42 @@ def put_together(
         return None
     read = {place: read_scores(found) for place, found in scored.items()}
     first = {place.fold: place for place in reversed(scored)}
+    _check_images(read, first, scored)
+    of_fold = {fold: read[first[fold]] for fold in sorted(first)}
+    names = tuple(name for scores in of_fold.values() for name in scores.names)
+    groups = tuple(group for scores in of_fold.values() for group in scores.groups)
+    fold_of = np.repeat(list(of_fold), [len(scores.names) for scores in of_fold.values()])
+    shape = len(losses), len(seeds), len(names)
+    iou = {name: np.full(shape, np.nan) for name in (*DECISIONS, SOFT)}
+    decided = {place: _decide(scored[place], own) for place, own in read.items()}
+    for place, found in decided.items():
+        images = np.flatnonzero(fold_of == place.fold)
+        for name, values in found.iou.items():
+            iou[name][losses.index(place.loss), seeds.index(place.seed), images] = values
+    units, unit = np.unique(groups, return_inverse=True)
+    any_cell = next(iter(scored.values()))
+    num_classes = any_cell.result.num_classes
+    counts = metrics.Counts.join([scores.counts for scores in of_fold.values()])
+    is_there, whole = counts.tp + counts.fn > 0, counts.pooled(num_classes)
+    return Scores(
+        names=names,
+        unit=unit,
+        groups=tuple(units.tolist()),
+        fold=fold_of,
+        iou=iou,
+        calibration={place: one.calibration for place, one in decided.items() if one.calibration},
+        reliability={place: one.reliability for place, one in decided.items() if one.reliability},
+        without={place: one.without for place, one in decided.items() if one.without},
+        untrained=frozenset(place for place, one in decided.items() if not one.has_trained),
+        counted=is_there if any_cell.cell.empty == "skip" else np.ones_like(is_there),
+        num_classes=num_classes,
+        shares=(whole.tp + whole.fn) / (whole.tp + whole.fp + whole.fn + whole.tn),
+    )
+
+
+def _check_images(
+    read: Mapping[Place, TestScores], first: Mapping[int, Place], scored: Mapping[Place, EndedCell]
+) -> None:
     for place, scores in read.items():
         other = first[place.fold]
         if (scores.names, scores.groups) != (read[other].names, read[other].groups):
@@ -137,47 +173,29 @@ def put_together(
                 f"{folder / 'scores.csv'}: other images than in {scored[other].folder.name}; "
                 f"{train_again(folder)}"
             )
-    of_fold = {fold: read[first[fold]] for fold in sorted(first)}
-    names = tuple(name for scores in of_fold.values() for name in scores.names)
-    groups = tuple(group for scores in of_fold.values() for group in scores.groups)
-    fold_of = np.repeat(list(of_fold), [len(scores.names) for scores in of_fold.values()])
-    shape = len(losses), len(seeds), len(names)
-    iou = {name: np.full(shape, np.nan) for name in (*DECISIONS, SOFT)}
-    calibration, reliability, without, untrained = {}, {}, {}, set()
-    for place, own in read.items():
-        rows = losses.index(place.loss), seeds.index(place.seed)
-        images = np.flatnonzero(fold_of == place.fold)
-        iou[HALF][*rows, images], iou[SOFT][*rows, images] = metrics.iou(own.counts), own.iou_soft
-        histograms = histograms_of(scored[place], own)
-        if isinstance(histograms, str):
-            without[place] = histograms
-            if scored[place].result.status == "collapsed":
-                untrained.add(place)
-            continue
-        for name, decide in DECISIONS.items():
-            counts = decide(*histograms, scored[place].cell.empty)
-            iou[name][*rows, images] = metrics.iou(counts)
-        calibration[place] = calibrate(place.loss, *histograms)
-        reliability[place] = reliability_of(histograms[1])
-        if not has_trained(histograms[0], scored[place].cell):
-            untrained.add(place)
-    units, unit = np.unique(groups, return_inverse=True)
-    found = next(iter(scored.values()))
-    num_classes = found.result.num_classes
-    counts = metrics.Counts.join([scores.counts for scores in of_fold.values()])
-    is_there, whole = counts.tp + counts.fn > 0, counts.pooled(num_classes)
-    is_skipped = found.cell.empty == "skip"
-    return Scores(
-        names,
-        unit,
-        tuple(units.tolist()),
-        fold_of,
-        iou,
-        calibration,
-        reliability,
-        without,
-        frozenset(untrained),
-        is_there if is_skipped else np.ones_like(is_there),
-        num_classes,
-        (whole.tp + whole.fn) / (whole.tp + whole.fp + whole.fn + whole.tn),
+
+
+@dataclass(frozen=True)
+class _Decided:
+    """A cell under every decision that its files allow."""
+
+    iou: dict[str, NDArray[np.float64]]
+    has_trained: bool
+    without: str = ""
+    calibration: Calibration | None = None
+    reliability: metrics.Reliability | None = None
+
+
+def _decide(found: EndedCell, own: TestScores) -> _Decided:
+    iou = {HALF: metrics.iou(own.counts), SOFT: own.iou_soft}
+    histograms = histograms_of(found, own)
+    if isinstance(histograms, str):
+        return _Decided(iou, found.result.status != "collapsed", histograms)
+    val, test = histograms
+    counts = {name: decide(val, test, found.cell.empty) for name, decide in DECISIONS.items()}
+    return _Decided(
+        iou | {name: metrics.iou(of_masks) for name, of_masks in counts.items()},
+        has_trained(val, found.cell),
+        calibration=calibrate(found.cell.loss, val, test),
+        reliability=reliability_of(test),
     )
