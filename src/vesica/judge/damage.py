@@ -7,6 +7,9 @@ from vesica.errors import DataError
 from vesica.files import WEIGHTS, check, is_there, quoted, read_sums
 from vesica.results import EndedCell
 
+WITHOUT_A_VERDICT = ("cell.json", "history.csv", "histograms.npz", "masks.npz", WEIGHTS)
+"""Of a cell that has ended; checkpoints, which have a sum too, are deleted where training ends."""
+
 NUM_NAMED = 3
 
 
@@ -17,7 +20,8 @@ def say_damage(run: Path, ended: Iterable[EndedCell]) -> str:
     """
     found: dict[Path, str] = {}
     for cell in ended:
-        for name in read_sums(cell.folder):
+        sums = read_sums(cell.folder)
+        for name in (name for name in WITHOUT_A_VERDICT if name in sums):
             path = cell.folder / name
             if not is_there(path):
                 found[path] = "missing"
