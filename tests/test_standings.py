@@ -1,5 +1,6 @@
 """`vesica run losses` and `architectures`: the plans, the tables, the ranking over data sets."""
 
+import math
 import re
 import sys
 from collections.abc import Sequence
@@ -243,7 +244,7 @@ def test_ranks_without_a_difference_are_seldom_called_one() -> None:
     for _ in range(60):
         scores = rng.normal(0.6, 0.1, (6, 1)) + rng.normal(0, 0.02, (6, 4))
         ranks = np.array([rankdata(-row) for row in scores])
-        ranked = rank_over_sets(["a", "b", "c", "d"], ranks, scores)
+        ranked = rank_over_sets(["a", "b", "c", "d"], ranks, scores - scores[:, :1])
         for row in ranked:
             assert row.rank.low is not None
             assert row.rank.high is not None
@@ -251,6 +252,19 @@ def test_ranks_without_a_difference_are_seldom_called_one() -> None:
         num_found += any(row.p_holm is not None and row.p_holm < 0.05 for row in ranked)
     assert num_held / 240 > 0.9
     assert num_found / 60 < 0.12
+
+
+def test_a_data_set_without_a_difference_has_none_over_the_sets() -> None:
+    ranks = np.array([[1.0, 2, 3]] * 5)
+    differences = np.array([[math.nan, 0.01 * n, math.nan] for n in range(5)])
+    differences[0, 1] = math.nan  # no seed with which both trained
+    by_name = {row.loss: row for row in rank_over_sets(["a", "b", "c"], ranks, differences)}
+    found = by_name["b"].difference
+    assert found is not None
+    assert found.mean == pytest.approx(0.025)
+    assert (by_name["b"].num_sets, found.low is None) == (4, False)
+    assert (by_name["c"].difference, by_name["c"].p_holm) == (None, None)
+    assert all(row.rank.low is not None for row in by_name.values())
 
 
 # The commands

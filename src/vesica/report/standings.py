@@ -1,5 +1,6 @@
 """Losses against a baseline on several data sets or networks: a table of each, and the ranking."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -62,13 +63,16 @@ class Ranked(Model):
 
     Attributes:
         rank: The mean, with its interval over data sets from `MIN_SETS` on.
-        difference: Mean of the differences from the baseline; None for the baseline itself.
+        difference: Mean of the differences from the baseline over the data sets that have one; None
+            for the baseline itself, and where none has.
+        num_sets: Data sets that have one.
         p_holm: Against no difference, adjusted for all losses.
     """
 
     loss: str
     rank: Interval
     difference: Interval | None
+    num_sets: int
     p_holm: float | None
 
 
@@ -92,7 +96,7 @@ class Standings(Model):
 def analyse_standings(settings: Sequence[Setting], margin: float) -> Standings:
     """Every loss against the first one in each setting, and over the data sets."""
     tables = tuple(_make_table(setting, margin) for setting in settings)
-    ranks, ious = _by_set(tables)
+    ranks, differences = _by_set(tables)
     names = settings[0].losses
     return Standings(
         num_cells=sum(len(setting.cells) for setting in settings),
@@ -100,7 +104,7 @@ def analyse_standings(settings: Sequence[Setting], margin: float) -> Standings:
         margin=margin,
         baseline=names[0],
         tables=tables,
-        ranking=tuple(rank_over_sets(names, ranks, ious)),
+        ranking=tuple(rank_over_sets(names, ranks, differences)),
         num_sets=len(ranks),
     )
 
@@ -155,12 +159,17 @@ def _mean_iou(setting: Setting, loss: str) -> float | None:
 
 
 def _by_set(tables: Sequence[Table]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Ranks and IoU of the complete settings, each of shape (data sets, losses); settings of the
-    same images are averaged, as they are no further evidence on images."""
+    """Ranks and differences (NaN where there is none) of the complete settings, each of shape (data
+    sets, losses); settings of the same images are averaged, as they are no further evidence on
+    images."""
     losses = [row.loss for row in tables[0].rows]
     sets: dict[str, list[list[tuple[float, float]]]] = {}
     for table in tables:
-        pairs = [(r.rank, r.iou) for r in table.rows if r.rank is not None and r.iou is not None]
+        pairs = [
+            (r.rank, r.difference.mean if r.difference else math.nan)
+            for r in table.rows
+            if r.rank is not None
+        ]
         if len(pairs) == len(table.rows) and [row.loss for row in table.rows] == losses:
             sets.setdefault(table.images, []).append(pairs)
     means = np.array([np.mean(own, axis=0) for own in sets.values()]).reshape(-1, len(losses), 2)
@@ -168,7 +177,7 @@ def _by_set(tables: Sequence[Table]) -> tuple[NDArray[np.float64], NDArray[np.fl
 
 
 def rank_over_sets(
-    names: Sequence[str], ranks: NDArray[np.float64], ious: NDArray[np.float64]
+    names: Sequence[str], ranks: NDArray[np.float64], differences: NDArray[np.float64]
 ) -> list[Ranked]:
     """Mean ranks and mean differences with t-intervals over data sets, the best rank first.
 
@@ -177,26 +186,33 @@ def rank_over_sets(
     Args:
         names: Of the losses, the baseline first.
         ranks: Shape (data sets, losses).
-        ious: Same shape, fractions.
+        differences: From the baseline, same shape, fractions; NaN where a data set has none.
     """
     if not len(ranks):
         return []
     level = 1 - (1 - statistics.LEVEL) / max(1, len(names) - 1)
-    tests = [_over_sets(ious[:, i] - ious[:, 0], level) for i in range(1, len(names))]
+    of_loss = [column[np.isfinite(column)] for column in differences.T[1:]]
+    tests = [_over_sets(values, level) for values in of_loss]
     p_values = statistics.holm([1.0 if p is None else p for _, p in tests])
     found = []
     for index, name in enumerate(names):
         rank, _ = _over_sets(ranks[:, index], statistics.LEVEL)
+        assert rank is not None
         if rank.low is not None and rank.high is not None:
             ends = {"low": max(1.0, rank.low), "high": min(float(len(names)), rank.high)}
             rank = rank.model_copy(update=ends)
         difference, p = tests[index - 1] if index else (None, None)
         adjusted = None if p is None else p_values[index - 1]
-        found.append(Ranked(loss=name, rank=rank, difference=difference, p_holm=adjusted))
+        num_sets = len(of_loss[index - 1]) if index else 0
+        found.append(
+            Ranked(loss=name, rank=rank, difference=difference, num_sets=num_sets, p_holm=adjusted)
+        )
     return sorted(found, key=lambda ranked: ranked.rank.mean)
 
 
-def _over_sets(values: NDArray[np.float64], level: float) -> tuple[Interval, float | None]:
+def _over_sets(values: NDArray[np.float64], level: float) -> tuple[Interval | None, float | None]:
+    if not len(values):
+        return None, None
     if len(values) < MIN_SETS:
         return Interval(mean=float(values.mean()), low=None, high=None), None
     found = statistics.paired_t(values, level=level)

@@ -60,6 +60,12 @@ def _ranking_blocks(found: Standings) -> list[Block]:
         for r in found.ranking
     ]
     header = ["loss", "mean rank", "interval", "difference", "interval", "p"]
+    fewer = [
+        f"{shown(r.loss)} ({r.num_sets})"
+        for r in found.ranking
+        if r.loss != found.baseline and r.num_sets < found.num_sets
+    ]
+    remarks = [f"Data sets that have a difference: {', '.join(fewer)}."] if fewer else []
     if found.num_sets < MIN_SETS:
         said = (
             f"**Too few to rank:** {sets}, and what holds for others takes {MIN_SETS} or more. "
@@ -71,7 +77,7 @@ def _ranking_blocks(found: Standings) -> list[Block]:
             "over data sets: for further sets like these. Where a loss has the same rank in all of "
             "them its interval is one number, which so few sets do not warrant."
         )
-    return [said, Grid(header, rows)]
+    return [said, Grid(header, rows), *remarks]
 
 
 def _grid(data: str, tables: Sequence[Table]) -> Grid:
