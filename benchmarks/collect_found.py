@@ -96,13 +96,16 @@ def classes_of(results: Path) -> Iterator[list[object]]:
             continue
         (group,) = findings.groups
         overall = _against_cross_entropy(group.comparisons)
+        assert isinstance(overall, Comparison)
         for one in group.classes:
             found = _against_cross_entropy(one.comparisons)
+            # A class that neither draws is not judged.
+            mean = found.mean if isinstance(found, Comparison) else 0.0
             yield [
                 *(name, overall.num_seeds, overall.verdict),
                 *_points(overall.mean, overall.low, overall.high),
                 *(one.name, round(one.share, 6), found.verdict),
-                *_points(found.mean, one.iou["ce"], one.iou["iou"]),
+                *_points(mean, one.iou["ce"], one.iou["iou"]),
             ]
 
 
@@ -113,10 +116,10 @@ def _points(*shares: float | None, digits: int = 3) -> list[float]:
     return [round(100 * share, digits) for share in known]
 
 
-def _against_cross_entropy(comparisons: Iterable[Comparison | Unjudged]) -> Comparison:
-    pair = next(c for c in comparisons if (c.baseline, c.challenger) == ("ce", "iou"))
-    assert isinstance(pair, Comparison)
-    return pair
+def _against_cross_entropy(
+    comparisons: Iterable[Comparison | Unjudged],
+) -> Comparison | Unjudged:
+    return next(c for c in comparisons if (c.baseline, c.challenger) == ("ce", "iou"))
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Several classes of which each pixel has one: read, trained, scored, judged and in use."""
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,8 +30,9 @@ from vesica.data.source import Source
 from vesica.data.split import Split
 from vesica.errors import DataError
 from vesica.evaluate import against_rivals, to_preds, to_probs
+from vesica.judge import read_settings
 from vesica.judge.baselines import score_baselines
-from vesica.judge.classes import say_classes
+from vesica.judge.classes import judge_classes, say_classes
 from vesica.judge.histograms import has_trained
 from vesica.losses import LossModule, parse_loss, values_and_weights
 from vesica.networks import NETWORKS, Weights, build_network
@@ -38,7 +40,7 @@ from vesica.plan import Cell
 from vesica.predict import palette
 from vesica.report.check_page import check_sections
 from vesica.report.sections import to_markdown
-from vesica.results import Comparison, read_findings, read_plan, read_scores, read_table
+from vesica.results import Comparison, Unjudged, read_findings, read_plan, read_scores, read_table
 from vesica.results.folder import read_cell
 from vesica.run import open_run
 
@@ -424,6 +426,30 @@ def test_a_run_judges_every_class_and_their_mean() -> None:
     assert group.class_sentences[0].startswith("Class by class, iou against ce: ")
     rows = read_table(run / "cells" / read_plan(run).cells[0].key / "scores.csv")
     assert [row["class"] for row in rows[:4]] == ["background", "face", "hair", "background"]
+
+
+def test_a_class_that_neither_loss_draws_has_no_verdict() -> None:
+    run, _ = run_of_classes()
+    (setting,) = read_settings(run, read_plan(run).cells)
+    scores = setting.scores
+    assert scores is not None
+    iou = {name: values.copy() for name, values in scores.iou.items()}
+    for values in iou.values():
+        values[..., 2::3] = 0  # hair, in every image
+    vars(setting)["scores"] = dataclasses.replace(scores, iou=iou)
+    classes = judge_classes(setting, [("ce", "iou")], 0.005, [None])
+    pairs = {row.name: row.comparisons[0] for row in classes}
+    assert isinstance(pairs["hair"], Unjudged)
+    assert pairs["hair"].reason == "neither loss draws any of it, with any seed"
+    assert isinstance(pairs["face"], Comparison)
+    assert "undecided on" in say_classes(classes)[0]
+    assert "equivalent on 1 (hair)" not in say_classes(classes)[0]
+    iou["half"][1, 0, 2] = 0.1  # one mask of one run
+    vars(setting)["scores"] = dataclasses.replace(scores, iou=iou)
+    (found,) = [
+        row for row in judge_classes(setting, [("ce", "iou")], 0.005, [None]) if row.name == "hair"
+    ]
+    assert isinstance(found.comparisons[0], Comparison)
 
 
 def test_every_sentence_is_about_its_own_pair() -> None:

@@ -58,12 +58,14 @@ def judge_pair(
     reason = ""
     if num_waiting:
         reason = f"{count_of(num_waiting, 'run')} not finished"
+    elif setting.scores is not None and not setting.scores.num_images:
+        reason = "no test image has it"
     elif not seeds and dropped:
         reason = f"there is no seed with which both trained ({say_failures(failures)})"
     elif not seeds:
         reason = "no seed has both losses"
-    elif not setting.num_images:
-        reason = "no test image has it"
+    elif setting.cells[0].data.classes and not _is_drawn(setting, losses, seeds):
+        reason = "neither loss draws any of it, with any seed"
     head: dict[str, Any] = {
         "baseline": losses[0],
         "challenger": losses[1],
@@ -112,6 +114,11 @@ def _pair_seeds(
     old, new = ({found.cell.seed for found in setting.of(loss)} for loss in losses)
     trained = set.intersection(*(set(setting.trained_seeds_of(loss)) for loss in losses))
     return tuple(sorted(trained)), tuple(sorted(old ^ new)), tuple(sorted(old & new - trained))
+
+
+def _is_drawn(setting: Setting, losses: tuple[str, str], seeds: Sequence[int]) -> bool:
+    """Whether any mask of a class is right in a pixel; where none is, equal scores say nothing."""
+    return any(np.nan_to_num(setting.iou(loss, seeds)).any() for loss in losses)
 
 
 def _why_failed(setting: Setting, found: EndedCell) -> str:
