@@ -174,7 +174,7 @@ def _as_it_should_be(document: dict[str, Any]) -> Section:
     blocks: list[str | Grid] = [
         "Each set-up with the uncertainty of seeds and test images, on IoU of masks; the "
         "soft difference and the published one stand beside it. In points, IoU loss "
-        "minus BCE loss.",
+        "minus BCE loss; ours are means over people, or images where nobody is named.",
         Grid(
             ["set-up", "masks", "interval", "verdict", "soft", "the paper"],
             [_verdict_row(setup) for setup in document["setups"]],
@@ -200,13 +200,13 @@ def _verdict_row(setup: dict[str, Any]) -> list[str]:
     # The interval beside it says this one, and a long column would hide what comes after it.
     reason = comparison.get("reason", "").replace(INTERVAL_TOO_WIDE, "")
     published = setup["published"]["iou"]
-    soft = [setup["ours"][loss]["iou_soft"] for loss in LOSSES]
+    soft = comparison.get("soft")
     return [
         _full_name(setup),
         MISSING if mean is None else f"{100 * mean:+.1f}",
         MISSING if low is None or high is None else f"{100 * low:+.1f} to {100 * high:+.1f}",
         f"{verdict}: {reason}" if reason else verdict,
-        MISSING if None in soft else f"{100 * (soft[0] - soft[1]):+.1f}",
+        MISSING if soft is None else f"{100 * soft['difference']['mean']:+.1f}",
         f"{(published['iou'] - published['bce']) / 10:+.1f}",
     ]
 
@@ -224,8 +224,9 @@ def _averaged(document: dict[str, Any]) -> list[Section]:
             [
                 f"The same trainings, scored once more: an average of the weights ({average}) was "
                 "kept beside them, which changed no step. It is scored where the paper's rule ends "
-                "training; the weights are scored at the epoch that the rule keeps. IoU of masks; "
-                "differences are IoU loss minus BCE loss, in points.",
+                "training; the weights are scored at the epoch that the rule keeps. IoU of masks, "
+                "means over images; differences are IoU loss minus BCE loss, in points, as above "
+                "means over people.",
                 Grid(
                     ["set-up", *header, *(f"{name}, averaged" for name in (*header, "verdict"))],
                     [_averaged_row(setup) for setup in setups],
@@ -238,12 +239,8 @@ def _averaged(document: dict[str, Any]) -> list[Section]:
 
 def say_ahead(setups: Sequence[dict[str, Any]]) -> list[str]:
     """Of the set-ups in which both losses trained, how often IoU loss is ahead, and by how much."""
-    pairs = [
-        (_ahead(setup["ours"]), _ahead(setup["averaged"]["ours"]))
-        for setup in setups
-        if "mean" in (setup["comparison"] or {})
-        and "mean" in (setup["averaged"]["comparison"] or {})
-    ]
+    found = [(_ahead(setup), _ahead(setup["averaged"])) for setup in setups]
+    pairs = [(a, b) for a, b in found if a is not None and b is not None]
     if not pairs:
         return []
     by_weights, by_average = zip(*pairs, strict=True)
@@ -261,17 +258,18 @@ def say_ahead(setups: Sequence[dict[str, Any]]) -> list[str]:
 def _averaged_row(setup: dict[str, Any]) -> list[str]:
     comparison = setup["averaged"]["comparison"] or {}
     cells = []
-    for ours in (setup["ours"], setup["averaged"]["ours"]):
-        values = [ours[loss]["iou_per_image"] for loss in LOSSES]
+    for found in (setup, setup["averaged"]):
+        values = [found["ours"][loss]["iou_per_image"] for loss in LOSSES]
         cells += bold_better([MISSING if v is None else f"{v:.3f}" for v in values], values)
-        cells += [MISSING if None in values else f"{_ahead(ours):+.1f}"]
+        ahead = _ahead(found)
+        cells += [MISSING if ahead is None else f"{ahead:+.1f}"]
     return [_full_name(setup), *cells, comparison.get("verdict", "not judged yet")]
 
 
-def _ahead(ours: dict[str, Any]) -> float:
-    """IoU loss minus BCE loss, in points."""
-    iou, bce = (ours[loss]["iou_per_image"] for loss in LOSSES)
-    return float(100 * (iou - bce))
+def _ahead(found: dict[str, Any]) -> float | None:
+    """IoU loss minus BCE loss, in points; None where there is no seed with which both trained."""
+    mean = (found["comparison"] or {}).get("mean")
+    return None if mean is None else float(100 * mean)
 
 
 def _full_name(setup: dict[str, Any]) -> str:
