@@ -317,10 +317,19 @@ def test_helen_masks_are_the_sum_of_parts_above_one_half(tmp_path: Path) -> None
 def test_helen_every_part_counts(tmp_path: Path) -> None:
     for part in range(11):
         full = np.full((1, 3), 255, np.uint8)
-        root = make_helen(tmp_path / str(part), parts={f"lbl{part:02}": full})
+        one_hair = np.array([[255, 0, 0]], np.uint8)
+        root = make_helen(tmp_path / str(part), parts={"lbl10": one_hair, f"lbl{part:02}": full})
         assert read_root(root)[1].all() == (1 <= part <= 9)
         hair_too = open_dataset(root, target="face+hair")
         assert read_only(hair_too)[1].all() == (1 <= part <= 10)
+
+
+def test_helen_without_hair_has_no_face_with_hair(tmp_path: Path) -> None:
+    root = make_helen(tmp_path, parts={"lbl01": np.full((1, 3), 255, np.uint8)})
+    told = r"no label has hair, .*_lbl10\.png are all empty\. Pass --target face"
+    with pytest.raises(DataError, match=told):
+        open_dataset(root, target="face+hair")
+    assert open_dataset(root, target="face").samples
 
 
 def test_helen_may_lie_one_folder_down(tmp_path: Path) -> None:

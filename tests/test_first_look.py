@@ -80,7 +80,7 @@ def test_a_run_keeps_its_division(vesica: Terminal, folder: Path) -> None:  # no
     code, _, err = vesica(*base, "--division", "exact")
     assert (code, "division was None, now exact" in err) == (2, True)
     code, _, err = vesica(*base[:-2], "--out", "run", "--folds", 5)
-    assert (code, "data.folds was 0, now 5" in err) == (2, True)
+    assert (code, "folds was 0, now 5" in err) == (2, True)
 
 
 def test_a_budget_lowers_steps_and_size(

@@ -54,6 +54,11 @@ def open_helen(path: Path, target: str) -> Dataset:
         Sample(folder.name, folder.name, (images[folder.name], *_part_files(folder)))
         for folder in folders
     ]
+    if target == "face+hair" and not any(_has_hair(root, sample) for sample in samples):
+        raise DataError(
+            f"{path}: no label has hair, labels/<id>/<id>_lbl{HAIR_PART}.png are all empty. Pass "
+            "--target face, or --only nohair to vesica paper."
+        )
 
     def read(sample: Sample) -> tuple[Pixels, Mask]:
         return _read(root, sample, target)
@@ -97,6 +102,10 @@ def _label_folders(root: Path) -> list[Path]:
 
 def _part_files(folder: Path) -> list[Path]:
     return [folder / f"{folder.name}_lbl{part:02}.png" for part in (*FACE_PARTS, HAIR_PART)]
+
+
+def _has_hair(root: Path, sample: Sample) -> bool:
+    return bool(grey_values(root, sample.files[-1]).any())
 
 
 def _read(root: Path, sample: Sample, target: str) -> tuple[Pixels, Mask]:
