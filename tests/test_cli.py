@@ -361,6 +361,10 @@ def test_a_run_of_another_kind_in_the_same_folder(vesica: Terminal, folder: Path
             ["run", "architectures", "DATA", "--networks", "unet,fcresnet", "--weights", "hed"],
             "weights hed fit none of unet, fcresnet",
         ),
+        (
+            ["run", "architectures", "DATA", "--networks", "unet,segnet", "--width", "8"],
+            "width: none of unet, segnet has it; leave it out",
+        ),
     ],
 )
 def test_misspelt_names_are_told_before_images_are_read(

@@ -35,10 +35,10 @@ def architectures(
         has_rate: The optimiser of the cells is to be kept; else each network has its own rate.
 
     Raises:
-        ValueError: If there is no such network, or weights fit none.
+        ValueError: If there is no such network, or weights or an option fit none.
         DataError: If there are no weights of such a name.
     """
-    check_networks(networks, weights)
+    check_networks(networks, weights, options or {})
     return [
         cell
         for base in bases
@@ -57,11 +57,13 @@ def architectures(
     ]
 
 
-def check_networks(networks: Sequence[str], weights: Sequence[str]) -> None:
-    """Refuse names that do not exist, and weights without a network; opens no data.
+def check_networks(
+    networks: Sequence[str], weights: Sequence[str], options: Iterable[str] = ()
+) -> None:
+    """Refuse names that do not exist, and what no network has a use for; opens no data.
 
     Raises:
-        ValueError: If there is no such network, or weights fit none.
+        ValueError: If there is no such network, or weights or an option fit none.
         DataError: If there are no weights of such a name.
     """
     for text in weights:
@@ -70,6 +72,9 @@ def check_networks(networks: Sequence[str], weights: Sequence[str]) -> None:
     for text in weights:
         if split_path(text)[0] not in {"none", *fitting}:
             raise ValueError(f"weights {text} fit none of {', '.join(networks)}; leave them out")
+    for name in options:
+        if not any(_options_of(network, {name: None}) for network in networks):
+            raise ValueError(f"{name}: none of {', '.join(networks)} has it; leave it out")
 
 
 def weights_of(network: str, wanted: Sequence[str]) -> str:

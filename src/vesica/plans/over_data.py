@@ -82,7 +82,7 @@ def _architectures(
     said = shared.pop("weights", "default")
     weights = [] if said == "default" else [text.strip() for text in said.split(",")]
     networks = networks or COMPARED
-    check_networks(networks, weights)
+    check_networks(networks, weights, of_network)
     chosen = _choose_all(paths, shared, library, names)
     cells = architectures(
         [found.base for found in chosen],
