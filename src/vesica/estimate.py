@@ -82,14 +82,11 @@ def estimate(cells: Sequence[Cell], run: Path, materials: Materials) -> Cost:
     judge_s: dict[str, float] = {}
     features: dict[Path, _Features] = {}
     waiting = []
-    for cell in cells:
-        found = read_cell(run, cell)
-        if found is not None and found.result.has_scores:
-            continue
-        fields = cell.setting()
-        del fields["data"]
-        name = json.dumps(fields, sort_keys=True)
+    named = [(cell, _recipe_of(cell)) for cell in cells if not _has_scores(run, cell)]
+    num_recipes = len({name for _, name in named})
+    for cell, name in named:
         if name not in steps:
+            materials.progress("measuring a step", len(steps), num_recipes)
             steps[name] = _measure(cell, materials)
         images = json.dumps([cell.data.fingerprint, cell.size, cell.score_at, cell.long_side])
         if images not in judge_s:
@@ -110,6 +107,18 @@ def estimate(cells: Sequence[Cell], run: Path, materials: Materials) -> Cost:
         min((cost.gain for cost in waiting), default=1.0),
         next((cost.note for cost in waiting if cost.note), ""),
     )
+
+
+def _has_scores(run: Path, cell: Cell) -> bool:
+    found = read_cell(run, cell)
+    return found is not None and found.result.has_scores
+
+
+def _recipe_of(cell: Cell) -> str:
+    """What a step's time depends on."""
+    fields = cell.setting()
+    del fields["data"]
+    return json.dumps(fields, sort_keys=True)
 
 
 def choose_jobs(cost: Cost, num_waiting: int) -> int:
