@@ -17,6 +17,7 @@ from vesica.results import (
     CellResult,
     Comparison,
     Findings,
+    Interval,
     findings_schema,
     read_cell,
     read_findings,
@@ -122,3 +123,13 @@ def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:
         assert read_model(tmp_path / "result.json", CellResult) == found.result
         raw = json.loads((found.folder / "result.json").read_text(encoding="utf-8"))
         assert json.loads((tmp_path / "result.json").read_text(encoding="utf-8")) == raw
+
+
+def test_an_interval_ends_where_values_do() -> None:
+    assert Interval(mean=0.1, low=-1.3, high=1.2).within(-1, 1) == Interval(
+        mean=0.1, low=-1, high=1
+    )
+    inner = Interval(mean=0.1, low=-0.3, high=0.2)
+    assert inner.within(-1, 1) == inner
+    alone = Interval(mean=0.1, low=None, high=None)
+    assert alone.within(-1, 1) == alone

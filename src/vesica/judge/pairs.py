@@ -91,6 +91,7 @@ def judge_pair(
     fold = fold_of_units(setting)
     found = statistics.compare(difference, fold, margin=margin, level=level, earlier=earlier)
     judged = asdict(found) | _ask_further(difference, fold, found, earlier)
+    judged |= _interval(found).model_dump()
     if found.verdict != "undecided" and (by := by_the_threshold(setting, losses, seeds)):
         judged |= {"verdict": "undecided", "reason": by}
     elif found.verdict == "undecided" and (limit := judged.get("limit")) and limit.is_final:
@@ -105,6 +106,10 @@ def judge_pair(
         num_images=setting.num_images,
         **compare_decisions(setting, losses, seeds, level, earlier),
     )
+
+
+def _interval(found: statistics.Comparison, most: float = 1.0) -> Interval:
+    return Interval(mean=found.mean, low=found.low, high=found.high).within(-most, most)
 
 
 def _pair_seeds(
@@ -229,10 +234,10 @@ def compare_decisions(
         if place in places
     }
 
-    def around(difference: NDArray[np.float64]) -> Interval:
+    def around(difference: NDArray[np.float64], most: float = 1.0) -> Interval:
         """No verdict: there is one for each pair, on masks at 1/2."""
         found = statistics.compare(difference, fold, level=level, earlier=earlier)
-        return Interval(mean=found.mean, low=found.low, high=found.high)
+        return _interval(found, most)
 
     def interval(new_decision: str, old_decision: str) -> Interval:
         difference = setting.by_unit(new, seeds, new_decision)
@@ -260,7 +265,7 @@ def compare_decisions(
             for name in DECISIONS
             if name == HALF or not (without or is_exclusive)
         ),
-        "soft": SoftMeans(**means(SOFT), not_in_masks=around(soft - half)),
+        "soft": SoftMeans(**means(SOFT), not_in_masks=around(soft - half, 2.0)),
         "calibration": ()
         if without or is_exclusive
         else tuple(_mean_of([calibration[p] for p in places if p.loss == loss]) for loss in losses),

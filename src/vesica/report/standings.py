@@ -198,10 +198,9 @@ def rank_over_sets(
     for index, name in enumerate(names):
         rank, _ = _over_sets(ranks[:, index], statistics.LEVEL)
         assert rank is not None
-        if rank.low is not None and rank.high is not None:
-            ends = {"low": max(1.0, rank.low), "high": min(float(len(names)), rank.high)}
-            rank = rank.model_copy(update=ends)
+        rank = rank.within(1.0, float(len(names)))
         difference, p = tests[index - 1] if index else (None, None)
+        difference = difference and difference.within(-1.0, 1.0)
         adjusted = None if p is None else p_values[index - 1]
         num_sets = len(of_loss[index - 1]) if index else 0
         found.append(

@@ -54,6 +54,12 @@ class Interval(Model):
     low: float | None
     high: float | None
 
+    def within(self, least: float, most: float) -> "Interval":
+        """The same where no value lies beyond these two: that of few seeds reaches further."""
+        if self.low is None or self.high is None:
+            return self
+        return Interval(mean=self.mean, low=max(least, self.low), high=min(most, self.high))
+
 
 class Means(Model):
     """Two losses under one decision.
