@@ -14,9 +14,11 @@ import tiny
 from PIL import Image
 from realdata import require
 
+from vesica import compare, open_run
 from vesica.__main__ import main
 from vesica.data.library import Library
 from vesica.data.synthetic import open_faces
+from vesica.errors import DataError
 from vesica.files import write_text
 from vesica.results import cell_folder, read_plan, read_table
 
@@ -341,10 +343,19 @@ def test_another_setting_in_the_same_folder(vesica: Terminal, folder: Path) -> N
 
 
 def test_a_run_of_another_kind_in_the_same_folder(vesica: Terminal, folder: Path) -> None:
-    rest = [*TINY, "--epochs", 1, "--seeds", 1, "--out", "run"]
-    assert vesica("compare", folder, *rest)[0] == 0
-    code, _, err = vesica("run", "losses", folder, "--losses", "bce,iou", *rest)
+    rest = [*TINY, "--epochs", 1, "--seeds", 1]
+    plan = ["run", "losses", folder, "--losses", "bce,iou"]
+    assert vesica("compare", folder, *rest, "--out", "plain")[0] == 0
+    code, _, err = vesica(*plan, *rest, "--out", "plain")
     assert (code, "another kind (plain, and this one is losses); pass another" in err) == (2, True)
+    assert vesica(*plan, *rest, "--out", "losses")[0] == 0
+    code, _, err = vesica("compare", folder, *rest, "--out", "losses")
+    assert (code, "another kind (losses, and this one is plain); pass another" in err) == (2, True)
+    with pytest.raises(DataError, match="another kind"):
+        compare(folder, out="losses", quiet=True)
+    run = open_run("losses")
+    run.train(run.prepare(run.cells))  # going on needs no name of what it is
+    assert run.plan.kind == "losses"
 
 
 @pytest.mark.parametrize(
@@ -355,6 +366,11 @@ def test_a_run_of_another_kind_in_the_same_folder(vesica: Terminal, folder: Path
         (["compare", "DATA", "--optimizer", "adamx"], "unknown optimizer 'adamx'"),
         (["compare", "DATA", "--augment", "flop"], "unknown augmentation 'flop'"),
         (["run", "losses", "DATA", "--losses", "bce,iuo"], "unknown loss 'iuo'"),
+        (["run", "sparsity", "DATA", "--optimizer", "adamx"], "unknown optimizer 'adamx'"),
+        (
+            ["run", "sparsity-classes", "DATA", "--foreground", "a=1;b=2", "--model", "unett"],
+            "unknown model 'unett'",
+        ),
         (["run", "architectures", "DATA", "--networks", "unet,fcm"], "unknown model 'fcm'"),
         (["run", "architectures", "DATA", "--losses", "bce,iuo"], "unknown loss 'iuo'"),
         (

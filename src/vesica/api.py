@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from vesica import spelling
 from vesica.data.library import Library
+from vesica.entry import check_folder
 from vesica.errors import DataError, say_refused
 from vesica.naming import name_cells, name_run
 from vesica.plan import OPTION_NAMES, seeds_and_folds
@@ -102,6 +103,7 @@ def compare(
     spelled = {name: _spell(value, name) for name, value in given.items()}
     path = _spell(data, "data")
     run = run_in(out, cache, name_run(path, "quick" * quick), grows=True)
+    check_folder(run.folder, run.analysis.kind)
     library = Library(run.cache)
     own = [*(losses or ()), *more]
     own_spelled = [_spell(name, "loss") for name in own]

@@ -127,7 +127,7 @@ class Run:
         from vesica.materials import Materials
         from vesica.sweep import check_plan
 
-        check_folder(self.folder, self.analysis.kind)
+        check_folder(self.folder)
         make_folder(self.cache, "--cache")
         materials = Materials(self.cache, progress)
         resolved = check_plan(cells, materials)

@@ -52,11 +52,13 @@ def execute(
         said: The same in sentences, where it differs from data set to data set.
         margin, jobs, dry_run, as_json, metrics, log: The options of these names.
     """
+    from vesica.entry import check_folder
     from vesica.errors import Stopped
     from vesica.files import quoted
     from vesica.loggers import Logs, check_loggers
     from vesica.progress import Display
 
+    check_folder(run.folder, run.analysis.kind)
     console = Console(stderr=as_json, highlight=False, emoji=False)
     share = None if margin is None else margin / 100
     asked = split_names(metrics)

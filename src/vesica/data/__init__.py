@@ -297,7 +297,7 @@ def _check_format(path: Path, name: str, given: Mapping[str, object]) -> str:
         if DATASETS[name].is_meant(path):
             return name
         others = [other for other in DATASETS if DATASETS[other].recognise(path)]
-        found = f"It has that of {others[0]}: check the path" if others else "Check the path"
+        found = f"It has that of {others[0]}: pass it as that" if others else "Check the path"
         raise DataError(
             f"{path}: not the layout of {name}, which is {DATASETS[name].layout}. "
             f"{found}, or pass another folder."

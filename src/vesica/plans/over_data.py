@@ -54,6 +54,8 @@ def cells_over_data(
             raise ValueError(f"{twice[0]}: the same {kind} twice; name it once")
     if len(names) == 1:
         raise ValueError(f"--losses {names[0]} is one; name two or more to compare them")
+    if plan in ("sparsity", "sparsity-classes"):
+        check_names("", fields, "modern", None)
     if plan == "sparsity":
         return sparsity(paths, fields, library, seeds=seeds), []
     if plan == "sparsity-classes":
