@@ -2,9 +2,9 @@
 
     python benchmarks/collect_found.py docs/results src/vesica/paper
 
-found.csv has a row for each set-up of docs/results/lfw and each set of docs/results/eight,
-slopes.csv one for each folder of docs/results/sparsity, classes.csv one for each class of each
-folder of docs/results/classes.
+found.csv has a row for each set-up of docs/results/lfw, each set of docs/results/eight and each
+network of docs/results/architectures/lfw, slopes.csv one for each folder of docs/results/sparsity,
+classes.csv one for each class of each folder of docs/results/classes.
 """
 
 import argparse
@@ -24,6 +24,15 @@ FACES = {
 FULL = {"bfcn32s-full": "LFW", "helen-bfcn32s-full": "HELEN below the brows"}
 """Runs of the grid, on a smaller scale and at the paper's size; but for that of FCResNet from
 scratch, of one seed and 15 epochs."""
+
+NETWORKS = {
+    "bfcn32s": "BFCN-32s",
+    "bfcn16s": "FCN-16s",
+    "bfcn8s": "FCN-8s",
+    "segnet": "SegNet",
+    "fcresnet": "FCResNet from scratch",
+    "unet": "U-Net",
+}
 
 OBJECTS = {
     "lfw": "LFW faces",
@@ -55,6 +64,11 @@ def rows_of(results: Path) -> Iterator[list[object]]:
         findings = read_findings(file.parent)
         assert findings is not None
         yield row_of(file.parent.name, "sets", findings.groups[0])
+    findings = read_findings(results / "architectures" / "lfw")
+    assert findings is not None
+    for group in findings.groups:
+        name, _, _ = group.setting["model"].partition(":")
+        yield row_of(NETWORKS[name], "networks", group)
 
 
 def row_of(name: str, kind: str, group: GroupFindings) -> list[object]:
@@ -69,7 +83,9 @@ def row_of(name: str, kind: str, group: GroupFindings) -> list[object]:
     return [
         *(kind, name, group.setting["data"]["split"], group.target or "", pair.num_seeds),
         pair.verdict,
-        *("" if value is None else round(100 * value, 3) for value in points),
+        *("" if value is None else round(100 * value, 3) for value in points[:3]),
+        "" if pair.p_value is None else round(pair.p_value, 6),
+        *("" if value is None else round(100 * value, 3) for value in points[3:]),
         *((bce.epochs, iou.epochs) if has_ended else ("", "")),
     ]
 
@@ -102,7 +118,7 @@ def classes_of(results: Path) -> Iterator[list[object]]:
             # A class that neither draws is not judged.
             mean = found.mean if isinstance(found, Comparison) else 0.0
             yield [
-                *(name, overall.num_seeds, overall.verdict),
+                *(name, overall.num_seeds, round(overall.level, 4), overall.verdict),
                 *_points(overall.mean, overall.low, overall.high),
                 *(one.name, round(one.share, 6), found.verdict),
                 *_points(mean, one.iou["ce"], one.iou["iou"]),

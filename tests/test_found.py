@@ -1,6 +1,7 @@
 """What our runs say of the paper's claims: the table is that of the committed runs."""
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from vesica.paper.found import (
     say_classes,
     say_epochs,
     say_full,
+    say_sizes,
 )
 from vesica.paper.found_page import TITLE, found_section, full_blocks
 from vesica.report.sections import Grid, to_html, to_markdown
@@ -38,27 +40,29 @@ def test_the_table_is_of_the_committed_runs(tmp_path: Path) -> None:
 
 def test_classes_by_hand() -> None:
     shares = {"sky": 0.9, "pole": 0.009, "road": 0.09, "bird": 0.0001}
-    verdicts, ious = ["worse", "undecided", "undecided", "undecided"], [90.0, 2.0, 50.0, 0.9]
+    verdicts, ious = ["worse", "undecided", "undecided", "undecided"], [90.0, 2.0, 0.5, 0.9]
+    differences, ious_ce = [0.0, 2.0, -49.5, 0.0], [90.0, 0.0, 50.0, 0.9]
     found = [
         OneClass(
-            *("streets", 3, "better", 4.0, 1.0, 7.0, name, share),
-            *(verdict, 2.0 * number, 0.0, iou),
+            *("streets", 3, 0.992, "better", 4.0, 1.0, 7.0, name, share),
+            *(verdict, difference, iou_ce, iou),
         )
-        for number, ((name, share), verdict, iou) in enumerate(
-            zip(shares.items(), verdicts, ious, strict=True)
+        for (name, share), verdict, difference, iou_ce, iou in zip(
+            shares.items(), verdicts, differences, ious_ce, ious, strict=True
         )
     ]
     said = (
-        "streets, +4.0 (+1.0 to +7.0, better), 1 of {} classes decided, from +0.0 on sky (90 % of "
-        "pixels) to +2.0 on pole (0.9 %)"
+        "streets, +4.0 (99.2 % interval +1.0 to +7.0, better), 1 of 3 classes decided, +0.0 on sky "
+        "(90 % of pixels, the most) and +2.0 on pole (0.9 %, the fewest), from -49.5 on road to "
+        "+2.0 on pole, only IoU loss draws pole, only cross-entropy draws road"
     )
-    assert say_classes(found) == said.format(3) + ", and neither draws bird"
-    assert say_classes(found[:-1]) == said.format(3)
+    assert say_classes(found) == said + ", neither draws bird"
+    assert say_classes(found[:-1]) == said
 
 
 def of_size(kind: str, mean: float, soft: float, epochs: tuple[float, float] | None) -> Found:
     return Found(
-        *(kind, "LFW", "small", "face", 1, "undecided", mean, None, None, soft),
+        *(kind, "LFW", "small", "face", 1, "undecided", mean, None, None, None, soft),
         *(96.0, 96.5, 83.0, 85.3, 81.8, 84.0, *(epochs or (None, None))),
     )
 
@@ -72,6 +76,9 @@ def test_the_papers_size_by_hand() -> None:
     assert say_full([full]) == "LFW, small, no hair +0.6, soft +5.1"
     assert say_epochs([full, averaged]) == ("LFW, small, no hair, IoU loss after 71, BCE after 60")
     assert say_epochs([of_size("full", 0.6, 5.1, None)]) == ""
+    assert say_sizes([full]) == ""
+    big = replace(full, size="big", iou_bce=84.5, iou_iou=85.1)
+    assert say_sizes([full, big]) == "LFW, no hair, IoU loss +0.2, BCE -1.5"
     assert full.label == "full size: LFW, small, no hair"
     assert full.accuracy == 0.5
     assert full.published.name == "small, no hair"  # 0.872 and 0.837
@@ -108,6 +115,10 @@ def test_facts_by_hand() -> None:
     ]
     assert values["small_mean"] == pytest.approx(np.mean(lost))
     assert values["small_worse"] == sum(value > 0 for value in lost)
+    assert values["networks"].startswith("BFCN-32s +0.5 (better), FCN-16s +0.2 (undecided)")
+    p_values = [f.p_value for f in found if f.kind == "networks" and f.p_value is not None]
+    assert len(p_values) == values["num_networks"] == 6
+    assert values["network_p"] == pytest.approx(6 * min(p_values))
 
 
 def test_every_sentence_is_one_of_the_papers() -> None:

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from vesica.paper.published import FOREGROUND, LOSSES, ROWS, Row
+from vesica.statistics import holm
 from vesica.words import count_of, say_list
 
 COLUMNS = (
     *("kind", "name", "size", "target", "num_seeds", "verdict"),
-    *("mean", "low", "high", "soft", "accuracy_bce", "accuracy_iou", "iou_bce", "iou_iou"),
-    *("soft_bce", "soft_iou", "epochs_bce", "epochs_iou"),
+    *("mean", "low", "high", "p_value", "soft", "accuracy_bce", "accuracy_iou"),
+    *("iou_bce", "iou_iou", "soft_bce", "soft_iou", "epochs_bce", "epochs_iou"),
 )
 """Of `found.csv`: differences are IoU loss minus BCE loss in points; `soft` is of soft IoU."""
 
@@ -26,7 +27,7 @@ SLOPE_COLUMNS = (
 """Of `slopes.csv`: points for each tenfold lower density, and the differences at both ends."""
 
 CLASS_COLUMNS = (
-    *("name", "num_seeds", "verdict", "mean", "low", "high"),
+    *("name", "num_seeds", "level", "verdict", "mean", "low", "high"),
     *("class_name", "share", "class_verdict", "class_mean", "iou_ce", "iou_iou"),
 )
 """Of `classes.csv`, a row for each class: its share of the pixels, IoU loss minus cross-entropy in
@@ -52,9 +53,11 @@ class Found:
 
     Attributes:
         kind: "faces", a set-up of the paper on a smaller scale; "full", at the paper's size;
-            "averaged", the same trainings by the average of their weights; or "sets".
+            "averaged", the same trainings by the average of their weights; "networks", one of
+            several on the same faces; or "sets".
         mean, low, high: Of masks, with the interval over seeds and test images; no interval of a
             single seed.
+        p_value: Of that difference by itself.
         soft: Of soft IoU.
         accuracy_bce, accuracy_iou, iou_bce, iou_iou: Of masks, in points.
         soft_bce, soft_iou: Soft IoU, in points.
@@ -70,6 +73,7 @@ class Found:
     mean: float
     low: float | None
     high: float | None
+    p_value: float | None
     soft: float
     accuracy_bce: float
     accuracy_iou: float
@@ -112,7 +116,7 @@ class Found:
     def label(self) -> str:
         """What a reader calls it."""
         scale = {"full": "full size: ", "averaged": "full size, averaged: "}.get(self.kind, "")
-        return self.name if self.kind == "sets" else f"{scale}{self.set_up}"
+        return self.name if self.kind in ("sets", "networks") else f"{scale}{self.set_up}"
 
 
 @dataclass(frozen=True)
@@ -151,6 +155,7 @@ class OneClass:
 
     Attributes:
         name: Of the set.
+        level: Of the intervals, which is higher where there are more losses.
         verdict, mean, low, high: Of the mean over its classes.
         share: Of the pixels.
         class_verdict, class_mean: Of this class.
@@ -159,6 +164,7 @@ class OneClass:
 
     name: str
     num_seeds: int
+    level: float
     verdict: str
     mean: float
     low: float
@@ -199,22 +205,38 @@ def _read(name: str, value: str) -> Any:
 
 
 def say_classes(found: Sequence[OneClass]) -> str:
-    """Of each set the mean over its classes, and the classes with most and fewest pixels."""
+    """Of each set the mean over its classes, those with most and fewest pixels, those where the
+    difference is least and most, and those that one loss does not draw, or both."""
     said = []
     for name, group in groupby(found, key=lambda one: one.name):
         classes = sorted(group, key=lambda one: -one.share)
         drawn = [one for one in classes if max(one.iou_ce, one.iou_iou) >= DRAWN]
-        others = [one.class_name for one in classes if one not in drawn]
         first, last = drawn[0], drawn[-1]
+        least, *_, most = sorted(drawn, key=lambda one: one.class_mean)
         num_decided = sum(one.class_verdict != "undecided" for one in drawn)
         said.append(
-            f"{name}, {first.mean:+.1f} ({first.low:+.1f} to {first.high:+.1f}, {first.verdict}), "
-            f"{num_decided} of {len(drawn)} classes decided, from "
-            f"{first.class_mean:+.1f} on {first.class_name} ({100 * first.share:.2g} % of pixels) "
-            f"to {last.class_mean:+.1f} on {last.class_name} ({100 * last.share:.2g} %)"
-            + (f", and neither draws {say_list(others)}" if others else "")
+            f"{name}, {first.mean:+.1f} ({100 * first.level:.3g} % interval {first.low:+.1f} to "
+            f"{first.high:+.1f}, {first.verdict}), {num_decided} of {len(drawn)} classes decided, "
+            f"{first.class_mean:+.1f} on {first.class_name} ({100 * first.share:.2g} % of pixels, "
+            f"the most) and {last.class_mean:+.1f} on {last.class_name} "
+            f"({100 * last.share:.2g} %, the fewest), from {least.class_mean:+.1f} on "
+            f"{least.class_name} to {most.class_mean:+.1f} on {most.class_name}{_drawn(classes)}"
         )
     return "; ".join(said)
+
+
+def _drawn(classes: Sequence[OneClass]) -> str:
+    """Which classes only one loss draws, or neither."""
+    by_drawing: dict[tuple[bool, bool], list[str]] = {}
+    for one in classes:
+        draws = one.iou_ce >= DRAWN, one.iou_iou >= DRAWN
+        by_drawing.setdefault(draws, []).append(one.class_name)
+    said = (
+        ("only IoU loss draws", by_drawing.get((False, True))),
+        ("only cross-entropy draws", by_drawing.get((True, False))),
+        ("neither draws", by_drawing.get((False, False))),
+    )
+    return "".join(f", {what} {say_list(names)}" for what, names in said if names)
 
 
 def read_found() -> list[Found]:
@@ -237,18 +259,14 @@ def facts(found: list[Found]) -> dict[str, Any]:
     means, soft, accuracy = (
         np.array([getattr(f, name) for f in faces]) for name in ("mean", "soft", "accuracy")
     )
-    by_place = {(f.name, f.target, f.size): f for f in faces}
-    pairs = [
-        (by_place[name, target, "big"], other)
-        for (name, target, size), other in by_place.items()
-        if size == "small" and (name, target, "big") in by_place
-    ]
+    pairs = _sizes_of(faces)
     lost = [
         getattr(big, name) - getattr(small, name)
         for big, small in pairs
         for name in ("iou_bce", "iou_iou")
     ]
     sets = sorted((f for f in found if f.kind == "sets"), key=lambda f: -f.mean)
+    networks = [f for f in found if f.kind == "networks"]
     return {
         "num": len(faces),
         "num_decided": sum(f.verdict != "undecided" for f in faces),
@@ -262,6 +280,7 @@ def facts(found: list[Found]) -> dict[str, Any]:
         "full": say_full(found),
         "full_seeds": say_seeds(found),
         "full_epochs": say_epochs(found),
+        "full_sizes": say_sizes(found),
         "accuracy_low": accuracy.min(),
         "accuracy_high": accuracy.max(),
         "accuracy_falls": int((accuracy < 0).sum()),
@@ -272,8 +291,15 @@ def facts(found: list[Found]) -> dict[str, Any]:
         "small_mean": float(np.mean(lost)),
         "slopes": "; ".join(map(str, read_slopes())),
         "classes": say_classes(read_classes()),
-        "sets": ", ".join(f"{f.name} {f.mean:+.1f} ({f.verdict})" for f in sets),
+        "sets": _say_verdicts(sets),
+        "networks": _say_verdicts(networks),
+        "num_networks": len(networks),
+        "network_p": min(holm([f.p_value for f in networks if f.p_value is not None])),
     }
+
+
+def _say_verdicts(found: Sequence[Found]) -> str:
+    return ", ".join(f"{f.name} {f.mean:+.1f} ({f.verdict})" for f in found)
 
 
 def say_full(found: Sequence[Found]) -> str:
@@ -285,6 +311,25 @@ def say_full(found: Sequence[Found]) -> str:
         by_average = "" if mean is None else f", of averaged weights {mean:+.1f}"
         said.append(f"{f.set_up} {f.mean:+.1f}{by_average}, soft {f.soft:+.1f}")
     return "; ".join(said)
+
+
+def say_sizes(found: Sequence[Found]) -> str:
+    """At the paper's size, what training on fewer images costs each loss."""
+    return "; ".join(
+        f"{big.name}, {'hair' if '+' in big.target else 'no hair'}, IoU loss "
+        f"{small.iou_iou - big.iou_iou:+.1f}, BCE {small.iou_bce - big.iou_bce:+.1f}"
+        for big, small in _sizes_of([f for f in found if f.kind == "full"])
+    )
+
+
+def _sizes_of(found: Sequence[Found]) -> list[tuple[Found, Found]]:
+    """Big and small of each data set and target that has both."""
+    by_place = {(f.name, f.target, f.size): f for f in found}
+    return [
+        (by_place[name, target, "big"], small)
+        for (name, target, size), small in by_place.items()
+        if size == "small" and (name, target, "big") in by_place
+    ]
 
 
 def say_seeds(found: Sequence[Found]) -> str:
