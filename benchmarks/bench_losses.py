@@ -217,7 +217,8 @@ def to_markdown(document: dict[str, Any], cases: list[Case], floors: list[Floor]
         + ". `make bench-losses` makes this page. Memory is the most that was allocated at once "
         "beyond logits and target, in multiples of the logits, the gradient (1.0) included; a copy "
         "of the logits is the floor of the time. smp and MONAI compute bfloat16 in bfloat16, "
-        "Vesica in float32.",
+        "Vesica in float32. Lovasz with bits puts errors into so many powers of two of buckets in "
+        "place of sorting them (`bits=16`).",
         "",
     ]
     for size, dtype, kind in dict.fromkeys((c.size, c.dtype, c.logits) for c in cases):
