@@ -150,6 +150,24 @@ def test_a_copy_gives_the_committed_tables(
     assert re.match(r"\s+The test images cannot be shown: \w+: no such folder", made[1])
 
 
+def test_the_papers_differences_have_one_sign(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = RESULTS / "lfw" / "bfcn32s-full"
+    shutil.copytree(run, "copy")
+    plan = read_plan(Path("copy"))
+    by_loss = tuple(sorted(plan.cells, key=lambda cell: "bce" in cell.loss))
+    write_model(Path("copy", "plan.json"), plan.model_copy(update={"cells": by_loss}))
+    assert CliRunner().invoke(app, ["report", "copy"]).exit_code == 0
+    assert Path("copy", "paper.csv").read_bytes() == (run / "paper.csv").read_bytes()
+    tables = [
+        Path(folder, "paper.md").read_text().split("## As it should be")[1].split("## Figures")[0]
+        for folder in (Path("copy"), run)
+    ]
+    assert tables[0] == tables[1]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
 def test_a_copy_gives_the_committed_page(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

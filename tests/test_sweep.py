@@ -191,6 +191,17 @@ def test_a_deleted_plan_is_written_again(materials: Materials, tmp_path: Path) -
     assert run(plan(), tmp_path, materials) == []
 
 
+def test_the_first_plan_gives_the_order(materials: Materials, tmp_path: Path) -> None:
+    resolved = check_plan(plan(), materials)
+    enter_run(tmp_path, resolved)
+    begun = read_plan(tmp_path).created
+    other = check_plan(plan(loss=["iou", "dice"]), materials)
+    everything = enter_run(tmp_path, other)
+    assert [cell.loss for cell in everything] == ["bce", "iou", "dice"]
+    assert [cell.loss for cell in enter_run(tmp_path, resolved[::-1])] == ["bce", "iou", "dice"]
+    assert read_plan(tmp_path).created == begun
+
+
 def test_memory_is_given_back_before_cells_run_side_by_side(
     materials: Materials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

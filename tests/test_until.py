@@ -148,6 +148,27 @@ def test_a_forgotten_look_is_known_from_the_results(tmp_path: Path) -> None:
         judge(tmp_path, cells, 0.02)
 
 
+def test_a_margin_is_kept_without_the_results(tmp_path: Path) -> None:
+    cells = cells_of(["bce", "iou"], 3)
+    fabricate_all(tmp_path, cells, 0.02)
+    judge(tmp_path, cells, 0.01)
+    (tmp_path / "results.json").unlink()
+    assert judge(tmp_path, cells).margin == 0.01
+
+
+def test_a_look_counts_whichever_loss_comes_first(tmp_path: Path) -> None:
+    for num in (3, 4):
+        cells = cells_of(["bce", "iou"], num)
+        fabricate_all(tmp_path, cells, 0.02)
+        forwards = comparison_of(judge(tmp_path, cells))
+    backwards = comparison_of(judge(tmp_path, cells[::-1]))
+    assert backwards.baseline == "iou"
+    assert backwards.looks == forwards.looks == (3, 4)
+    assert [look.num_seeds for look in read_looks(tmp_path).pairs] == [(3, 4)]
+    assert backwards.mean == pytest.approx(-forwards.mean)
+    assert backwards.standard_error == pytest.approx(forwards.standard_error)
+
+
 def test_two_seeds_are_no_look(tmp_path: Path) -> None:
     cells = cells_of(["bce", "iou"], 2)
     fabricate_all(tmp_path, cells, 0.02)

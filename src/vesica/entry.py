@@ -123,7 +123,8 @@ def enter_run(
     choices: Mapping[str, str | int | None] | None = None,
     note: str = "",
 ) -> list[Cell]:
-    """Make the run's folder, or add to it; returns all its cells.
+    """Make the run's folder, or add to it; returns all its cells, in the order of the first plan,
+    so that its baseline stays the baseline.
 
     Args:
         run: The folder.
@@ -140,17 +141,18 @@ def enter_run(
         DataError: If the folder holds something else.
     """
     known = {cell.key: cell for cell in check_run(run, cells, grows_by)}
-    keys = {cell.key for cell in cells}
-    everything = [cell for key, cell in known.items() if key not in keys]
-    everything += [
-        cell.model_copy(update={"folder": known.get(cell.key, cell).folder}) for cell in cells
-    ]
+    asked = {
+        cell.key: cell.model_copy(update={"folder": known.get(cell.key, cell).folder})
+        for cell in cells
+    }
+    everything = [*(known | asked).values()]
     before = read_plan(run) if known else None
-    is_same = before is not None and keys <= known.keys()  # going on is no other plan
+    is_same = before is not None and asked.keys() <= known.keys()  # going on is no other plan
     plan = RunPlan(
         kind=kind or (before.kind if before else ""),
         command=before.command if before and is_same else provenance.command_line(),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=(before.created if before else "")
+        or datetime.now(UTC).isoformat(timespec="seconds"),
         versions=provenance.versions(),
         jobs=num_jobs,
         grows=before.grows if before else grows,

@@ -81,12 +81,14 @@ def judge_run(
         DataError: If the folder is no run, or a file in it is damaged.
     """
     plan = read_plan(run)
+    looks = read_looks(run) if plan.grows else None
+    if margin is None and looks is not None:
+        margin = looks.margin
     if margin is None:
         before = read_findings(run)
         margin = statistics.MARGIN if before is None else before.margin
     own = read_settings(run, plan.cells)
     settings = (*own, *read_settings(run, plan.cells, is_beside=True))
-    looks = read_looks(run) if plan.grows else None
     if looks is not None:
         margin = looks.fix_margin(run, margin)
     groups = tuple(

@@ -33,6 +33,16 @@ class Look(Model):
     challenger: str
     num_seeds: tuple[int, ...] = Field(max_length=10_000)
 
+    @classmethod
+    def of(cls, setting: str, baseline: str, challenger: str, num_seeds: tuple[int, ...]) -> "Look":
+        """With such fields."""
+        return cls(setting=setting, baseline=baseline, challenger=challenger, num_seeds=num_seeds)
+
+    @property
+    def place(self) -> tuple[str, frozenset[str]]:
+        """Of a setting, the two losses; which of them is the baseline makes no other look."""
+        return self.setting, frozenset((self.baseline, self.challenger))
+
 
 class Looks(Model):
     """`looks.json`: every look at a run so far.
@@ -45,10 +55,9 @@ class Looks(Model):
     pairs: tuple[Look, ...] = Field((), max_length=10_000)
 
     def before(self, setting: str, baseline: str, challenger: str) -> tuple[int, ...]:
-        """The numbers of seeds with which two losses were looked at."""
-        asked = setting, baseline, challenger
-        found = (p.num_seeds for p in self.pairs if (p.setting, p.baseline, p.challenger) == asked)
-        return next(found, ())
+        """The numbers of seeds with which two losses were looked at, in either order."""
+        place = setting, frozenset((baseline, challenger))
+        return next((pair.num_seeds for pair in self.pairs if pair.place == place), ())
 
     def fix_margin(self, run: Path, margin: float) -> float:
         """The margin, which no look after the first may change.
@@ -59,23 +68,21 @@ class Looks(Model):
         if self.margin is not None and abs(self.margin - margin) > 1e-12:
             raise DataError(
                 f"{run}: was looked at with a margin of {100 * self.margin:g} points, which is "
-                f"fixed since then; leave out --margin {100 * margin:g}, or pass another --out"
+                f"fixed since then; leave out --margin {100 * margin:g}, or begin another run"
             )
         return margin
 
     def after(self, groups: Sequence[GroupFindings], margin: float) -> "Looks":
         """With the looks that were just taken."""
-        seen = {(p.setting, p.baseline, p.challenger): p.num_seeds for p in self.pairs}
+        seen = {pair.place: pair for pair in self.pairs}
         for group in groups:
             for pair in group.comparisons:
                 if isinstance(pair, Comparison) and pair.num_seeds >= MIN_SEEDS:
-                    place = group.label, pair.baseline, pair.challenger
-                    seen[place] = tuple(dict.fromkeys((*seen.get(place, ()), pair.num_seeds)))
-        pairs = tuple(
-            Look(setting=setting, baseline=old, challenger=new, num_seeds=numbers)
-            for (setting, old, new), numbers in seen.items()
-        )
-        return Looks(margin=margin if pairs else None, pairs=pairs)
+                    names = group.label, pair.baseline, pair.challenger
+                    numbers = dict.fromkeys((*self.before(*names), pair.num_seeds))
+                    look = Look.of(*names, tuple(numbers))
+                    seen[look.place] = look
+        return Looks(margin=margin if seen else None, pairs=tuple(seen.values()))
 
 
 def read_looks(run: Path) -> Looks:
@@ -89,7 +96,7 @@ def read_looks(run: Path) -> Looks:
         return read_model(run / LOOKS, Looks)
     findings = read_findings(run)
     pairs = [
-        Look(setting=group.label, baseline=c.baseline, challenger=c.challenger, num_seeds=c.looks)
+        Look.of(group.label, c.baseline, c.challenger, c.looks)
         for group in (findings.groups if findings else ())
         for c in group.comparisons
         if isinstance(c, Comparison) and c.looks and c.num_seeds >= MIN_SEEDS

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from vesica.judge import Judgement
+from vesica.judge import Judgement, Setting, judge_pair
 from vesica.paper.contrasts import all_metrics, categories
 from vesica.paper.grid import SCALES, named
 from vesica.paper.published import (
@@ -150,33 +150,44 @@ def _setup(
         "name": row.name,
         "published": {metric: asdict(row.of(metric)) for metric in METRICS},
         "ours": {loss: _score(chosen, found) for loss, chosen in by_loss.items()},
-        "comparison": _compare(groups.get(False)),
-        "averaged": _averaged(groups.get(True)),
+        "comparison": None if judged is None else _compare(groups.get(False), judged),
+        "averaged": None if judged is None else _averaged(groups.get(True), judged),
     }
 
 
-def _groups_of(cell: Cell, judged: Judgement) -> dict[bool, GroupFindings]:
-    """What is said of a cell's setting: of its weights, and of the averages beside them."""
+Group = tuple[Setting, GroupFindings]
+
+
+def _groups_of(cell: Cell, judged: Judgement) -> dict[bool, Group]:
+    """A cell's setting and what is said of it: of its weights, and of averages beside them."""
     pairs = zip(judged.settings, judged.findings.groups, strict=True)
-    return {s.is_beside: group for s, group in pairs if group.setting == cell.setting()}
+    return {s.is_beside: (s, group) for s, group in pairs if group.setting == cell.setting()}
 
 
-def _compare(group: GroupFindings | None) -> dict[str, Any] | None:
-    """IoU loss against BCE loss."""
-    return group.comparisons[0].model_dump(mode="json") if group and group.comparisons else None
-
-
-def _averaged(group: GroupFindings | None) -> dict[str, Any] | None:
-    """The same trainings by the average of their weights."""
-    if group is None:
+def _compare(found: Group | None, judged: Judgement) -> dict[str, Any] | None:
+    """IoU loss against BCE loss, whichever was trained first."""
+    if found is None or not found[1].comparisons:
         return None
+    setting, group = found
+    pair = group.comparisons[0]
+    if named(pair.challenger) != "iou":
+        losses = pair.challenger, pair.baseline
+        pair = judge_pair(setting, losses, judged.findings.margin, num_pairs=1)
+    return pair.model_dump(mode="json")
+
+
+def _averaged(found: Group | None, judged: Judgement) -> dict[str, Any] | None:
+    """The same trainings by the average of their weights."""
+    if found is None:
+        return None
+    _, group = found
     return {
         "average": group.setting["recipe"]["beside"],
         "ours": {
             named(row.loss): {name: row[name] for name in ("iou_per_image", "iou_soft")}
             for row in group.losses
         },
-        "comparison": _compare(group),
+        "comparison": _compare(found, judged),
     }
 
 
