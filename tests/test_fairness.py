@@ -14,6 +14,7 @@ from vesica.data.library import Library
 from vesica.entry import check_run, enter_run
 from vesica.errors import DataError
 from vesica.judge import Judgement, judge_run, read_settings
+from vesica.materials import spell
 from vesica.plan import Cell, replace
 from vesica.plans.fairness import (
     GROWS_BY,
@@ -69,6 +70,23 @@ def test_every_rule_and_rate_once_per_loss_and_seed() -> None:
     }
     with pytest.raises(ValueError, match="no rule 'best'; there are: val_loss, val_iou, last"):
         fairness(tiny_cell(), rules=["best"])
+
+
+@pytest.mark.parametrize("optimizer", ["rmsprop:lr=1e-3", "adamw", "sgd:momentum=0.9"])
+def test_a_rate_that_no_spelling_names_is_the_optimizers_own(optimizer: str) -> None:
+    base = replace(tiny_cell(), optimizer=optimizer)
+    cells = [spell(cell) for cell in fairness(base, seeds=1)]
+    rates = {learning_rate(cell) for cell in cells}
+    assert rates == set(LEARNING_RATES)
+    assert len({repr(cell) for cell in cells}) == len(cells) == len(RULES) * len(LEARNING_RATES) * 2
+
+
+def test_folds_and_steps(tmp_path: Path) -> None:
+    base = replace(tiny_cell(), folds=5, steps=400, patience=0)
+    cells = fairness(base, seeds=2)
+    assert len(cells) == len(RULES) * len(LEARNING_RATES) * 2 * 2 * 5
+    assert {cell.data.fold for cell in cells} == set(range(5))
+    assert {cell.recipe.patience for cell in cells} == {0}
 
 
 def test_each_loss_gets_its_own_rate_chosen_on_validation(tmp_path: Path) -> None:
@@ -132,22 +150,29 @@ def test_the_run_grows_by_rates_and_nothing_else(tmp_path: Path) -> None:
         check_run(tmp_path, [replace(cell, batch=9) for cell in cells_of()], GROWS_BY)
 
 
+@pytest.mark.parametrize(
+    ("options", "num"), [(["--folds", "3"], 72), (["--folds", "0", "--recipe", "modern"], 24)]
+)
 def test_compare_fairness_from_images_to_tables(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    options: list[str],
+    num: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     arguments = ["compare", "generated:num=40:size=48", "--fairness", "--seeds", "1"]
     arguments += ["--model", TINY, "--size", "64"]
-    arguments += ["--width", "8", "--batch", "8", "--epochs", "1", "--out", "run"]
+    arguments += ["--width", "8", "--batch", "8", "--epochs", "1", "--out", "run", *options]
     monkeypatch.setattr(sys, "argv", ["vesica", *arguments])
     with pytest.raises(SystemExit) as stop:
         main()
     assert not stop.value.code
     out = capsys.readouterr().out
-    assert "24 cells: bce, iou with 1 seed" in out
-    assert "24 of 24 cells have a result" in out
+    assert f"{num} cells: bce, iou with 1 seed" in out
+    assert f"{num} of {num} cells have a result" in out
     assert {"fairness.md", "fairness.html", "fairness.csv"} <= {
         path.name for path in Path("run").iterdir()
     }

@@ -16,8 +16,6 @@ LEARNING_RATES = (3e-5, 1e-4, 3e-4, 1e-3)
 RULES = ("val_loss", "val_iou", "last")
 """Which epoch is scored: the best by the loss's own value, the best by IoU, the last of all."""
 
-DEFAULT_LR = options_of(OPTIMIZERS["rmsprop"])["lr"].default
-
 GROWS_BY = (Axis(("optimizer",)), Axis(("monitor", "keep"), ("patience",)))
 
 
@@ -29,7 +27,8 @@ def fairness(
     lrs: Sequence[float] = LEARNING_RATES,
     rules: Sequence[str] = RULES,
 ) -> list[Cell]:
-    """Every loss with every learning rate and rule, from the recipe of `base` otherwise.
+    """Every loss with every learning rate and rule, from the recipe of `base` otherwise; with
+    folds, in every fold.
 
     Raises:
         ValueError: If there is no such rule.
@@ -37,17 +36,19 @@ def fairness(
     unknown = [rule for rule in rules if rule not in RULES]
     if unknown:
         raise ValueError(f"no rule {unknown[0]!r}; there are: {', '.join(RULES)}")
+    folds: list[int | None] = list(range(base.data.folds)) or [None]
     return [
         replace(cell, **_fields(rule, base))
-        for cell in across(base, seed=range(seeds), lr=list(lrs), loss=list(losses))
+        for cell in across(base, seed=range(seeds), fold=folds, lr=list(lrs), loss=list(losses))
         for rule in rules
     ]
 
 
 def learning_rate(cell: Cell) -> float:
     """Of the optimiser, as it begins."""
-    options = dict(read_optimizer(cell.recipe.optimizer).options)
-    return float(options.get("lr", DEFAULT_LR))
+    spelled = read_optimizer(cell.recipe.optimizer)
+    usual = options_of(spelled.function(OPTIMIZERS))["lr"].default  # which no spelling names
+    return float(dict(spelled.options).get("lr", usual))
 
 
 def rule_of(cell: Cell) -> str:
@@ -58,5 +59,6 @@ def rule_of(cell: Cell) -> str:
 def _fields(rule: str, base: Cell) -> dict[str, Any]:
     if rule == "last":
         # The loss stays what is watched, but never ends the training: all run equally long.
-        return {"keep": "last", "monitor": "val_loss", "patience": base.recipe.max_epochs}
+        never = 0 if base.recipe.steps else base.recipe.max_epochs
+        return {"keep": "last", "monitor": "val_loss", "patience": never}
     return {"keep": "best", "monitor": rule}
