@@ -99,6 +99,12 @@ def test_best_constant_mask(train: list[str], accuracy: float) -> None:
     assert scores["best constant mask"]["accuracy"] == accuracy
 
 
+def test_images_that_are_skipped_speak_for_no_background() -> None:
+    arrays = arrays_of("##..", "....", "....", "####", "#...", "....")
+    scores = score_baselines(arrays, split_of(3, 2), empty="skip")
+    assert scores["best constant mask"]["iou_per_image"] == 0.25
+
+
 def test_empty_test_masks() -> None:
     arrays = arrays_of("....", "....", "####", "....", "####")
     scores = score_baselines(arrays, split_of(2, 2))

@@ -34,6 +34,7 @@ from vesica.judge import read_settings
 from vesica.judge.baselines import score_baselines
 from vesica.judge.classes import judge_classes, say_classes
 from vesica.judge.histograms import has_trained
+from vesica.judge.scores import Scores as JudgedScores
 from vesica.losses import LossModule, parse_loss, values_and_weights
 from vesica.networks import NETWORKS, Weights, build_network
 from vesica.plan import Cell
@@ -538,3 +539,26 @@ def test_colours_of_classes_are_those_of_voc() -> None:
     expected = [(0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128), (128, 0, 128)]
     assert [tuple(colour) for colour in palette(6).tolist()] == expected
     assert len({tuple(colour) for colour in palette(256).tolist()}) == 256
+
+
+def test_an_image_of_a_group_counts_once_however_many_classes_it_has() -> None:
+    """Image a of person 0 has two classes, b one; c of person 1 two, d of person 2 none."""
+    iou = np.array([0.2, 0.4, 0.9, 0.0, 0.6, 1.0, 0.0, 0.0])
+    scores = JudgedScores(
+        names=tuple("aabbccdd"),
+        unit=np.array([0, 0, 0, 0, 1, 1, 2, 2]),
+        groups=("ann", "bob", "eve"),
+        fold=np.zeros(8, np.intp),
+        iou={"half": iou[np.newaxis, np.newaxis]},
+        calibration={},
+        reliability={},
+        without={},
+        untrained=frozenset(),
+        counted=np.array([1, 1, 1, 0, 1, 1, 0, 0], bool),
+        num_classes=2,
+        shares=np.array([0.5, 0.5]),
+    )
+    assert scores.units == ["ann", "bob"]
+    assert scores.num_images == 3
+    assert scores.by_unit["half"][0, 0] == pytest.approx([(0.3 + 0.9) / 2, 0.8])
+    assert scores.of_class(1).by_unit["half"][0, 0] == pytest.approx([0.4, 1.0])

@@ -43,7 +43,7 @@ def score_baselines(
         constant, mean = _winners(total.sum(axis=(1, 2), keepdims=True)), _winners(total)
         constant = np.broadcast_to(constant, mean.shape)
     else:
-        constant = np.full(arrays.masks.shape[1:], _is_foreground_better(arrays, split))
+        constant = np.full(arrays.masks.shape[1:], _is_foreground_better(arrays, split, empty))
         mean = mean_mask(arrays, split)
     candidates = {"best constant mask": constant, "mean mask": mean}
     return {
@@ -87,7 +87,9 @@ def _winners(total: NDArray[np.int64]) -> NDArray[np.bool_]:
     return np.asarray(classes == total.argmax(axis=0))
 
 
-def _is_foreground_better(arrays: Arrays, split: Split) -> bool:
+def _is_foreground_better(arrays: Arrays, split: Split, empty: metrics.Empty) -> bool:
+    if empty == "skip":  # no image is left that all-background is right about
+        return True
     densities = np.array([arrays.shares(row).mean() for row in split.train])
     # All-foreground scores an image's density, all-background 1 on an empty image, else 0.
     return bool(densities.mean() >= np.mean(densities == 0))

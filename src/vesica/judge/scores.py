@@ -75,13 +75,17 @@ class Scores:
 
     @cached_property
     def by_unit(self) -> dict[str, NDArray[np.float64]]:
-        """Means of the rows of each unit, which a comparison counts once."""
+        """Means over the images of each unit, which a comparison counts once; an image is worth the
+        mean over its classes that count."""
         unit = self.unit[self.counted]
-        sizes = np.bincount(unit)
-        some = sizes > 0  # a unit may have nothing that counts
+        by_image = self.counted.reshape(-1, self.num_classes)
+        share = 1 / np.maximum(by_image.sum(axis=1), 1)
+        weight = np.repeat(share, self.num_classes)[self.counted]
+        num_images = np.bincount(unit, weight)
+        some = num_images > 0  # a unit may have nothing that counts
 
         def mean(row: NDArray[np.float64]) -> NDArray[np.float64]:
-            return np.bincount(unit, row[self.counted])[some] / sizes[some]
+            return np.bincount(unit, weight * row[self.counted])[some] / num_images[some]
 
         return {
             name: np.array([[mean(row) for row in rows] for rows in iou])
