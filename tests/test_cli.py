@@ -563,6 +563,29 @@ def test_seeds_are_added_and_the_budget_is_kept(vesica: Terminal, folder: Path) 
     assert "with 3 seeds" in out
 
 
+def test_no_command_advises_what_it_does_not_have(
+    vesica: Terminal, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vesica.estimate.installed_memory", lambda: 1e6)
+    base = ["compare", folder, *TINY, "--epochs", 1, "--seeds", 1]
+    code, out, _ = vesica(*base, "--dry-run")
+    assert code == 0
+    assert (
+        "0.0 GB of memory: pass a smaller --batch or a smaller --size or a smaller --width." in out
+    )
+    code, out, _ = vesica("demo", "--seeds", 1, "--dry-run")
+    assert code == 0
+    assert "0.0 GB of memory, which is too little." in out
+    code, _, err = vesica("demo", "--budget", "1s", "--out", "short")
+    assert (code, err.strip().endswith("; pass a larger one")) == (2, True), err
+    code, _, err = vesica(*base, "--margin", 101)
+    assert (code, "--margin" in err) == (2, True)
+    code, _, err = vesica(*base, "--losses", " ,")
+    assert (code, "--losses is empty" in err) == (2, True)
+    code, out, _ = vesica(*base, "--losses", "bce, iou,", "--dry-run")
+    assert (code, "2 cells: bce, iou" in out) == (0, True)
+
+
 def test_folds_test_every_image_once(vesica: Terminal, folder: Path) -> None:
     code, out, _ = vesica(
         "compare", folder, *LEARNS[:-2], "--folds", 3, "--seeds", 2, "--out", "run", "--json"

@@ -61,7 +61,8 @@ def test_a_first_look_is_called_one_and_goes_on(vesica: Terminal, folder: Path) 
     assert "This was a first look: leave out --quick" in out
     assert "This was a first look: leave out --quick" in Path("run/report.html").read_text()
     plan = read_plan(Path("run"))
-    assert plan.choices == {"division": "exact", "size": 64, "quick": True}
+    assert "--train 24: so many images are seen in these steps." in out
+    assert plan.choices == {"division": "exact", "size": 64, "train": 24, "quick": True}
     code, out, _ = vesica(*base, "--out", "run")
     assert (code, "This was a first look" in out) == (0, True)
     assert read_plan(Path("run")).choices == plan.choices

@@ -56,6 +56,43 @@ def compare(folder: Path, **options: Any) -> vesica.Run:
     return vesica.compare("generated:num=40:size=48", ["bce"], **fields)
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"weights": lambda: 1}, "weights is a function; expected a value"),
+        ({"beside": 3}, "beside is 3; expected a name or a function"),
+        ({"model": 3}, "model is 3; expected a name or a function"),
+        ({"losses": "bce,nope"}, "unknown loss 'nope'"),
+        ({"losses": " , "}, "losses is empty"),
+        ({"losses": ["bce", None]}, "loss is None; expected a name or a function"),
+        ({"log": "tensorboard,nothing"}, "nothing"),
+        ({"budget": 3}, "budget=3: expected a time such as '2h'"),
+        ({"seeds": "3"}, "seeds='3': expected 1 or more"),
+        ({"seeds": 0}, "seeds=0: expected 1 or more"),
+        ({"jobs": 0}, "jobs=0: expected 1 or more"),
+        ({"jobs": -1}, "jobs=-1: expected 1 or more"),
+        ({"margin": 200}, "margin=200: expected points of IoU, from 0 to 100"),
+        ({"margin": float("nan")}, "margin=nan: expected points of IoU"),
+    ],
+)
+def test_what_does_not_fit_is_told_first(
+    options: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    fields = FIELDS | {"out": tmp_path / "run", "cache": tmp_path / "cache"} | options
+    with pytest.raises((ValueError, DataError), match=re.escape(words)):
+        vesica.compare("generated:num=40:size=48", **fields)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_average_beside_may_be_a_function(tmp_path: Path) -> None:
+    def mine(step: int, num_steps: int) -> float:
+        return 0.9
+
+    run = compare(tmp_path, beside=mine, jobs=1)
+    assert run.cells[0].recipe.beside.startswith("<mine")
+    assert (run.results()[0].folder / "beside" / "scores.csv").exists()
+
+
 def test_a_function_without_a_file_never_uses_a_result_again(tmp_path: Path) -> None:
     for number in (1, 2):
         names: dict[str, Any] = {"torch": torch}

@@ -108,7 +108,7 @@ def test_the_whole_plan_is_checked_before_the_first_cell_trains(
         (plan(loss=["bce", "iuo"]), "unknown loss 'iuo'; there are: bce, focal, iou"),
         (plan(model=[TINY, "vgg"]), "unknown model 'vgg'; there are: bfcn32s"),
         (plan(weights=["none", "hedd"]), "unknown weights 'hedd'"),
-        (plan(loss=["iou", "1.0iou"]), "the same cell twice"),
+        (plan(loss=["iou", "1.0iou"]), "the same cell twice: iou, seed 0;"),
         (plan(train=[9999]), "9999"),
         ([], "no cells"),
     ]:

@@ -17,6 +17,7 @@ from vesica.run import Run, run_in
 from vesica.until import MAX_SEEDS, Until, looks_up_to, read_duration
 
 OF_MASKS = ("foreground", "ignore")
+MAX_MARGIN = 100
 Named = str | Callable[..., Any]
 """A name, or the function itself."""
 
@@ -89,9 +90,16 @@ def compare(
     from vesica.loggers import Logs, check_loggers
     from vesica.progress import Display
 
+    log = _names(log)
     check_loggers(log)
-    if seeds is not None and seeds < 1:
-        raise ValueError(f"seeds={seeds}: expected 1 or more")
+    for name, number in (("seeds", seeds), ("jobs", jobs)):
+        if number is not None and (type(number) is not int or number < 1):
+            raise ValueError(f"{name}={number!r}: expected 1 or more")
+    if margin is not None and not 0 <= margin <= MAX_MARGIN:
+        raise ValueError(f"margin={margin!r}: expected points of IoU, from 0 to {MAX_MARGIN}")
+    if budget is not None and not isinstance(budget, str):
+        raise ValueError(f"budget={budget!r}: expected a time such as '2h', '90m' or '30s'")
+    losses = None if losses is None else _names(losses)
     more = [loss] if loss is not None else []
     if seeds is not None and max_seeds != MAX_SEEDS:
         raise ValueError("seeds is the number of seeds: leave out max_seeds")
@@ -120,6 +128,7 @@ def compare(
         (QUICK_SEEDS,) if quick and seeds is None else numbers,
         None if budget is None else read_duration(budget),
         chosen.fit,
+        "a smaller size or fewer steps",
     )
     live = [name for name in (data, *own, *given.values()) if _is_of_this_process(name)]
     if live and (jobs or 1) > 1:
@@ -128,7 +137,7 @@ def compare(
             "put it into a file of its own, or pass jobs=1"
         )
     console = Console(highlight=False, emoji=False, quiet=quiet)
-    logs = Logs(run.folder, list(log), lambda text: console.print(text, markup=False))
+    logs = Logs(run.folder, log, lambda text: console.print(text, markup=False))
     share = None if margin is None else margin / 100
     with Display(console) as display:
         for index, ready in enumerate(
@@ -149,15 +158,26 @@ def compare(
     return run
 
 
+def _names(given: Sequence[Any]) -> list[Any]:
+    """A list as it is; of a text, what stands between its commas."""
+    if isinstance(given, str):
+        return [name.strip() for name in given.split(",") if name.strip()]
+    return list(given)
+
+
 def _spell(value: Any, field: str) -> Any:
     """What a field holds for a function: its name."""
     if isinstance(value, Path):
         return str(value)
-    if not callable(value):
-        if field in ("data", "loss") and not isinstance(value, str):
-            raise ValueError(f"{field} is {value!r}; expected a name or a function")
+    table = _tables().get(field)
+    if table is None and callable(value):
+        raise ValueError(f"{field} is a function; expected a value")
+    is_open = value is None and field not in ("data", "loss")
+    if table is None or is_open or isinstance(value, str):
         return value
-    return spelling.name_of(value, _tables()[field])
+    if not callable(value):
+        raise ValueError(f"{field} is {value!r}; expected a name or a function")
+    return spelling.name_of(value, table)
 
 
 def _call(name: str, value: Any) -> str:
@@ -181,6 +201,7 @@ def _tables() -> dict[str, spelling.Table]:
         "schedule": SCHEDULES,
         "augment": AUGMENTATIONS,
         "average": AVERAGES,
+        "beside": AVERAGES,
     }
 
 

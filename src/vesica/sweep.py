@@ -1,6 +1,7 @@
 """Many cells: the whole plan is checked, then each cell runs unless it has a result already."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +15,7 @@ from vesica.cell import run_cell
 from vesica.errors import DataError, Stopped
 from vesica.files import check_all
 from vesica.materials import Materials, spell
+from vesica.naming import name_cells
 from vesica.plan import Cell
 from vesica.pool import ShouldStop, Tell, run_in_processes
 from vesica.results import CellResult, cell_folder, read_cell
@@ -51,8 +53,10 @@ def check_plan(cells: Sequence[Cell], materials: Materials) -> list[Cell]:
     for cell in cells:
         spell(cell)  # a misspelt name is told before images are read
     resolved = [materials.resolve(cell) for cell in cells]
-    if len({cell.key for cell in resolved}) < len(resolved):
-        raise ValueError("the plan has the same cell twice; give each loss and seed once")
+    twice = [cell for cell, num in Counter(cell.key for cell in resolved).items() if num > 1]
+    if twice:
+        name = name_cells(resolved)[twice[0]]
+        raise ValueError(f"the plan has the same cell twice: {name}; name each of its parts once")
     for cell in resolved:
         materials.check(cell)
     return resolved

@@ -28,6 +28,7 @@ class Until:
         budget_h: Hours that the training may take; None: no limit.
         cheaper: Told the hours of the first look and the budget, where it does not reach; may
             change what `plan` gives, and says whether it has.
+        advice: Options that make it cheaper, in words; "" where there are none.
         why_ended: Filled in when it has ended before the verdict was clear.
     """
 
@@ -35,6 +36,7 @@ class Until:
     numbers: Sequence[int]
     budget_h: float | None = None
     cheaper: Callable[[float, float], bool] = lambda hours, budget_h: False
+    advice: str = ""
     why_ended: str = field(default="", init=False)
 
     def over(self, run: Run, prepare: Callable[[list[Cell]], Ready]) -> Iterator[Ready]:
@@ -60,10 +62,10 @@ class Until:
                 hours = passed / len(seen) * len(new)
             if self.budget_h is not None and passed + hours > self.budget_h:
                 if not index:
+                    also = f", or {self.advice}" if self.advice else ""
                     raise DataError(
                         f"{count_of(number, 'seed')} take {say_about(hours)}, more than "
-                        f"--budget {say_time(3600 * self.budget_h)}; pass a larger one, or a "
-                        "smaller --size or fewer --steps"
+                        f"--budget {say_time(3600 * self.budget_h)}; pass a larger one{also}"
                     )
                 self.why_ended = (
                     f"Ended at {count_of(self.numbers[index - 1], 'seed')}: {number} would take "

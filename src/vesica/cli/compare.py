@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from vesica.cli.options import (
+    LEVERS,
     RECIPE,
     Budget,
     Cache,
@@ -132,7 +133,7 @@ def compare(
 
     Example: vesica compare photos/ --losses bce,iou,lovasz_hinge --budget 1h
     """
-    from vesica.cli.session import execute
+    from vesica.cli.session import execute, split_names
     from vesica.data.library import Library
     from vesica.naming import name_run
     from vesica.plan import seeds_and_folds
@@ -164,7 +165,9 @@ def compare(
     run.grows = analysis is PLAIN
     recipe = recipe or ("paper" if fairness else "modern")
     library = Library(run.cache)
-    named = None if losses is None else losses.split(",")
+    named = None if losses is None else split_names(losses)
+    if named == []:
+        raise ValueError("--losses is empty; name one, or two to compare them")
     check_names(data, fields, recipe, named)
     chosen = choose(data, fields, recipe, library, run.folder, quick=quick)
     num_train = count_train(chosen.base, library) if learning_curve else 0
@@ -190,6 +193,7 @@ def compare(
         as_json=as_json,
         metrics=metrics,
         log=log or (),
+        levers=LEVERS,
     )
 
 

@@ -29,9 +29,15 @@ FIRST = (
 )
 """Options that matter first, in this order: they stand in no panel."""
 
+LEVERS = ("size", "steps", "batch", "width")
+"""Fields of a cell that make a run cheaper."""
+
 Out = Annotated[
     Path | None,
-    typer.Option(help="The run's folder. [default: runs/DATA-DATE]", show_default=False),
+    typer.Option(
+        help="The run's folder. [default: runs/DATA-DATE, of a plan runs/PLAN-DATE]",
+        show_default=False,
+    ),
 ]
 Quick = Annotated[
     bool,
@@ -54,6 +60,7 @@ Margin = Annotated[
         help="Differences smaller than this do not matter, in points of IoU. [default: 0.5, or as "
         "the run was judged before]",
         min=0,
+        max=100,
         show_default=False,
         rich_help_panel=RUN,
     ),

@@ -137,6 +137,7 @@ def paper(
         jobs=jobs,
         dry_run=dry_run,
         as_json=as_json,
+        levers=() if scale == "lite" else ("scale",),
     )
 
 

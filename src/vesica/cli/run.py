@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from vesica.cli import paper
 from vesica.cli.options import (
+    LEVERS,
     Cache,
     DryRun,
     Jobs,
@@ -146,6 +147,7 @@ def run(
         as_json=as_json,
         said=said,
         log=log or (),
+        levers=[name for name in LEVERS if plan in OVER_DATA and name not in REFUSED[plan]],
     )
 
 

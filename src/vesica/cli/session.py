@@ -4,7 +4,7 @@ import json
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,15 @@ from vesica.run import Ready, Run
 from vesica.spelling import shown
 from vesica.until import Until, is_open, read_duration, say_likely
 from vesica.words import FIRST_LOOK, count_of, say_about, say_bytes, say_hours
+
+FASTER = {"size": "a smaller --size", "steps": "fewer --steps", "scale": "--scale lite"}
+SMALLER = {
+    "batch": "a smaller --batch",
+    "size": "a smaller --size",
+    "width": "a smaller --width",
+    "scale": "--scale lite",
+}
+"""What makes a plan take less time, and less memory, by the option of the command."""
 
 LONG_HOURS, LARGE_PX = 1.0, 128
 """A plan that takes longer than this, at more pixels than this, is told of a shorter one."""
@@ -40,6 +49,7 @@ def execute(
     chosen: Defaults | None = None,
     said: Sequence[str] = (),
     log: Sequence[str] = (),
+    levers: Sequence[str] = (),
 ) -> None:
     """Run a plan and print the verdict; with `as_json` everything else goes to stderr.
 
@@ -51,6 +61,7 @@ def execute(
         chosen: What was chosen for the user, and why.
         said: The same in sentences, where it differs from data set to data set.
         margin, jobs, dry_run, as_json, metrics, log: The options of these names.
+        levers: Options of the command by which its user can make it cheaper.
     """
     from vesica.entry import check_folder
     from vesica.errors import Stopped
@@ -66,6 +77,7 @@ def execute(
     loggers = split_names(",".join(log))
     check_loggers(loggers)
     looks = Until(plan, numbers, None if budget is None else read_duration(budget))
+    looks.advice = _say_levers(levers, FASTER)
     if chosen is not None:
         looks.cheaper, run.choices = chosen.fit, chosen.choices
     with Display(console) as display, _asking_to_stop(console) as should_stop:
@@ -83,7 +95,7 @@ def execute(
         try:
             for index, ready in enumerate(looks.over(run, prepare)):
                 if not index:
-                    print_cost(console, run, ready)
+                    print_cost(console, run, ready, levers)
                     for line in chosen.lines(ready.hours) if chosen else said:
                         console.print(f"  {escape(line)}", style="dim")
                 if dry_run:
@@ -145,7 +157,7 @@ def conclude(console: Console, run: Run, *, as_json: bool) -> None:
         print(json.dumps(document, indent=2))
 
 
-def print_cost(console: Console, run: Run, ready: Ready) -> None:
+def print_cost(console: Console, run: Run, ready: Ready, levers: Sequence[str]) -> None:
     """What will run and what it takes."""
     from vesica.estimate import installed_memory
     from vesica.statistics import MIN_SEEDS
@@ -153,12 +165,12 @@ def print_cost(console: Console, run: Run, ready: Ready) -> None:
     cells, cost, num_jobs = ready.cells, ready.cost, ready.num_jobs
     losses = list(dict.fromkeys(cell.loss_name for cell in cells))
     num_seeds = len({cell.seed for cell in cells})
-    first = cells[0]
+    first, sizes = cells[0], [cell.size for cell in cells]
     models = dict.fromkeys((shown(cell.model), cell.weights_name) for cell in cells)
     networks = " and ".join(f"{model} (weights {weights})" for model, weights in models)
     console.print(
         f"[bold]{count_of(len(cells), 'cell')}[/]: {escape(', '.join(losses))} with "
-        f"{count_of(num_seeds, 'seed')}; {escape(networks)}, {first.size}x{first.size} pixels, at "
+        f"{count_of(num_seeds, 'seed')}; {escape(networks)}, {_say_sizes(sizes)} pixels, at "
         f"most {count_of(first.recipe.max_epochs, 'epoch')}, {first.recipe.precision}"
     )
     for note in ready.notes:
@@ -180,12 +192,22 @@ def print_cost(console: Console, run: Run, ready: Ready) -> None:
     if cost.note:
         console.print(f"  {escape(cost.note)}", style="dim")
     if cost.memory_bytes > (owned := installed_memory()):
-        console.print(
-            f"[red]This machine has {owned / 1e9:.1f} GB of memory:[/] pass a smaller --batch, "
-            "--size or --width."
-        )
-    if cost.hours > LONG_HOURS and first.size > LARGE_PX:
-        console.print(f"That is long: [bold]{run.analysis.shorter}[/] gives a first answer sooner.")
+        advice = _say_levers(levers, SMALLER)
+        said = f": pass {advice}" if advice else ", which is too little"
+        console.print(f"[red]This machine has {owned / 1e9:.1f} GB of memory{said}.[/]")
+    faster = _say_levers(levers, FASTER)
+    if cost.hours > LONG_HOURS and max(sizes) > LARGE_PX and faster:
+        console.print(f"That is long: [bold]{faster}[/] gives a first answer sooner.")
+
+
+def _say_levers(levers: Sequence[str], words: Mapping[str, str]) -> str:
+    return " or ".join(said for name, said in words.items() if name in levers)
+
+
+def _say_sizes(sizes: Sequence[int]) -> str:
+    """Of squares."""
+    least, most = min(sizes), max(sizes)
+    return f"{least}x{least}" + (f" to {most}x{most}" if most > least else "")
 
 
 def print_results(console: Console, run: Run, page: Path) -> None:

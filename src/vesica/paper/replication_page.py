@@ -54,7 +54,7 @@ def summarise_grid(run: Path, cells: Sequence[Cell], judged: Judgement | None) -
     )
 
 
-ANALYSIS = Analysis("paper", GROWS_BY, summarise_grid, is_live=True, shorter="--scale lite")
+ANALYSIS = Analysis("paper", GROWS_BY, summarise_grid, is_live=True)
 
 
 def replication_sections(document: dict[str, Any]) -> list[Section]:

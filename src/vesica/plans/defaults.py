@@ -249,14 +249,14 @@ def size_for(measured: Measured, stride_px: int, usual_px: int) -> tuple[int, st
 def _hurry(chosen: Defaults, library: Library) -> None:
     """A first look: smaller, fewer steps, of no more images than these see."""
     before = chosen.base
-    num_seen = QUICK["steps"] * before.recipe.batch
     values = {"size": min(QUICK["size"], before.size), "steps": QUICK["steps"]}
     said = ", ".join(
         f"--{name} {value}" for name, value in values.items() if name not in chosen.given
     )
     chosen.reasons.clear()  # of the size that it would have
     chosen.take(f"A first look: {said}, {QUICK_SEEDS} seeds.", **values)
-    if len(library.dataset(before.data).samples) > 2 * num_seen:
+    num_seen = chosen.base.recipe.steps * before.recipe.batch
+    if 0 < 2 * num_seen < len(library.dataset(before.data).samples):
         chosen.take(f"--train {num_seen}: so many images are seen in these steps.", train=num_seen)
     chosen.choices["quick"] = True
     chosen.whole = _work(before) / _work(chosen.base)
@@ -266,15 +266,18 @@ def _follow_number(chosen: Defaults, library: Library) -> None:
     """At least so many steps an epoch, where epochs are counted."""
     base = chosen.base
     source = base.data.model_copy(update={"fold": 0} if base.data.folds else {})
-    num_train = len(library.split(source).train)
+    num_images = len(library.split(source).train)
+    num_train, shown = num_images, f"{num_images} training images"
+    if base.long_side:
+        num_train = len(library.shown_rows(source, base.size, base.long_side).train)
+        shown = f"{num_train} pieces of {shown}"
     per_epoch = math.ceil(num_train / base.recipe.batch)
     if base.recipe.steps:
         passes = math.ceil(base.recipe.steps / per_epoch)
         if "steps" not in chosen.given:
             what = "one pass" if passes == 1 else f"{passes} passes"
             chosen.reasons.append(
-                f"{passes * per_epoch} steps of {base.recipe.batch} images: {what} over "
-                f"{num_train} training images."
+                f"{passes * per_epoch} steps of {base.recipe.batch} images: {what} over {shown}."
             )
         return
     if per_epoch >= MIN_STEPS_AN_EPOCH or library.dataset(source).full_size is not None:
@@ -282,8 +285,8 @@ def _follow_number(chosen: Defaults, library: Library) -> None:
     batch = max(MIN_BATCH, num_train // MIN_STEPS_AN_EPOCH)
     if batch < base.recipe.batch:
         chosen.take(
-            f"--batch {batch}: {math.ceil(num_train / batch)} steps an epoch of {num_train} "
-            f"training images, which --batch {base.recipe.batch} takes in {per_epoch}.",
+            f"--batch {batch}: {math.ceil(num_train / batch)} steps an epoch of {shown}, which "
+            f"--batch {base.recipe.batch} takes in {per_epoch}.",
             batch=batch,
         )
 

@@ -69,9 +69,11 @@ def sparsity(
     given = {name: value for name, value in fields.items() if value is not None}
     base = cell_of((*data, "")[0], ALIKE | given, "modern")
     first = on_canvases(base, DENSITIES[:1])[0]
-    if base.data.folds or ("folds" not in given and (folds := library.folds_for(first.data))):
-        return controlled(replace(base, folds=base.data.folds or folds), seeds=seeds)
-    split = library.split(first.data)
+    folds = base.data.folds or (0 if "folds" in given else library.folds_for(first.data))
+    # Too many folds are refused here, before there is a cell for each.
+    split = library.split(replace(first, folds=folds, fold=0 if folds else None).data)
+    if folds:
+        return controlled(replace(base, folds=folds), seeds=seeds)
     train, val = min(TRAIN, len(split.train)), min(VAL, len(split.val))
     parts = {"train": base.data.train or train, "val": base.data.val or val}
     return controlled(replace(base, **parts), seeds=seeds)

@@ -58,14 +58,12 @@ class Analysis:
         grows_by: In what its folder may grow, apart from losses and seeds.
         summarise: Its own analysis; None: it has none.
         is_live: Written anew after every cell.
-        shorter: Options for a first answer sooner.
     """
 
     kind: str = ""
     grows_by: Sequence[Axis] = ()
     summarise: Summarise | None = None
     is_live: bool = False
-    shorter: str = "a smaller --size or fewer --steps"
 
 
 PLAIN = Analysis()
