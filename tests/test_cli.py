@@ -426,6 +426,8 @@ def test_cells_are_called_by_what_tells_them_apart(vesica: Terminal, folder: Pat
     _, out, _ = vesica("run", "losses", folder, *options[:-2], "--folds", 2, "--dry-run")
     assert "fold 1" not in out
     assert out.count("images; ") == 1, "all folds are described once"
+    _, out, _ = vesica("run", "losses", folder, *options[:-4], "--dry-run")
+    assert "Results go to runs/data-losses-" in out
 
 
 PLAN = """

@@ -35,7 +35,7 @@ LEVERS = ("size", "steps", "batch", "width")
 Out = Annotated[
     Path | None,
     typer.Option(
-        help="The run's folder. [default: runs/DATA-DATE, of a plan runs/PLAN-DATE]",
+        help="The run's folder. [default: runs/DATA-DATE, of a plan runs/DATA-PLAN-DATE]",
         show_default=False,
     ),
 ]

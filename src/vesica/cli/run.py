@@ -103,6 +103,7 @@ def run(
     """
     from vesica.cli.session import execute, split_names
     from vesica.data.library import Library
+    from vesica.naming import name_run
     from vesica.plans import check_plan, load_plan
     from vesica.plans.over_data import OVER_DATA, cells_over_data
     from vesica.run import run_in
@@ -118,7 +119,8 @@ def run(
             raise typer.BadParameter(f"{plan} has its own data: leave out {' '.join(data)}")
     if plan in OVER_DATA:
         refuse_given(context, REFUSED[plan], f"{plan} takes no such option")
-        found = run_in(out, cache, plan, _analysis_of_kind(plan))
+        name = name_run(data[0], plan) if data and data[0] else plan
+        found = run_in(out, cache, name, _analysis_of_kind(plan))
         cells, said = cells_over_data(
             plan,
             data or (),
