@@ -83,9 +83,9 @@ def row_of(name: str, kind: str, group: GroupFindings) -> list[object]:
     return [
         *(kind, name, group.setting["data"]["split"], group.target or "", pair.num_seeds),
         pair.verdict,
-        *("" if value is None else round(100 * value, 3) for value in points[:3]),
+        *("" if value is None else round(100 * value, 6) for value in points[:3]),
         "" if pair.p_value is None else round(pair.p_value, 6),
-        *("" if value is None else round(100 * value, 3) for value in points[3:]),
+        *("" if value is None else round(100 * value, 6) for value in points[3:]),
         *((bce.epochs, iou.epochs) if has_ended else ("", "")),
     ]
 
@@ -98,9 +98,9 @@ def slopes_of(results: Path) -> Iterator[list[object]]:
         densest, sparsest = trend.points[0], trend.points[-1]
         yield [
             *(name, trend.num_seeds, trend.verdict),
-            *_points(trend.slope, trend.low, trend.high, digits=4),
-            *(round(densest.density, 4), *_points(densest.mean, digits=4)),
-            *(round(sparsest.density, 4), *_points(sparsest.mean, digits=4)),
+            *_points(trend.slope, trend.low, trend.high),
+            *(round(densest.density, 4), *_points(densest.mean)),
+            *(round(sparsest.density, 4), *_points(sparsest.mean)),
         ]
 
 
@@ -125,11 +125,11 @@ def classes_of(results: Path) -> Iterator[list[object]]:
             ]
 
 
-def _points(*shares: float | None, digits: int = 3) -> list[float]:
-    """Hundredths; every one of them is known."""
+def _points(*shares: float | None) -> list[float]:
+    """Hundredths, so finely that one decimal of them is that of the share; all are known."""
     known = [share for share in shares if share is not None]
     assert len(known) == len(shares)
-    return [round(100 * share, digits) for share in known]
+    return [round(100 * share, 6) for share in known]
 
 
 def _against_cross_entropy(

@@ -104,7 +104,7 @@ def test_facts_by_hand() -> None:
         next(f for f in faces if (f.name, f.target, f.size) == ("LFW", "face", size))
         for size in ("big", "small")
     )
-    assert big.iou_bce - small.iou_bce == pytest.approx(80.683 - 78.377)
+    assert big.iou_bce - small.iou_bce == pytest.approx(80.683 - 78.377, abs=1e-3)
     assert values["num_sizes"] == len(faces)
     lost = [
         getattr(b, name) - getattr(s, name)
