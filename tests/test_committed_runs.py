@@ -147,7 +147,8 @@ def test_a_copy_gives_the_committed_tables(
         for folder in (copy, run)
     )
     assert made[0] == expected[0]
-    assert re.match(r"\s+The test images cannot be shown: \w+: no such folder", made[1])
+    if len(expected) > 1:  # not where every set-up lacks one of its losses
+        assert re.match(r"\s+The test images cannot be shown: \w+: no such folder", made[1])
 
 
 def test_the_papers_differences_have_one_sign(
