@@ -81,7 +81,7 @@ def test_a_rate_that_no_spelling_names_is_the_optimizers_own(optimizer: str) -> 
     assert len({repr(cell) for cell in cells}) == len(cells) == len(RULES) * len(LEARNING_RATES) * 2
 
 
-def test_folds_and_steps(tmp_path: Path) -> None:
+def test_folds_and_steps() -> None:
     base = replace(tiny_cell(), folds=5, steps=400, patience=0)
     cells = fairness(base, seeds=2)
     assert len(cells) == len(RULES) * len(LEARNING_RATES) * 2 * 2 * 5

@@ -15,6 +15,7 @@ from vesica.plan import OPTION_NAMES, seeds_and_folds
 from vesica.plans.defaults import QUICK_SEEDS, check_names, choose, default_losses
 from vesica.run import Run, run_in
 from vesica.until import MAX_SEEDS, Until, looks_up_to, read_duration
+from vesica.words import split_names
 
 OF_MASKS = ("foreground", "ignore")
 MAX_MARGIN = 100
@@ -128,7 +129,7 @@ def compare(
         (QUICK_SEEDS,) if quick and seeds is None else numbers,
         None if budget is None else read_duration(budget),
         chosen.fit,
-        "a smaller size or fewer steps",
+        advice="a smaller size or fewer steps",
     )
     live = [name for name in (data, *own, *given.values()) if _is_of_this_process(name)]
     if live and (jobs or 1) > 1:
@@ -160,9 +161,7 @@ def compare(
 
 def _names(given: Sequence[Any]) -> list[Any]:
     """A list as it is; of a text, what stands between its commas."""
-    if isinstance(given, str):
-        return [name.strip() for name in given.split(",") if name.strip()]
-    return list(given)
+    return split_names(given) if isinstance(given, str) else list(given)
 
 
 def _spell(value: Any, field: str) -> Any:

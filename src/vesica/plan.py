@@ -299,8 +299,7 @@ def seeds_and_folds(base: Cell, num_seeds: int, losses: Sequence[str]) -> list[C
 
     Seeds vary slowest, so that every pair of losses is complete as early as possible.
     """
-    folds: list[int | None] = list(range(base.data.folds)) or [None]
-    return across(base, seed=range(num_seeds), fold=folds, loss=losses)
+    return across(base, seed=range(num_seeds), fold=base.data.every_fold, loss=losses)
 
 
 def replace(cell: Cell, **values: Any) -> Cell:

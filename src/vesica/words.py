@@ -49,6 +49,11 @@ def say_p(p: float | None) -> str:
     return f"{p:.1e}" if p < 0.001 else f"{p:.3f}"
 
 
+def split_names(text: str | None) -> list[str]:
+    """Names that a user has separated by commas."""
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
 def say_first(values: Sequence[object], most: int = 3) -> str:
     """The first few of many, and how many more there are."""
     more = len(values) - most

@@ -25,6 +25,7 @@ from vesica.cli.options import (
 )
 from vesica.plan import Cell
 from vesica.until import MAX_SEEDS, looks_up_to
+from vesica.words import split_names
 
 
 def demo(
@@ -133,7 +134,7 @@ def compare(
 
     Example: vesica compare photos/ --losses bce,iou,lovasz_hinge --budget 1h
     """
-    from vesica.cli.session import execute, split_names
+    from vesica.cli.session import execute
     from vesica.data.library import Library
     from vesica.naming import name_run
     from vesica.plan import seeds_and_folds

@@ -23,6 +23,7 @@ from vesica.cli.options import (
     with_fields,
 )
 from vesica.errors import DataError
+from vesica.words import split_names
 
 if TYPE_CHECKING:
     from vesica.report.summary import Analysis
@@ -101,7 +102,7 @@ def run(
 
     Examples: vesica run losses photos/ scans/ --dry-run, vesica run plan.py
     """
-    from vesica.cli.session import execute, split_names
+    from vesica.cli.session import execute
     from vesica.data.library import Library
     from vesica.naming import name_run
     from vesica.plans import check_plan, load_plan
@@ -203,7 +204,7 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Judge what a run has so far and write its report again; trains nothing."""
-    from vesica.cli.session import conclude, split_names
+    from vesica.cli.session import conclude
     from vesica.files import expand
     from vesica.report.labels import check_labels
     from vesica.run import run_in

@@ -20,7 +20,7 @@ from vesica.plans.defaults import Defaults
 from vesica.run import Ready, Run
 from vesica.spelling import shown
 from vesica.until import Until, is_open, read_duration, say_likely
-from vesica.words import FIRST_LOOK, count_of, say_about, say_bytes, say_hours
+from vesica.words import FIRST_LOOK, count_of, say_about, say_bytes, say_hours, split_names
 
 FASTER = {"size": "a smaller --size", "steps": "fewer --steps", "scale": "--scale lite"}
 SMALLER = {
@@ -76,8 +76,8 @@ def execute(
     read_metrics(asked)  # before anything trains
     loggers = split_names(",".join(log))
     check_loggers(loggers)
-    looks = Until(plan, numbers, None if budget is None else read_duration(budget))
-    looks.advice = _say_levers(levers, FASTER)
+    budget_h = None if budget is None else read_duration(budget)
+    looks = Until(plan, numbers, budget_h, advice=_say_levers(levers, FASTER))
     if chosen is not None:
         looks.cheaper, run.choices = chosen.fit, chosen.choices
     with Display(console) as display, _asking_to_stop(console) as should_stop:
@@ -127,11 +127,6 @@ def _print_look(console: Console, run: Run, num_seeds: int) -> None:
             console.print(f"[bold]{num_seeds} seeds:[/] {escape(label + say_short(pair))}")
     if any(map(is_open, run.findings.groups)) and (likely := say_likely(run.findings)):
         console.print(f"  {likely}", style="dim")
-
-
-def split_names(text: str | None) -> list[str]:
-    """Names that a user has separated by commas."""
-    return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 
 def conclude(console: Console, run: Run, *, as_json: bool) -> None:

@@ -97,6 +97,11 @@ class Source(Frozen):
     fingerprint: str = ""
 
     @property
+    def every_fold(self) -> list[int | None]:
+        """The numbers of its folds; None alone where the images are divided once."""
+        return [*range(self.folds)] or [None]
+
+    @property
     def name(self) -> str:
         """What people call the images: the folder's name, "generated", or the user's function."""
         if spelling.is_own(self.path):

@@ -36,7 +36,7 @@ def fairness(
     unknown = [rule for rule in rules if rule not in RULES]
     if unknown:
         raise ValueError(f"no rule {unknown[0]!r}; there are: {', '.join(RULES)}")
-    folds: list[int | None] = list(range(base.data.folds)) or [None]
+    folds = base.data.every_fold
     return [
         replace(cell, **_fields(rule, base))
         for cell in across(base, seed=range(seeds), fold=folds, lr=list(lrs), loss=list(losses))

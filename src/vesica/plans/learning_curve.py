@@ -31,7 +31,7 @@ def learning_curve(
             f"{base.data.path}: {num_train} training images are too few for a learning curve; it "
             f"takes {2 * MIN_TRAIN}"
         )
-    folds: list[int | None] = list(range(base.data.folds)) or [None]
+    folds = base.data.every_fold
     return across(base, seed=range(seeds), train=sizes, fold=folds, loss=losses)
 
 
@@ -41,5 +41,5 @@ def count_train(base: Cell, library: Library) -> int:
     Raises:
         DataError: If the images cannot be had.
     """
-    folds: list[int | None] = list(range(base.data.folds)) or [None]
-    return min(len(library.split(cell.data).train) for cell in across(base, fold=folds))
+    cells = across(base, fold=base.data.every_fold)
+    return min(len(library.split(cell.data).train) for cell in cells)

@@ -173,7 +173,7 @@ def _derive(name: str, path: str) -> str:
 
 def _cells(bases: Sequence[Cell], seeds: int, losses: Sequence[str]) -> list[Cell]:
     """Seeds vary slowest, so that every slope is complete as early as possible."""
-    folds: list[int | None] = list(range(bases[0].data.folds)) or [None]
+    folds = bases[0].data.every_fold
     return [
         cell
         for seed in range(seeds)
